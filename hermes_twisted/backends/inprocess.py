@@ -1,0 +1,163 @@
+"""Hermes in this process: for the plugin inside a gateway, and for tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..core import frames
+from ..core.lanes import LanePool
+from ..core.limits import Limits
+from ..core.outbox import Outbox
+from ..core.supervision import Problem, State
+from ..hermes.host import Host, explain_shedding
+from ..hermes.loading import HostProblem
+from ..hermes.seat import HostSeat
+from ..threads import in_thread
+from . import StateListener
+
+#: How long Hermes may take to finalise its sessions.
+SHUTDOWN_LIMIT: Final = 5.0
+
+
+class InProcessChannel:
+    """One seat's way to the host in this process."""
+
+    def __init__(self, backend: InProcessBackend, number: int, outbox: Outbox) -> None:
+        self._backend = backend
+        self.number = number
+        self.outbox = outbox
+        self._seat: HostSeat | None = None
+        self._backlog: list[frames.Frame] = []
+
+    def submit(self, frame: frames.Frame) -> None:
+        """See `Channel`."""
+        if self._seat is not None:
+            self._seat.submit(0, frame.text, urgent=frame.urgent)
+        elif self._backend.state is State.BROKEN:
+            self.outbox.settle(len(frame.text))
+            reason = str(self._backend.problem)
+            self.outbox.put(frames.error(frame.id, frames.SERVER_ERROR, reason))
+        else:
+            self._backlog.append(frame)
+
+    def delivered(self, size: int) -> None:
+        """See `Channel`; nothing is kept back here."""
+
+    def close(self) -> None:
+        """See `Channel`."""
+        self._backend.forget(self)
+        if self._seat is not None:
+            self._seat.detach()
+        else:
+            self.outbox.close()
+
+    def begin(self, host: Host | None) -> None:
+        """Hermes is loaded, or will not be (None): let go what has waited."""
+        if host is not None:
+            self._seat = host.open(self.outbox)
+        backlog, self._backlog = self._backlog, []
+        for frame in backlog:
+            self.submit(frame)
+
+
+class InProcessBackend:
+    """The host, loaded once, in a thread; it cannot be restarted without the process."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: AsyncioSelectorReactor,
+        limits: Limits,
+        home: Path,
+        load: Callable[[LanePool], Host] = Host.load,
+    ) -> None:
+        self.state = State.STOPPED
+        self.problem: Problem | None = None
+        self.findings: dict[str, Any] = {}
+        self._reactor = reactor
+        self._limits = limits
+        self._home = home
+        self._load = load
+        self._lanes = LanePool(limit=limits.threads, reserve=limits.urgent_threads)
+        self._host: Host | None = None
+        self._listener: StateListener = lambda state, problem: None
+        self._channels: dict[int, InProcessChannel] = {}
+
+    def start(self, listener: StateListener) -> None:
+        """See `Backend`."""
+        self._listener = listener
+        self._change(State.STARTING)
+        # Hermes reads it when it is imported, and for good.
+        os.environ["HERMES_HOME"] = str(self._home)
+        loading = in_thread(self._reactor, lambda: self._load(self._lanes), "hermes-load")
+        loading.addCallbacks(self._loaded, self._not_loaded)
+        loading.addErrback(lambda failure: self._log.failure("in-process start", failure))
+
+    def open(self, number: int, wake: Callable[[], None]) -> InProcessChannel:
+        """See `Backend`."""
+        outbox = Outbox(
+            lambda: self._reactor.callFromThread(wake),
+            soft=self._limits.soft,
+            hard=self._limits.hard,
+            explain=explain_shedding,
+            settle_count=self._limits.settle_count,
+            settle_bytes=self._limits.settle_bytes,
+        )
+        channel = InProcessChannel(self, number, outbox)
+        self._channels[number] = channel
+        if self._host is not None:
+            channel.begin(self._host)
+        return channel
+
+    def forget(self, channel: InProcessChannel) -> None:
+        """A seat has ended."""
+        self._channels.pop(channel.number, None)
+
+    def drain(self, timeout: float) -> Deferred[bool]:
+        """See `Backend`."""
+        host = self._host
+        return in_thread(
+            self._reactor, lambda: host is None or host.drain(timeout), "hermes-drain"
+        )
+
+    def stop(self) -> Deferred[None]:
+        """See `Backend`."""
+        host, self._host = self._host, None
+        stopping = in_thread(
+            self._reactor,
+            lambda: host is None or host.shutdown(SHUTDOWN_LIMIT),
+            "hermes-stop",
+        )
+
+        def stopped(in_time: bool) -> None:
+            if not in_time:
+                self._log.warn("sessions were not finalised in time")
+            self._change(State.STOPPED)
+
+        return stopping.addCallback(stopped)
+
+    def _loaded(self, host: Host) -> None:
+        self._host = host
+        self.findings = host.findings.as_dict()
+        self._change(State.READY)
+        for channel in list(self._channels.values()):
+            channel.begin(host)
+
+    def _not_loaded(self, failure: Failure) -> None:
+        failure.trap(HostProblem)
+        self._change(State.BROKEN, Problem(failure.value.problem, failure.value.advice))
+        for channel in list(self._channels.values()):
+            channel.begin(None)
+
+    def _change(self, state: State, problem: Problem | None = None) -> None:
+        self.state, self.problem = state, problem
+        self._listener(state, problem)

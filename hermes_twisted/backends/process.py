@@ -1,0 +1,207 @@
+"""One worker process: spawned, spoken to, ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IDelayedCall, IProcessTransport, ITransport
+from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.internet.protocol import Protocol as StreamProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..core.packets import BadPacket, Unpacker
+from ..core.supervision import Problem
+from ..hermes.locate import Hermes
+from .output import OutputLines
+
+#: How long a worker may take to load Hermes. A cold disk and a first byte-compilation
+#: take several seconds.
+START_LIMIT: Final = 120.0
+#: How much longer than its own limit a worker may take to end, before TERM and KILL.
+END_MARGIN: Final = 1.0
+#: Descriptor of the socket in the child.
+CHILD_FD: Final = 3
+#: Run by path, as a script: Hermes' Python need not know this package.
+BOOT: Final = Path(__file__).resolve().parent.parent / "hermes" / "boot.py"
+
+
+class Owner(Protocol):
+    """Who the process reports to."""
+
+    def received(self, unpacker: Unpacker, data: bytes) -> None:
+        """Bytes from the worker. May raise `BadPacket`."""
+
+    def ended(self, problem: Problem) -> None:
+        """The process is gone and all that it sent has been received."""
+
+
+class WorkerProcess:
+    """A child process and the socket to it.
+
+    It has ended when both the process has and its socket is read to the end; a
+    worker with only one of them left is ended by force.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: AsyncioSelectorReactor,
+        owner: Owner,
+        hermes: Hermes,
+        environment: dict[str, str],
+        shutdown_limit: float,
+    ) -> None:
+        self._reactor = reactor
+        self._owner = owner
+        self._shutdown_limit = shutdown_limit
+        self._how: str | None = None
+        self._socket_open = True
+        self._stopping = False
+        self._stream = _Stream(self)
+        self._timer: IDelayedCall | None = reactor.callLater(START_LIMIT, self._too_late)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            factory = Factory.forProtocol(lambda: self._stream)  # type: ignore[arg-type]
+            reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)
+            with open(os.devnull, "rb") as nothing:
+                self._transport: IProcessTransport = reactor.spawnProcess(
+                    _Output(self),
+                    str(hermes.python),
+                    [str(hermes.python), "-u", "-P", str(BOOT), str(CHILD_FD)],
+                    env=environment,
+                    childFDs={0: nothing.fileno(), 1: "r", 2: "r", CHILD_FD: theirs.fileno()},
+                )
+        self.pid = cast("int | None", cast("Any", self._transport).pid)
+        self._log.info("worker {pid} started with {python}", pid=self.pid, python=hermes.python)
+
+    def say(self, packet: bytes) -> None:
+        """Send one packet."""
+        cast("ITransport", self._stream.transport).write(packet)
+
+    def loaded(self) -> None:
+        """The worker has reported: it is not late any more."""
+        self._cancel_timer()
+
+    def terminate(self) -> None:
+        """End it: the end of its input first, then TERM, then KILL."""
+        self._stopping = True
+        cast("ITransport", self._stream.transport).loseConnection()
+        self._set_timer(self._shutdown_limit + END_MARGIN, self._end_by_force)
+
+    def _too_late(self) -> None:
+        self._timer = None
+        self._log.error("worker {pid} took too long to load Hermes", pid=self.pid)
+        self._end_by_force()
+
+    def _end_by_force(self) -> None:
+        self._signal("TERM")
+        self._set_timer(END_MARGIN, lambda: self._signal("KILL"))
+
+    def _signal(self, name: str) -> None:
+        self._timer = None
+        try:
+            self._transport.signalProcess(name)
+        except ProcessExitedAlready:
+            pass
+
+    def _set_timer(self, delay: float, act: Any) -> None:
+        self._cancel_timer()
+        self._timer = self._reactor.callLater(delay, act)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # What the stream and the process report.
+
+    def data_received(self, unpacker: Unpacker, data: bytes) -> None:
+        """Bytes from the worker."""
+        try:
+            self._owner.received(unpacker, data)
+        except BadPacket as bad:
+            self._log.error("worker {pid} does not speak our protocol: {bad}", pid=self.pid, bad=bad)
+            cast("ITransport", self._stream.transport).loseConnection()
+
+    def socket_closed(self) -> None:
+        """The worker has closed its end, or we ours."""
+        self._socket_open = False
+        if self._how is None and not self._stopping:
+            self._set_timer(END_MARGIN, self._end_by_force)
+        self._end_if_gone()
+
+    def process_exited(self, how: str) -> None:
+        """The process is gone; what it sent last may still have to be read."""
+        self._how = how
+        self._cancel_timer()
+        self._kill_group()
+        self._end_if_gone()
+
+    def _end_if_gone(self) -> None:
+        if self._how is not None and not self._socket_open:
+            self._owner.ended(
+                Problem(
+                    f"Hermes' process (pid {self.pid}) {self._how}.",
+                    "The server's log has its last words.",
+                )
+            )
+
+    def _kill_group(self) -> None:
+        """End what Hermes had started and a killed worker could not: its helpers."""
+        if self.pid is None:
+            return
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+class _Stream(StreamProtocol):
+    def __init__(self, process: WorkerProcess) -> None:
+        self._process = process
+        self._unpacker = Unpacker()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._process.data_received(self._unpacker, data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._process.socket_closed()
+
+
+class _Output(ProcessProtocol):
+    """What the child prints, and how it ended."""
+
+    def __init__(self, process: WorkerProcess) -> None:
+        self._process = process
+        self._out = OutputLines("stdout")
+        self._err = OutputLines("stderr")
+
+    def outReceived(self, data: bytes) -> None:
+        self._out.feed(data)
+
+    def errReceived(self, data: bytes) -> None:
+        self._err.feed(data)
+
+    def processExited(self, reason: Failure) -> None:
+        self._process.process_exited(describe_exit(reason.value))
+
+    def processEnded(self, reason: Failure) -> None:
+        self._out.finish()
+        self._err.finish()
+
+
+def describe_exit(how: Any) -> str:
+    """`ended with status 1`, `was killed by SIGKILL`: for people."""
+    if getattr(how, "signal", None):
+        return f"was killed by {signal.Signals(how.signal).name}"
+    return f"ended with status {getattr(how, 'exitCode', None) or 0}"

@@ -1,0 +1,198 @@
+"""A recorded conversation, played back: for tests and for `hermes-attach demo`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ..core import frames
+from ..core.limits import Limits
+from ..core.outbox import Outbox
+from ..core.supervision import Problem, State
+from . import StateListener
+
+#: JSON-RPC 2.0 §5.1
+METHOD_NOT_FOUND = -32601
+
+
+class BadScript(Exception):
+    """A recording that cannot be played; the text names the line."""
+
+
+@dataclass
+class Reaction:
+    """What the server said to one request: frames, each so many seconds after it."""
+
+    params: dict[str, Any]
+    frames: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+
+
+@dataclass
+class Script:
+    """A recording, as reactions to requests.
+
+    One JSON object a line: `dir` (`c2s` or `s2c`), `t` (seconds), `frame`. What
+    the server sent after a request, up to the next one, is the reaction to it; an
+    answer that came later still belongs to its own request.
+    """
+
+    greeting: list[tuple[float, dict[str, Any]]]
+    reactions: dict[str, list[Reaction]]
+
+    @classmethod
+    def parse(cls, lines: Iterable[str]) -> Script:
+        """Read a recording. Raises `BadScript`."""
+        script = cls([], defaultdict(list))
+        current, began = script.greeting, 0.0
+        asked: dict[str, tuple[float, list[tuple[float, dict[str, Any]]]]] = {}
+        for number, line in enumerate(lines, 1):
+            try:
+                entry = json.loads(line)
+                direction, when, frame = entry["dir"], float(entry["t"]), entry["frame"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise BadScript(
+                    f"line {number} of the recording is not "
+                    '{"dir": "c2s" or "s2c", "t": seconds, "frame": …}'
+                ) from error
+            if not isinstance(frame, dict):
+                continue  # A batch: nobody sends one, and it cannot be matched.
+            if direction == "s2c":
+                identity = frame.get("id")
+                start, said = asked.pop(str(identity), (began, current))
+                said.append((max(0.0, when - start), frame))
+            elif frame.get("method"):
+                reaction = Reaction(frame.get("params") or {})
+                script.reactions[frame["method"]].append(reaction)
+                current, began = reaction.frames, when
+                if frame.get("id") is not None:
+                    asked[str(frame["id"])] = (when, reaction.frames)
+        return script
+
+    def react(self, method: str, params: dict[str, Any], turn: int) -> Reaction | None:
+        """The reaction to a request most like this one; equally like ones take turns."""
+        candidates = self.reactions.get(method)
+        if not candidates:
+            return None
+
+        def likeness(reaction: Reaction) -> int:
+            return sum(reaction.params.get(name) == value for name, value in params.items())
+
+        best = max(map(likeness, candidates))
+        alike = [reaction for reaction in candidates if likeness(reaction) == best]
+        return alike[turn % len(alike)]
+
+
+class ScriptedChannel:
+    """Plays the script to one seat."""
+
+    def __init__(self, backend: ScriptedBackend, outbox: Outbox) -> None:
+        self._backend = backend
+        self.outbox = outbox
+        self._turns: Counter[str] = Counter()
+        self._timers: set[IDelayedCall] = set()
+
+    def begin(self) -> None:
+        """Play what the server says unasked."""
+        self._play(self._backend.script.greeting, None)
+
+    def submit(self, frame: frames.Frame) -> None:
+        """See `Channel`."""
+        self.outbox.settle(len(frame.text))
+        request = json.loads(frame.text)
+        params = request.get("params")
+        turn = self._turns[frame.method]
+        self._turns[frame.method] += 1
+        reaction = self._backend.script.react(
+            frame.method, params if isinstance(params, dict) else {}, turn
+        )
+        if reaction is None:
+            message = f"unknown method: {frame.method[:64]}"
+            self.outbox.put(frames.error(frame.id, METHOD_NOT_FOUND, message))
+            return
+        if frame.method == "session.interrupt":
+            self._cancel()
+        self._play(reaction.frames, request.get("id"))
+
+    def delivered(self, size: int) -> None:
+        """See `Channel`."""
+
+    def close(self) -> None:
+        """See `Channel`."""
+        self._cancel()
+        self.outbox.close()
+
+    def _play(self, recorded: list[tuple[float, dict[str, Any]]], identity: Any) -> None:
+        for when, frame in recorded:
+            said = frame if "method" in frame else {**frame, "id": identity}
+            delay = when * self._backend.pace
+            if delay > 0:
+                self._say_later(delay, said)
+            else:
+                self.outbox.put(frames.encode(said))
+
+    def _say_later(self, delay: float, frame: dict[str, Any]) -> None:
+        def say() -> None:
+            self._timers.discard(timer)
+            self.outbox.put(frames.encode(frame))
+
+        timer = self._backend.clock.callLater(delay, say)
+        self._timers.add(timer)
+
+    def _cancel(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+
+class ScriptedBackend:
+    """Answers every seat from *script*. *pace* 1 plays in recorded time, 0 at once."""
+
+    def __init__(
+        self, clock: IReactorTime, limits: Limits, script: Script, *, pace: float = 0.0
+    ) -> None:
+        self.state = State.STOPPED
+        self.problem: Problem | None = None
+        self.findings: dict[str, Any] = {}
+        self.clock = clock
+        self.script = script
+        self.pace = pace
+        self._limits = limits
+        self._listener: StateListener = lambda state, problem: None
+
+    def start(self, listener: StateListener) -> None:
+        """See `Backend`."""
+        self._listener = listener
+        self.findings = {"version": "a recording", "methods": len(self.script.reactions)}
+        self._change(State.READY)
+
+    def open(self, number: int, wake: Callable[[], None]) -> ScriptedChannel:
+        """See `Backend`."""
+        outbox = Outbox(
+            wake,
+            soft=self._limits.soft,
+            hard=self._limits.hard,
+            settle_count=self._limits.settle_count,
+            settle_bytes=self._limits.settle_bytes,
+        )
+        channel = ScriptedChannel(self, outbox)
+        channel.begin()
+        return channel
+
+    def drain(self, timeout: float) -> Deferred[bool]:
+        """See `Backend`; nothing runs."""
+        return succeed(True)
+
+    def stop(self) -> Deferred[None]:
+        """See `Backend`."""
+        self._change(State.STOPPED)
+        return succeed(None)
+
+    def _change(self, state: State) -> None:
+        self.state = state
+        self._listener(state, None)

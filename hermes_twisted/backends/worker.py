@@ -1,0 +1,304 @@
+"""The default backend: Hermes in a child process, supervised, over a socketpair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred
+
+from ..core import frames
+from ..core.limits import Limits
+from ..core.outbox import Outbox
+from ..core.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
+from ..core.supervision import Problem, State, Supervisor
+from ..hermes.locate import Hermes, NotFound
+from . import StateListener
+from .process import WorkerProcess
+
+#: How long Hermes may take to finalise its sessions when the worker ends.
+SHUTDOWN_LIMIT: Final = 5.0
+#: Seconds between thread switches in the worker (Python's default is 5 ms): a frame
+#: gets out this soon while an agent's thread computes.
+SWITCH_INTERVAL: Final = 0.001
+LOST: Final = (
+    "Hermes' process ended before it answered this request; it is being started again."
+)
+"""Answer to a request that died with its worker."""
+
+
+class WorkerChannel:
+    """One seat's line to the worker; it outlives the worker's restarts."""
+
+    def __init__(self, backend: WorkerBackend, number: int, outbox: Outbox) -> None:
+        self._backend = backend
+        self.number = number
+        self.outbox = outbox
+        self._tag = 0
+        self._uncredited = 0
+        self._unsettled = 0
+        self._unsettled_bytes = 0
+        self.unanswered: dict[int, bytes] = {}
+        """Ids, as JSON text, of the requests that the worker has."""
+        self.backlog: list[frames.Frame] = []
+        """Requests for the next worker, while there is none; bounded by the seat."""
+
+    def submit(self, frame: frames.Frame) -> None:
+        """See `Channel`."""
+        if self._backend.state is State.BROKEN:
+            self.outbox.settle(len(frame.text))
+            self.outbox.put(frames.error(frame.id, frames.SERVER_ERROR, self._backend.excuse()))
+        elif self._backend.state is State.READY:
+            self._send(frame)
+        else:
+            self.backlog.append(frame)
+
+    def delivered(self, size: int) -> None:
+        """See `Channel`."""
+        self._uncredited += size
+        if self._uncredited >= self._backend.credit_lot:
+            self._backend.say(pack(Op.CREDIT, self.number, self._uncredited))
+            self._uncredited = 0
+
+    def close(self) -> None:
+        """See `Channel`."""
+        self.outbox.close()
+        self._backend.forget(self)
+
+    def begin(self) -> None:
+        """A worker is ready: introduce this seat, then send what has waited."""
+        self._uncredited = 0
+        self._backend.say(pack(Op.OPEN, self.number))
+        backlog, self.backlog = self.backlog, []
+        for frame in backlog:
+            self._send(frame)
+
+    def lose(self) -> None:
+        """The worker is gone, and with it what it had to answer."""
+        self.settled(self._unsettled, self._unsettled_bytes)
+        for identity in self.unanswered.values():
+            self.outbox.put(frames.error(identity, frames.SERVER_ERROR, LOST))
+        self.unanswered.clear()
+
+    def settled(self, count: int, size: int) -> None:
+        """The worker has begun to run *count* requests, *size* bytes together."""
+        self._unsettled -= count
+        self._unsettled_bytes -= size
+        self.outbox.settle(size, count)
+
+    def refuse(self) -> None:
+        """There will be no worker for some time: answer what has waited for one."""
+        backlog, self.backlog = self.backlog, []
+        for frame in backlog:
+            self.submit(frame)
+
+    def _send(self, frame: frames.Frame) -> None:
+        self._tag = tag = self._tag % 0xFFFFFFFF + 1
+        if frame.method:
+            self.unanswered[tag] = frame.id
+        self._unsettled += 1
+        self._unsettled_bytes += len(frame.text)
+        op = Op.URGENT if frame.urgent else Op.REQUEST
+        self._backend.say(pack(op, self.number, tag, frame.text))
+
+
+class WorkerBackend:
+    """Spawns the worker, watches it, and carries frames both ways.
+
+    *locate* finds Hermes; it runs at every start, so that a Hermes which is
+    installed later is found. *environment* is all that the worker gets.
+    """
+
+    def __init__(
+        self,
+        reactor: AsyncioSelectorReactor,
+        limits: Limits,
+        locate: Callable[[], Hermes],
+        environment: dict[str, str],
+        *,
+        umask: int = 0o077,
+    ) -> None:
+        self.state = State.STOPPED
+        self.problem: Problem | None = None
+        self.findings: dict[str, Any] = {}
+        self.credit_lot = max(1, limits.window // 4)
+        self._reactor = reactor
+        self._limits = limits
+        self._locate = locate
+        self._environment = environment
+        self._umask = umask
+        self._listener: StateListener = lambda state, problem: None
+        self._supervisor = Supervisor(reactor, self)
+        self._channels: dict[int, WorkerChannel] = {}
+        self._wakes: dict[int, Callable[[], None]] = {}
+        self._touched: dict[int, None] = {}
+        self._reading = False
+        self._process: WorkerProcess | None = None
+        self._stopped: Deferred[None] | None = None
+        self._drained: Deferred[bool] | None = None
+
+    # What the service calls.
+
+    def start(self, listener: StateListener) -> None:
+        """See `Backend`."""
+        self._listener = listener
+        self._supervisor.start()
+
+    def open(self, number: int, wake: Callable[[], None]) -> WorkerChannel:
+        """See `Backend`."""
+        outbox = Outbox(
+            lambda: self._wake(number),
+            # Hermes' own frames are limited where they come from, in the worker.
+            soft=self._limits.hard,
+            hard=self._limits.hard,
+            settle_count=1,
+            settle_bytes=1,
+        )
+        channel = WorkerChannel(self, number, outbox)
+        self._channels[number] = channel
+        self._wakes[number] = wake
+        if self.state is State.READY:
+            channel.begin()
+        return channel
+
+    def drain(self, timeout: float) -> Deferred[bool]:
+        """See `Backend`."""
+        self._drained = drained = Deferred()
+        if self.state is State.READY:
+            self.say(pack(Op.DRAIN, tag=round(timeout * 1000)))
+        else:
+            self._finish_draining(False)
+        return drained
+
+    def stop(self) -> Deferred[None]:
+        """See `Backend`."""
+        self._stopped = stopped = Deferred()
+        if self.state is State.STOPPED:
+            stopped.callback(None)
+        else:
+            self._supervisor.stop()
+        return stopped
+
+    def excuse(self) -> str:
+        """Why requests are not answered now."""
+        return str(self.problem) if self.problem is not None else "Hermes is not running."
+
+    # What the channels call.
+
+    def say(self, packet: bytes) -> None:
+        """Send one packet, if there is a worker."""
+        if self._process is not None:
+            self._process.say(packet)
+
+    def forget(self, channel: WorkerChannel) -> None:
+        """A seat has ended."""
+        del self._channels[channel.number]
+        del self._wakes[channel.number]
+        if self.state is State.READY:
+            self.say(pack(Op.CLOSE, channel.number))
+
+    # What the supervisor calls: `Crew`.
+
+    def spawn(self) -> None:
+        """See `Crew`."""
+        try:
+            hermes = self._locate()
+        except NotFound as absent:
+            problem = Problem(absent.problem, absent.advice)
+            self._supervisor.failed(problem)
+            self._supervisor.died(problem)
+            return
+        settings = {
+            "soft": self._limits.soft,
+            "hard": self._limits.hard,
+            "window": self._limits.window,
+            "threads": self._limits.threads,
+            "urgent_threads": self._limits.urgent_threads,
+            "settle_count": self._limits.settle_count,
+            "settle_bytes": self._limits.settle_bytes,
+            "shutdown": SHUTDOWN_LIMIT,
+            "switch_interval": SWITCH_INTERVAL,
+            "umask": self._umask,
+        }
+        self._process = WorkerProcess(
+            self._reactor, self, hermes, self._environment, SHUTDOWN_LIMIT
+        )
+        self._process.say(pack(Op.HELLO, body=json.dumps(settings).encode()))
+
+    def terminate(self) -> None:
+        """See `Crew`."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def state_changed(self, state: State, problem: Problem | None) -> None:
+        """See `Crew`."""
+        self.state, self.problem = state, problem
+        if state is State.READY:
+            for channel in list(self._channels.values()):
+                channel.begin()
+        elif state is State.BROKEN:
+            for channel in list(self._channels.values()):
+                channel.refuse()
+        self._listener(state, problem)
+        if state is State.STOPPED and self._stopped is not None:
+            self._stopped.callback(None)
+
+    # What the process calls.
+
+    def received(self, unpacker: Unpacker, data: bytes) -> None:
+        """Bytes of the worker: hand the frames out, then flush each seat once."""
+        self._reading = True
+        try:
+            for packet in unpacker.feed(data):
+                self._handle(packet)
+        finally:
+            self._reading = False
+        touched, self._touched = self._touched, {}
+        for number in touched:
+            if (wake := self._wakes.get(number)) is not None:
+                wake()
+
+    def ended(self, problem: Problem) -> None:
+        """The worker's process is gone."""
+        self._process = None
+        self.findings = {}
+        for channel in list(self._channels.values()):
+            channel.lose()
+        self._finish_draining(False)
+        self._supervisor.died(problem)
+
+    def _handle(self, packet: Packet) -> None:
+        op, number, tag, body = packet
+        if op == Op.READY:
+            self.findings = json.loads(body)
+            self._supervisor.ready()
+        elif op == Op.FAILED:
+            self._supervisor.failed(Problem(**json.loads(body)))
+        elif op == Op.DRAINED:
+            self._finish_draining(tag == 0)
+        elif (channel := self._channels.get(number)) is None:
+            return  # The seat has ended meanwhile.
+        elif op == Op.EVENT:
+            channel.outbox.put(body)
+        elif op == Op.ANSWER:
+            channel.unanswered.pop(tag, None)
+            channel.outbox.put(body)
+        elif op == Op.SETTLED:
+            channel.settled(tag, SIZE.unpack(body)[0])
+        elif op == Op.OVERFLOW:
+            channel.outbox.overflow()
+        else:
+            raise BadPacket(f"kind {op}")
+
+    def _wake(self, number: int) -> None:
+        if self._reading:
+            self._touched[number] = None
+        elif (wake := self._wakes.get(number)) is not None:
+            wake()
+
+    def _finish_draining(self, finished: bool) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.callback(finished)

@@ -1,0 +1,124 @@
+"""JSON-RPC frames, as far as the front has to look into them.
+
+An inbound frame is taken apart once, and no further than its outermost object:
+`params` may hold megabytes and is Hermes' business. What the front says itself
+(errors, notices) is made here too. Hermes' own frames pass as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import msgspec
+
+#: JSON-RPC 2.0 §5.1
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+INTERNAL_ERROR: Final = -32603
+#: Implementation-defined: Hermes uses -32000 for a handler that failed.
+SERVER_ERROR: Final = -32000
+
+NULL: Final = b"null"
+
+#: Requests that may overtake a slow one, besides every `*.respond`: they answer a
+#: question that Hermes waits for, or stop what it does.
+URGENT_METHODS: Final = frozenset({"session.interrupt"})
+URGENT_SUFFIX: Final = ".respond"
+#: Answered by the front: Hermes' dispatcher does not know it.
+PING_METHOD: Final = "gateway.ping"
+
+
+class _Envelope(msgspec.Struct):
+    id: msgspec.Raw = msgspec.Raw(NULL)
+    method: msgspec.Raw = msgspec.Raw(b"")
+    result: msgspec.Raw = msgspec.Raw(b"")
+    error: msgspec.Raw = msgspec.Raw(b"")
+
+
+_decode = msgspec.json.Decoder(_Envelope).decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """An inbound frame: the text as it came, and what the front needs of it."""
+
+    text: bytes
+    id: bytes
+    """The id as JSON text, `null` if there is none."""
+    method: str
+    """Empty for a response to a question of the server."""
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it may overtake the client's earlier requests."""
+        method = self.method
+        return not method or method in URGENT_METHODS or method.endswith(URGENT_SUFFIX)
+
+
+class BadFrame(Exception):
+    """An inbound frame that is answered with an error; `answer` is that error."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__("bad frame")
+        self.answer = answer
+
+
+def parse(text: bytes) -> Frame:
+    """Take *text*, UTF-8 of one WebSocket message, apart.
+
+    Raises `BadFrame` with the answers that upstream gives (`tui_gateway.server`):
+    -32700 for what is not JSON, -32600 for what is not a request. Stricter than
+    upstream in one point: `NaN` and lone surrogates are not JSON (RFC 8259).
+    """
+    try:
+        envelope = _decode(text)
+    except msgspec.ValidationError:
+        raise BadFrame(
+            error(NULL, INVALID_REQUEST, "invalid request: expected an object")
+        ) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise BadFrame(error(NULL, PARSE_ERROR, "parse error")) from None
+    identity = bytes(envelope.id)
+    if not envelope.method and (envelope.result or envelope.error):
+        return Frame(text, identity, "")
+    try:
+        method = _decode_text(envelope.method)
+    except msgspec.DecodeError:
+        method = ""
+    if not method:
+        raise BadFrame(
+            error(identity, INVALID_REQUEST, "invalid request: method must be a non-empty string")
+        )
+    return Frame(text, identity, method)
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON for a frame of our own."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def error(identity: bytes, code: int, message: str) -> bytes:
+    """An error answer; *identity* is the request's id as JSON text."""
+    detail = encode({"code": code, "message": message})
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (identity, detail)
+
+
+def result(identity: bytes, value: Any) -> bytes:
+    """A result answer; *identity* is the request's id as JSON text."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (identity, encode(value))
+
+
+def event(kind: str, payload: dict[str, Any]) -> bytes:
+    """An event that belongs to no session."""
+    params = {"type": kind, "payload": payload}
+    return encode({"jsonrpc": "2.0", "method": "event", "params": params})
+
+
+def notice(message: str) -> bytes:
+    """A line that every release of the terminal UI shows in its transcript.
+
+    `browser.progress` is the one event that 0.15 to 0.19 and later print as it is,
+    without a session and in the middle of anything.
+    """
+    return event("browser.progress", {"message": message})

@@ -1,0 +1,194 @@
+"""Ordered queues of jobs, run off the event loop by a bounded set of daemon threads.
+
+A lane runs its jobs one at a time and in order, as upstream's socket handler
+does for one client. Lanes run side by side. Urgent lanes have threads in
+reserve, so that an interrupt gets through when every other thread is blocked in
+a slow handler.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+Job = Callable[[], None]
+
+#: Threads of one pool, and how many of these only urgent lanes may use.
+MAX_THREADS: Final = 64
+RESERVED_THREADS: Final = 16
+#: Seconds after which a thread without work ends.
+IDLE_SECONDS: Final = 30.0
+#: Jobs that a lane may run before it goes to the back of the queue.
+TURN: Final = 64
+
+
+class Lane:
+    """One client's jobs, in order. Made by `LanePool.lane`."""
+
+    def __init__(self, pool: LanePool, urgent: bool) -> None:
+        self._pool = pool
+        self._jobs: deque[Job] = deque()
+        self._scheduled = False
+        self.urgent = urgent
+
+    def put(self, job: Job) -> None:
+        """Run *job* after all earlier ones. It must not raise. Never blocks."""
+        self._pool._put(self, job)
+
+    def clear(self) -> int:
+        """Forget the jobs that have not begun; returns how many."""
+        return self._pool._clear(self)
+
+
+class LanePool:
+    """Threads for lanes: daemons, started on demand, *limit* in all.
+
+    Daemons, because a handler may be busy for minutes and must not keep the
+    process from exiting. *reserve* of the threads serve urgent lanes only. A
+    thread that finds no work for *idle* seconds ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit: int = MAX_THREADS,
+        reserve: int = RESERVED_THREADS,
+        idle: float = IDLE_SECONDS,
+        name: str = "hermes-lane",
+    ) -> None:
+        if not 0 <= reserve < limit:
+            raise ValueError("the reserve must leave at least one thread for ordinary lanes")
+        self._limit = limit
+        self._ordinary_limit = limit - reserve
+        self._idle_seconds = idle
+        self._name = name
+        self._lock = threading.Lock()
+        self._quiet = threading.Condition(self._lock)
+        self._ready: deque[Lane] = deque()
+        self._ready_urgent: deque[Lane] = deque()
+        self._idle: list[_Rest] = []
+        self._threads = 0
+        self._busy = 0
+        self._ordinary_busy = 0
+
+    def lane(self, *, urgent: bool = False) -> Lane:
+        """A new, empty lane."""
+        return Lane(self, urgent)
+
+    @property
+    def threads(self) -> int:
+        """Threads that exist now."""
+        return self._threads
+
+    def wait_quiet(self, timeout: float) -> bool:
+        """Wait until no job runs and none waits; False if *timeout* seconds passed first."""
+        with self._lock:
+            return self._quiet.wait_for(self._is_quiet, timeout)
+
+    def _put(self, lane: Lane, job: Job) -> None:
+        with self._lock:
+            lane._jobs.append(job)
+            if not lane._scheduled:
+                lane._scheduled = True
+                self._schedule(lane)
+
+    def _clear(self, lane: Lane) -> int:
+        with self._lock:
+            count = len(lane._jobs)
+            lane._jobs.clear()
+            return count
+
+    # The rest is called with the lock held, except where it says otherwise.
+
+    def _schedule(self, lane: Lane) -> None:
+        """Give *lane* a thread at once if it may have one, else line it up."""
+        if lane.urgent or self._ordinary_busy < self._ordinary_limit:
+            if self._idle:
+                # The last one to rest, so that the others can time out.
+                rest = self._idle.pop()
+                rest.lane = self._occupy(lane)
+                rest.bell.release()
+                return
+            if self._threads < self._limit:
+                self._threads += 1
+                first = self._occupy(lane)
+                threading.Thread(
+                    target=self._run, args=(first,), name=self._name, daemon=True
+                ).start()
+                return
+        (self._ready_urgent if lane.urgent else self._ready).append(lane)
+
+    def _occupy(self, lane: Lane) -> Lane:
+        self._busy += 1
+        self._ordinary_busy += not lane.urgent
+        return lane
+
+    def _vacate(self, lane: Lane) -> None:
+        self._busy -= 1
+        self._ordinary_busy -= not lane.urgent
+        if self._is_quiet():
+            self._quiet.notify_all()
+
+    def _is_quiet(self) -> bool:
+        return not (self._busy or self._ready or self._ready_urgent)
+
+    def _next(self) -> Lane | None:
+        if self._ready_urgent:
+            return self._occupy(self._ready_urgent.popleft())
+        if self._ready and self._ordinary_busy < self._ordinary_limit:
+            return self._occupy(self._ready.popleft())
+        return None
+
+    def _run(self, lane: Lane | None) -> None:
+        """A thread's life; takes the lock itself."""
+        while lane is not None:
+            jobs = 0
+            while (job := self._next_job(lane, jobs < TURN)) is not None:
+                job()
+                jobs += 1
+            lane = self._next_lane()
+
+    def _next_job(self, lane: Lane, go_on: bool) -> Job | None:
+        """The lane's next job, or None when it is empty or has had its turn; takes the lock."""
+        with self._lock:
+            if lane._jobs and (go_on or not self._others_wait()):
+                return lane._jobs.popleft()
+            if lane._jobs:
+                (self._ready_urgent if lane.urgent else self._ready).append(lane)
+            else:
+                lane._scheduled = False
+            self._vacate(lane)
+            return None
+
+    def _others_wait(self) -> bool:
+        return bool(self._ready or self._ready_urgent)
+
+    def _next_lane(self) -> Lane | None:
+        """The next lane for this thread, waiting for one; None to end. Takes the lock."""
+        with self._lock:
+            lane = self._next()
+            if lane is not None:
+                return lane
+            rest = _Rest()
+            self._idle.append(rest)
+        if not rest.bell.acquire(timeout=self._idle_seconds):
+            with self._lock:
+                if rest in self._idle:
+                    self._idle.remove(rest)
+                    self._threads -= 1
+                    return None
+            # A lane was handed over in the moment the wait ended.
+        return rest.lane
+
+
+class _Rest:
+    """An idle thread's place: whoever has work leaves it here and rings."""
+
+    __slots__ = ("bell", "lane")
+
+    def __init__(self) -> None:
+        self.bell = threading.Lock()
+        self.bell.acquire()
+        self.lane: Lane | None = None

@@ -1,0 +1,190 @@
+"""The ordered, bounded, thread-safe queue of frames to one client.
+
+Any thread may `put`; one consumer takes. It is the only place where threads
+meet the event loop (or, in the worker, the thread that feeds the front).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+SOFT_LIMIT: Final = 8 * 1024 * 1024
+HARD_LIMIT: Final = 32 * 1024 * 1024
+
+#: Settled requests are reported in lots of this many ...
+SETTLE_COUNT: Final = 32
+#: ... or this many bytes: far below what a client may have waiting.
+SETTLE_BYTES: Final = 2 * 1024 * 1024
+
+#: A frame that must arrive.
+EVENT: Final = 1
+#: A display-only frame: a later one carries the whole text, so it may be shed.
+DELTA: Final = 2
+#: A frame that answers the request whose tag it bears.
+ANSWER: Final = 3
+
+#: One frame on its way to the client: kind, tag, JSON text. A plain tuple,
+#: because one is made for every model token.
+Item = tuple[int, int, bytes]
+
+
+class Outbox:
+    """Frames in the order of the `put` calls, with a soft and a hard limit in bytes.
+
+    *wake* is called, in the putting thread, when something is waiting and the
+    consumer is idle: once per batch, not once per frame. The consumer is idle
+    when a `take` has left nothing behind.
+
+    Above *soft* waiting bytes, deltas are shed until the queue is half empty
+    again, and the frame that *explain* makes is queued in their place. When a
+    frame comes while more than *hard* bytes wait, the outbox overflows: it keeps
+    nothing and takes nothing any more. One larger frame alone always passes.
+    """
+
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        *,
+        soft: int = SOFT_LIMIT,
+        hard: int = HARD_LIMIT,
+        explain: Callable[[], bytes] | None = None,
+        settle_count: int = SETTLE_COUNT,
+        settle_bytes: int = SETTLE_BYTES,
+    ) -> None:
+        self._wake = wake
+        self._soft = soft
+        self._hard = hard
+        self._explain = explain
+        self._settle_count = settle_count
+        self._settle_bytes = settle_bytes
+        self._lock = threading.Lock()
+        self._items: deque[Item] = deque()
+        self._size = 0
+        self._awake = False
+        self._closed = False
+        self._shedding = False
+        self._explained = False
+        self._settled_count = 0
+        self._settled_bytes = 0
+        self.overflowed = False
+        """True once the hard limit was hit; the client has to go."""
+        self.shed = 0
+        """How many deltas were left out so far."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        return self._size
+
+    def put(self, data: bytes, kind: int = EVENT, tag: int = 0) -> bool:
+        """Queue one frame; False means that it will not arrive, nor will later ones."""
+        with self._lock:
+            if self._closed or self.overflowed:
+                return False
+            if kind == DELTA and self._shedding:
+                self._leave_out(1)
+            elif self._size > self._hard:
+                self._overflow()
+            else:
+                self._items.append((kind, tag, data))
+                self._size += len(data)
+                if self._size > self._soft and not self._shedding:
+                    self._start_shedding()
+            accepted = not self.overflowed
+            # An overflow is news even to a consumer that waits for the client.
+            rouse = not (self._awake and accepted)
+            self._awake = True
+        if rouse:
+            self._wake()
+        return accepted
+
+    def settle(self, size: int, count: int = 1) -> None:
+        """Note that *count* waiting requests, *size* bytes together, wait no more."""
+        with self._lock:
+            self._settled_count += count
+            self._settled_bytes += size
+            rouse = self._settlement_due() and not self._awake and not self._closed
+            if rouse:
+                self._awake = True
+        if rouse:
+            self._wake()
+
+    def take(self, budget: int) -> list[Item]:
+        """Remove frames from the front until they make *budget* bytes or none is left.
+
+        The last one may exceed the budget, so a large frame is never stuck.
+        """
+        with self._lock:
+            items = self._items
+            taken: list[Item] = []
+            size = 0
+            while items and size < budget:
+                item = items.popleft()
+                size += len(item[2])
+                taken.append(item)
+            self._size -= size
+            self._stop_shedding_if_drained()
+            if not items:
+                self._awake = False
+            return taken
+
+    def take_settled(self) -> tuple[int, int]:
+        """Remove and return how many requests, of how many bytes, were settled.
+
+        In lots: (0, 0) until enough have come together to be worth a report.
+        """
+        with self._lock:
+            if not self._settlement_due():
+                return 0, 0
+            settled = self._settled_count, self._settled_bytes
+            self._settled_count = self._settled_bytes = 0
+            return settled
+
+    def close(self) -> None:
+        """Drop what waits and refuse what comes."""
+        with self._lock:
+            self._closed = True
+            self._items.clear()
+            self._size = 0
+
+    def _settlement_due(self) -> bool:
+        return (
+            self._settled_count >= self._settle_count or self._settled_bytes >= self._settle_bytes
+        )
+
+    def overflow(self) -> None:
+        """Give up: keep nothing, and take nothing any more."""
+        with self._lock:
+            self._overflow()
+        self._wake()
+
+    def _overflow(self) -> None:
+        self.overflowed = True
+        self._items.clear()
+        self._size = 0
+
+    def _start_shedding(self) -> None:
+        self._shedding = True
+        self._explained = False
+        kept = deque(item for item in self._items if item[0] != DELTA)
+        left_out = len(self._items) - len(kept)
+        self._items = kept
+        self._size = sum(len(item[2]) for item in kept)
+        if left_out:
+            self._leave_out(left_out)
+        self._stop_shedding_if_drained()
+
+    def _leave_out(self, count: int) -> None:
+        self.shed += count
+        if not self._explained and self._explain is not None:
+            self._explained = True
+            data = self._explain()
+            self._items.append((EVENT, 0, data))
+            self._size += len(data)
+
+    def _stop_shedding_if_drained(self) -> None:
+        if self._shedding and self._size <= self._soft // 2:
+            self._shedding = False

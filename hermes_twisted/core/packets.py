@@ -1,0 +1,107 @@
+"""Framing between the front and the worker: length-prefixed packets over a stream.
+
+A packet is a 13-byte header, `kind, seat, tag, length` in network byte order, and
+`length` bytes of body. `docs/protocol.md` says what each kind means. Both ends are
+ours and of one version, so an unknown kind or an impossible length is a bug and
+ends the stream.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+HEADER: Final = struct.Struct("!BIII")
+
+#: No packet is larger: Hermes' largest answers are tens of megabytes.
+MAX_BODY: Final = 512 * 1024 * 1024
+
+
+class Op(IntEnum):
+    """What a packet says. Values below 32 go to the worker, the others come from it."""
+
+    HELLO = 1
+    """Settings for the worker, JSON."""
+    OPEN = 2
+    """A seat begins."""
+    REQUEST = 3
+    """A frame from the client; *tag* names it in the answer."""
+    URGENT = 4
+    """The same, for the seat's urgent lane."""
+    CREDIT = 5
+    """*tag* bytes of the seat's frames have gone to its client."""
+    CLOSE = 6
+    """A seat ends."""
+    DRAIN = 7
+    """Finish what runs, for at most *tag* milliseconds, and say DRAINED."""
+
+    READY = 32
+    """Hermes is loaded; what was found, JSON."""
+    FAILED = 33
+    """Hermes cannot be served; why and what to do, JSON. The worker ends."""
+    EVENT = 34
+    """A frame for the client."""
+    ANSWER = 35
+    """A frame that answers the request *tag*."""
+    SETTLED = 36
+    """*tag* waiting requests have been run; the body is their size, 8 bytes."""
+    OVERFLOW = 37
+    """The seat's client reads too slowly: its hard limit was hit."""
+    DRAINED = 38
+    """Nothing runs any more, or the time is up (*tag* 1)."""
+
+
+class Packet(NamedTuple):
+    """One packet, taken apart."""
+
+    op: int
+    seat: int
+    tag: int
+    body: bytes
+
+
+class BadPacket(Exception):
+    """The stream does not hold packets."""
+
+
+SIZE: Final = struct.Struct("!Q")
+
+
+def pack(op: int, seat: int = 0, tag: int = 0, body: bytes = b"") -> bytes:
+    """The bytes of one packet."""
+    return HEADER.pack(op, seat, tag, len(body)) + body
+
+
+class Unpacker:
+    """Bytes in, packets out. Keeps chunks, so a large body is copied once."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._have = 0
+        self._need = HEADER.size
+
+    def feed(self, data: bytes) -> Iterator[Packet]:
+        """Yield the packets that *data* completes. Raises `BadPacket`."""
+        self._chunks.append(data)
+        self._have += len(data)
+        if self._have < self._need:
+            return
+        buffer = b"".join(self._chunks) if len(self._chunks) > 1 else data
+        start, end = 0, len(buffer)
+        while end - start >= HEADER.size:
+            op, seat, tag, length = HEADER.unpack_from(buffer, start)
+            if length > MAX_BODY:
+                raise BadPacket(f"a body of {length} bytes")
+            body = start + HEADER.size
+            if end - body < length:
+                self._need = HEADER.size + length
+                break
+            start = body + length
+            yield Packet(op, seat, tag, buffer[body:start])
+        else:
+            self._need = HEADER.size
+        rest = buffer[start:]
+        self._chunks = [rest] if rest else []
+        self._have = len(rest)

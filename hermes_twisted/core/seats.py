@@ -1,0 +1,241 @@
+"""A client's place at the table: its requests on their way in, its frames on their way out.
+
+A seat decides; the link (a WebSocket) and the channel (a backend) act. It lives on
+the event loop and knows neither. Threads reach it through the outbox alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+from . import frames
+from .limits import Limits
+from .outbox import Outbox
+
+#: Bytes that are handed to the socket in one write.
+BATCH: Final = 256 * 1024
+
+#: RFC 6455 §7.4.1
+CLOSE_GOING_AWAY: Final = 1001
+CLOSE_UNSUPPORTED: Final = 1003
+
+
+class Link(Protocol):
+    """The open WebSocket below a seat."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether the socket takes more without buffering."""
+
+    def send(self, payloads: list[bytes]) -> None:
+        """Send each payload as one text message, in one write."""
+
+    def pause_reading(self) -> None:
+        """Stop reading the socket."""
+
+    def resume_reading(self) -> None:
+        """Read the socket again."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake."""
+
+    def abort(self) -> None:
+        """Drop the connection now."""
+
+
+class Channel(Protocol):
+    """A seat's line to its backend, which owns the seat's outbox."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The frames for the client."""
+
+    def submit(self, frame: frames.Frame) -> None:
+        """Run *frame* after the client's earlier ones, or soon if it is urgent."""
+
+    def delivered(self, size: int) -> None:
+        """*size* bytes of the outbox have gone to the socket."""
+
+    def close(self) -> None:
+        """The client is gone."""
+
+
+class Seat:
+    """One client, from admission until its link ends.
+
+    *open_channel* is called with the callback that is to be called, on the loop,
+    when the outbox has something for an idle seat.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        link: Link,
+        limits: Limits,
+        open_channel: Callable[[Callable[[], None]], Channel],
+        *,
+        key: str = "",
+        peer: str = "",
+    ) -> None:
+        self.number = number
+        self.key = key
+        """The name of the key it was admitted with."""
+        self.peer = peer
+        self._link = link
+        self._limits = limits
+        self._held: deque[frames.Frame | bytes] = deque()
+        self._held_bytes = 0
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._paused = False
+        self._closed = False
+        self._flushing = True  # Until the channel is there.
+        self._channel = open_channel(self.flush)
+        self._flushing = False
+        self.flush()
+
+    def received(self, text: bytes) -> None:
+        """A message of the client. What is wrong with it is answered, never raised."""
+        if not text or text.isspace():
+            return
+        try:
+            frame = frames.parse(text)
+        except frames.BadFrame as bad:
+            self._answer_or_hold(bad.answer)
+            return
+        if frame.method == frames.PING_METHOD:
+            self._answer_or_hold(frames.result(frame.id, {"ok": True}))
+            return
+        if self._must_hold() and not frame.urgent:
+            self._hold(frame, len(text))
+        else:
+            self._submit(frame)
+        self._pause_if_full()
+
+    def tell(self, message: str) -> None:
+        """Show the user a line of text."""
+        self._channel.outbox.put(frames.notice(message))
+        self.flush()
+
+    def flush(self) -> None:
+        """Move what waits to the link, as far as that takes it."""
+        if self._closed or self._flushing:
+            return
+        self._flushing = True
+        try:
+            self._drain()
+            while self._release_held():
+                self._drain()
+        finally:
+            self._flushing = False
+        if self._channel.outbox.overflowed:
+            self._link.abort()
+            return
+        if self._paused and not self._is_full(of=0.5):
+            self._paused = False
+            self._link.resume_reading()
+
+    def end(self, reason: str) -> None:
+        """Ask the client to go: close 1001."""
+        if not self._closed:
+            self._link.close(CLOSE_GOING_AWAY, reason)
+
+    def link_lost(self) -> None:
+        """The link has ended, and with it, today, the seat."""
+        if not self._closed:
+            self._closed = True
+            self._held.clear()
+            self._channel.close()
+
+    def _submit(self, frame: frames.Frame) -> None:
+        self._waiting += 1
+        self._waiting_bytes += len(frame.text)
+        self._channel.submit(frame)
+
+    def _answer_or_hold(self, answer: bytes) -> None:
+        """Our own answers wait like Hermes' would, so that nobody can pile them up."""
+        if self._must_hold():
+            self._hold(answer, len(answer))
+            self._pause_if_full()
+        else:
+            self._channel.outbox.put(answer)
+            self.flush()
+
+    def _must_hold(self) -> bool:
+        return bool(self._held) or self._is_slow()
+
+    def _is_slow(self) -> bool:
+        return not self._link.writable and self._channel.outbox.size > self._limits.hold_above
+
+    def _hold(self, what: frames.Frame | bytes, size: int) -> None:
+        self._held.append(what)
+        self._held_bytes += size
+
+    def _drain(self) -> None:
+        outbox = self._channel.outbox
+        while self._link.writable:
+            items = outbox.take(BATCH)
+            if not items:
+                break
+            payloads = [text for _kind, _tag, text in items]
+            self._link.send(payloads)
+            self._channel.delivered(sum(map(len, payloads)))
+        count, size = outbox.take_settled()
+        self._waiting -= count
+        self._waiting_bytes -= size
+
+    def _release_held(self) -> bool:
+        """Let requests go on that waited for a slow reader; True if that made answers."""
+        answered = False
+        while self._held and not self._is_slow():
+            what = self._held.popleft()
+            if isinstance(what, bytes):
+                self._held_bytes -= len(what)
+                self._channel.outbox.put(what)
+                answered = True
+            else:
+                self._held_bytes -= len(what.text)
+                self._submit(what)
+        return answered
+
+    def _pause_if_full(self) -> None:
+        if not self._paused and self._is_full():
+            self._paused = True
+            self._link.pause_reading()
+
+    def _is_full(self, of: float = 1.0) -> bool:
+        """Whether what waits has reached this part *of* the limits."""
+        count = self._waiting + len(self._held)
+        size = self._waiting_bytes + self._held_bytes
+        return (
+            count >= self._limits.waiting_requests * of or size >= self._limits.waiting_bytes * of
+        )
+
+
+class Seats:
+    """The seats that are taken."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._seats: dict[int, Seat] = {}
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    def __iter__(self) -> Iterator[Seat]:
+        return iter(list(self._seats.values()))
+
+    def next_number(self) -> int:
+        """A number that no seat of this process has had."""
+        return next(self._numbers)
+
+    def add(self, seat: Seat) -> None:
+        """Remember *seat*."""
+        self._seats[seat.number] = seat
+
+    def remove(self, seat: Seat) -> None:
+        """Forget *seat*."""
+        self._seats.pop(seat.number, None)

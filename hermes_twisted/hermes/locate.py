@@ -1,0 +1,120 @@
+"""Find the Python that Hermes is installed in. Runs in the front; imports nothing of Hermes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+#: Where Hermes' installer, pipx, uv and its container image put it, below the home
+#: directory or absolute.
+WELL_KNOWN: Final = (
+    "~/.hermes/hermes-agent/venv/bin/python",
+    "~/.hermes/hermes-agent/.venv/bin/python",
+    "~/.local/share/uv/tools/hermes-agent/bin/python",
+    "~/.local/share/pipx/venvs/hermes-agent/bin/python",
+    "~/.local/pipx/venvs/hermes-agent/bin/python",
+    "/usr/local/lib/hermes-agent/venv/bin/python",
+    "/opt/hermes/.venv/bin/python",
+    "/opt/hermes/venv/bin/python",
+)
+#: How much of the `hermes` command is looked at for the interpreter behind it.
+_SCRIPT_HEAD: Final = 4096
+_ADVICE: Final = (
+    "Install hermes-agent (0.14 or later), or name the Python it is installed in with "
+    "--hermes-python /path/to/venv/bin/python."
+)
+
+
+@dataclass(frozen=True)
+class Hermes:
+    """An interpreter that should have Hermes, and how it was found."""
+
+    python: Path
+    how: str
+
+
+class NotFound(Exception):
+    """No interpreter with Hermes: what was looked for and where, and what to do."""
+
+    def __init__(self, problem: str, advice: str = _ADVICE) -> None:
+        super().__init__(f"{problem} {advice}")
+        self.problem = problem
+        self.advice = advice
+
+
+def locate(named: Path | None, environ: Mapping[str, str]) -> Hermes:
+    """Hermes' interpreter: the *named* one, or the first that is found. Raises `NotFound`."""
+    if named is not None:
+        if not _is_executable(named):
+            raise NotFound(
+                f"--hermes-python {named} is not a program that can be run.",
+                "Name the python inside the environment that hermes-agent is installed in.",
+            )
+        return Hermes(named, "--hermes-python")
+    if importlib.util.find_spec("tui_gateway") is not None:
+        return Hermes(Path(sys.executable), "this environment")
+    looked = [f"this Python ({sys.executable})"]
+    command = shutil.which("hermes", path=environ.get("PATH", os.defpath))
+    if command is None:
+        looked.append("the command `hermes` on PATH (absent)")
+    else:
+        looked.append(f"the interpreter behind {command}")
+        for python in _behind(Path(command)):
+            return Hermes(python, f"the command {command}")
+    home = environ.get("HOME", str(Path.home()))
+    for place in WELL_KNOWN:
+        python = Path(place.replace("~", home, 1))
+        looked.append(str(python))
+        if _is_executable(python):
+            return Hermes(python, "a well-known place")
+    raise NotFound("Hermes was not found. Looked at: " + "; ".join(looked) + ".")
+
+
+def _behind(command: Path) -> Iterator[Path]:
+    """Interpreters that the script *command* names, or that lie beside it."""
+    real = command.resolve()
+    try:
+        head = real.open("rb").read(_SCRIPT_HEAD).decode("utf-8", "replace")
+    except OSError:
+        head = ""
+    # A console script's first line, or a wrapper's `exec /path/to/venv/bin/hermes`.
+    for match in re.finditer(r"(?:^#!\s*|[\s\"'])(/[^\s\"']*)", head):
+        path = Path(match[1])
+        if path.name == "hermes":
+            path = path.with_name("python")
+        if re.fullmatch(r"python[\d.]*", path.name) and _is_executable(path):
+            yield path
+    beside = real.with_name("python")
+    if _is_executable(beside) and (real.parent.parent / "pyvenv.cfg").exists():
+        yield beside
+
+
+def _is_executable(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+#: What is ours, or concerns our own process only, and is kept from the worker.
+_PRIVATE: Final = re.compile(
+    r"HERMES_ATTACH_.*|HERMES_TUI_GATEWAY_URL|HERMES_TUI_SIDECAR_URL"
+    r"|NOTIFY_SOCKET|WATCHDOG_.*|LISTEN_.*|CREDENTIALS_DIRECTORY|INVOCATION_ID|JOURNAL_STREAM"
+    r"|PYTHONHOME|PYTHONPATH|PYTHONSTARTUP|__PYVENV_LAUNCHER__"
+)
+
+
+def worker_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
+    """All that the worker gets to see of the environment.
+
+    Hermes needs its user's: provider keys, proxies, locale, PATH for its tools. It
+    does not get what is ours: keys of this server, systemd's sockets and
+    credentials, and the settings of our own interpreter.
+    """
+    kept = {name: value for name, value in environ.items() if not _PRIVATE.fullmatch(name)}
+    kept["HERMES_HOME"] = str(home)
+    return kept

@@ -1,0 +1,135 @@
+"""One client as Hermes sees it: the transport object of its sessions."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, Any, Final
+
+from ..core.outbox import ANSWER, DELTA, EVENT, Outbox
+from .encode import encode
+
+if TYPE_CHECKING:
+    from .host import Host
+
+_log = logging.getLogger(__name__)
+
+#: Events that repeat, token by token, what a later event carries whole.
+DELTA_EVENTS: Final = frozenset({"message.delta", "reasoning.delta", "thinking.delta"})
+
+PARSE_ERROR: Final = {"code": -32700, "message": "parse error"}
+INTERNAL_ERROR: Final = {"code": -32603, "message": "internal error"}
+
+
+class HostSeat:
+    """A transport in the sense of `tui_gateway.transport`.
+
+    Hermes calls `write` from any of its threads and compares transports by
+    identity; it reads `_closed` to tell a client that is gone.
+    """
+
+    def __init__(self, host: Host, outbox: Outbox) -> None:
+        self._host = host
+        self._outbox = outbox
+        self._lane = host.lanes.lane()
+        self._urgent = host.lanes.lane(urgent=True)
+        self._tags_lock = threading.Lock()
+        self._tags: defaultdict[str, deque[int]] = defaultdict(deque)
+        self._closed = False
+
+    def write(self, obj: dict[str, Any]) -> bool:
+        """Queue one frame, serialised now; False only if the client is gone. Never blocks."""
+        if self._closed:
+            return False
+        if "method" not in obj:
+            return self.answer(obj, self._take_tag(obj.get("id")))
+        params = obj.get("params")
+        kind = params.get("type") if isinstance(params, dict) else None
+        try:
+            text = encode(obj)
+        except (RecursionError, ValueError):
+            _log.error("an event of type %.64s cannot be put in JSON: left out", kind)
+            return True
+        return self._outbox.put(text, DELTA if kind in DELTA_EVENTS else EVENT)
+
+    def answer(self, response: dict[str, Any], tag: int) -> bool:
+        """Queue the answer to the request *tag*."""
+        try:
+            text = encode(response)
+        except (RecursionError, ValueError):
+            _log.error("an answer cannot be put in JSON: replaced by an error")
+            identity = response.get("id")
+            text = encode({"jsonrpc": "2.0", "id": identity, "error": INTERNAL_ERROR})
+        return self._outbox.put(text, ANSWER, tag)
+
+    def close(self) -> None:
+        """Hermes may call this; the front decides when a client ends."""
+
+    # The host's side.
+
+    def submit(self, tag: int, text: bytes, *, urgent: bool) -> None:
+        """Run one request of the client, after its earlier ones. Never blocks."""
+        lane = self._urgent if urgent else self._lane
+        lane.put(lambda: self._run(tag, text))
+
+    def detach(self) -> None:
+        """The client is gone: forget what waits, and let Hermes know in a thread."""
+        self._closed = True
+        self._outbox.close()
+        self._lane.clear()
+        self._urgent.clear()
+        # Behind a running job, which may be about to give this seat a session.
+        self._lane.put(lambda: self._host.release(self))
+
+    def welcome(self) -> None:
+        """Send `gateway.ready`, before anything else runs for this client."""
+        self._lane.put(lambda: self._host.greet(self))
+
+    def _run(self, tag: int, text: bytes) -> None:
+        self._outbox.settle(len(text))
+        if not self._closed:
+            self._dispatch(tag, text)
+
+    def _dispatch(self, tag: int, text: bytes) -> None:
+        try:
+            request = json.loads(text.decode())
+        except (ValueError, RecursionError):
+            self.answer({"jsonrpc": "2.0", "error": PARSE_ERROR, "id": None}, tag)
+            return
+        identity = request.get("id") if isinstance(request, dict) else None
+        # Long handlers answer through `write`, perhaps before `dispatch` returns.
+        self._note_tag(identity, tag)
+        try:
+            response = self._host.dispatch(request, self)
+        except BaseException:  # A handler must not take the client's lane with it.
+            _log.exception("a request handler of Hermes failed")
+            response = {"jsonrpc": "2.0", "error": INTERNAL_ERROR, "id": identity}
+        if response is not None:
+            self._take_tag(identity, tag)
+            self.answer(response, tag)
+
+    def _note_tag(self, identity: Any, tag: int) -> None:
+        with self._tags_lock:
+            self._tags[_id_key(identity)].append(tag)
+
+    def _take_tag(self, identity: Any, tag: int | None = None) -> int:
+        """Forget and return *tag*, or the oldest tag that waits under this id (0: none)."""
+        key = _id_key(identity)
+        with self._tags_lock:
+            waiting = self._tags.get(key)
+            if not waiting:
+                return 0
+            if tag is None:
+                tag = waiting.popleft()
+            elif tag in waiting:
+                waiting.remove(tag)
+            if not waiting:
+                del self._tags[key]
+            return tag
+
+
+def _id_key(identity: Any) -> str:
+    """JSON-RPC ids may be of any JSON type; 1, 1.0, true and "1" are four ids."""
+    return identity if type(identity) is str else f"\0{identity!r}"

@@ -1,0 +1,209 @@
+"""Autobahn's callbacks on one side, a seat on the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from .core.admission import Admitted
+from .core.limits import Limits
+from .core.seats import CLOSE_UNSUPPORTED, Seat
+from .core.websocket import text_frames
+
+#: RFC 6455 §7.4.1
+CLOSE_POLICY = 1008
+
+#: Makes a seat for an admitted link.
+OpenSeat = Callable[["AttachProtocol", Admitted], Seat]
+#: Told when a link has ended.
+CloseSeat = Callable[["AttachProtocol", Seat], None]
+
+
+@implementer(IPushProducer)
+class Valve:
+    """Open while the socket takes more; without it Autobahn buffers without end."""
+
+    def __init__(self, opened: Callable[[], None]) -> None:
+        self.is_open = True
+        self._opened = opened
+
+    def pauseProducing(self) -> None:
+        """The socket's buffer is full."""
+        self.is_open = False
+
+    def resumeProducing(self) -> None:
+        """It is empty again."""
+        self.is_open = True
+        self._opened()
+
+    def stopProducing(self) -> None:
+        """The connection is gone; `onClose` follows."""
+        self.is_open = False
+
+
+class AttachProtocol(WebSocketServerProtocol):  # type: ignore[misc]
+    """One open WebSocket: a `Link`. Made behind admission only."""
+
+    factory: AttachFactory
+    admitted: Admitted
+    peer_name = ""
+    _log = Logger()
+
+    seat: Seat | None = None
+    last_heard = 0.0
+    """When the last byte came, by the reactor's clock."""
+    _fragments = 0
+    _owed_pong: bytes | None = None
+
+    # What Autobahn calls.
+
+    def connectionMade(self) -> None:
+        """The connection has been taken over from the HTTP server."""
+        super().connectionMade()
+        self.last_heard = self.factory.clock.seconds()
+
+    def onOpen(self) -> None:
+        """The handshake is done: take a seat."""
+        # The HTTP channel that we took the connection from is still registered.
+        self.transport.unregisterProducer()
+        self._valve = Valve(self._writable_again)
+        self.transport.registerProducer(self._valve, True)
+        self.seat = self.factory.open_seat(self, self.admitted)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from the client; void once we have failed the connection."""
+        self.last_heard = self.factory.clock.seconds()
+        if not self.failedByMe:
+            self._dataReceived(data)
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        """A message begins: text, or it is not for us."""
+        super().onMessageBegin(isBinary)
+        self._fragments = 0
+        if isBinary:
+            self._fail_connection(CLOSE_UNSUPPORTED, "only text messages are understood here")
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """A fragment begins. Empty ones cost no bytes, so they are counted."""
+        super().onMessageFrameBegin(length)
+        self._fragments += 1
+        if self._fragments > self.factory.limits.max_fragments and not self.failedByMe:
+            self._fail_connection(CLOSE_POLICY, "a message of too many fragments")
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """One whole message."""
+        if self.seat is None or self.failedByMe:
+            return
+        try:
+            self.seat.received(payload)
+        except Exception:
+            # A bug of ours must not cost the client its connection (design, law 1).
+            self._log.failure("a message could not be handled")
+
+    def onPing(self, payload: bytes) -> None:
+        """Answer at once; to a client that does not read, only the latest (RFC 6455 §5.5.3)."""
+        if self.writable:
+            self.sendPong(payload)
+        else:
+            self._owed_pong = payload
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """The connection has ended."""
+        seat, self.seat = self.seat, None
+        if seat is not None:
+            seat.link_lost()
+            self.factory.close_seat(self, seat)
+
+    def _protocol_violation(self, reason: str) -> bool:
+        super()._protocol_violation(reason)
+        return True  # Parse no further: the rest would be misread.
+
+    def _invalid_payload(self, reason: str) -> bool:
+        super()._invalid_payload(reason)
+        return True
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
+        """Autobahn's own refusals quote the request; ours (`web.py`) come before it."""
+        super().failHandshake("Bad handshake", 400)
+
+    # What the seat calls: `Link`.
+
+    @property
+    def writable(self) -> bool:
+        """See `Link`."""
+        return self._valve.is_open and self.state == self.STATE_OPEN
+
+    def send(self, payloads: list[bytes]) -> None:
+        """See `Link`. Frames are made here: Autobahn's path costs several times more."""
+        self.transport.writeSequence(text_frames(payloads))
+
+    def pause_reading(self) -> None:
+        """See `Link`."""
+        self.transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """See `Link`."""
+        self.transport.resumeProducing()
+
+    def close(self, code: int, reason: str) -> None:
+        """See `Link`."""
+        # sendClose refuses every code but 1000 and 3000-4999.
+        if self.state == self.STATE_OPEN:
+            self.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:123], isReply=False)
+
+    def abort(self) -> None:
+        """See `Link`."""
+        self.transport.abortConnection()
+
+    def ping(self) -> None:
+        """Make the path carry something; whether a pong comes decides nothing."""
+        if self.writable:
+            self.sendPing(int(time.monotonic() * 1000).to_bytes(8, "big"))
+
+    def _writable_again(self) -> None:
+        pong, self._owed_pong = self._owed_pong, None
+        if pong is not None and self.writable:
+            self.sendPong(pong)
+        if self.seat is not None:
+            self.seat.flush()
+
+
+class AttachFactory(WebSocketServerFactory):  # type: ignore[misc]
+    """Autobahn with the options that protect, and what its protocols need of us."""
+
+    protocol = AttachProtocol
+    noisy = False
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        limits: Limits,
+        open_seat: OpenSeat,
+        close_seat: CloseSeat,
+    ) -> None:
+        # `reactor` always: without it Autobahn imports, and so installs, the default one.
+        super().__init__(reactor=clock, server="")
+        self.clock = clock
+        self.limits = limits
+        self.open_seat = open_seat
+        self.close_seat = close_seat
+        self.setProtocolOptions(
+            versions=[13],
+            webStatus=False,
+            # Any call sets this to False unless it is named; admission has decided.
+            allowNullOrigin=True,
+            failByDrop=False,  # Or the close codes are lost.
+            echoCloseCodeReason=True,
+            maxFramePayloadSize=limits.max_message,
+            maxMessagePayloadSize=limits.max_message,
+            openHandshakeTimeout=limits.handshake,
+            closeHandshakeTimeout=limits.close,
+            autoPingInterval=0,  # The service pings, and never closes for a late pong.
+            tcpNoDelay=True,
+        )

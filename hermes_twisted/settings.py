@@ -1,0 +1,300 @@
+"""What the operator decides: from options, environment and a file, into one `Settings`.
+
+Every option has one entry in `OPTIONS`, from which come the command line, the name
+in the environment (`HERMES_ATTACH_` and the name in capitals), the key in the TOML
+file and the help. The command line wins over the environment, the environment over
+the file, the file over the default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from .core.limits import Limits
+from .listeners import Listener, parse_listener
+
+ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
+DEFAULT_PORT: Final = 8643
+BACKENDS: Final = ("worker", "inprocess", "scripted")
+
+
+class BadSetting(Exception):
+    """A setting that cannot be used; the text says which, why, and what to do."""
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def _path(value: str) -> Path:
+    return Path(_text(value)).expanduser().absolute()
+
+
+def _count(value: str) -> int:
+    number = int(value)
+    if number < 1:
+        raise ValueError("must be 1 or more")
+    return number
+
+
+def _port(value: str) -> int:
+    number = int(value)
+    if not 0 <= number <= 65535:
+        raise ValueError("must be from 0 (any free port) to 65535")
+    return number
+
+
+_SIZE_UNITS: Final = {"k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+def _size(value: str) -> int:
+    text = value.strip().lower().removesuffix("b").removesuffix("i")
+    factor = _SIZE_UNITS.get(text[-1:], 1)
+    return _count(text if factor == 1 else text[:-1]) * factor
+
+
+_TIME_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _seconds(value: str) -> float:
+    text = value.strip().lower()
+    factor = _TIME_UNITS.get(text[-1:])
+    number = float(text if factor is None else text[:-1]) * (factor or 1.0)
+    if not 0 <= number < float("inf"):
+        raise ValueError("must be a time such as 30, 90s, 15m or 1h")
+    return number
+
+
+def _backend(value: str) -> str:
+    if value not in BACKENDS:
+        raise ValueError(f"must be one of {', '.join(BACKENDS)}")
+    return value
+
+
+def _flag(value: str) -> bool:
+    try:
+        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
+            value.lower()
+        ]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+@dataclass(frozen=True)
+class Option:
+    """One thing to decide."""
+
+    name: str
+    help: str
+    convert: Callable[[str], Any] = _text
+    short: str | None = None
+    default: Any = None
+    metavar: str = ""
+    """Shown in the help when there is no default to show."""
+    repeated: bool = False
+    flag: bool = False
+
+
+_LIMITS: Final = Limits()
+
+OPTIONS: Final = (
+    Option("port", "Port to listen on, on 127.0.0.1", _port, "p", DEFAULT_PORT),
+    Option(
+        "listen",
+        "Endpoint to listen on instead, in Twisted's syntax, such as "
+        "unix:/run/hermes/attach.sock:mode=600 or "
+        "ssl:8643:privateKey=key.pem:certKey=cert.pem. May be repeated",
+        short="l",
+        repeated=True,
+    ),
+    Option(
+        "allow-plaintext",
+        "Listen without TLS beyond loopback: keys and conversations can be read on the way",
+        _flag,
+        default=False,
+        flag=True,
+    ),
+    Option("allow-host", "Another name that clients use for this server. May be repeated",
+           repeated=True),
+    Option("allow-origin", "Origin of a web page that may attach. May be repeated", repeated=True),
+    Option("key-file", "File with the key, readable by you alone", _path),
+    Option("backend", "Where Hermes runs: worker, inprocess or scripted", _backend,
+           default="worker"),
+    Option("script", "Recording that the scripted backend plays", _path),
+    Option("hermes-home", "Hermes' home directory (default: $HERMES_HOME, or ~/.hermes)", _path),
+    Option("hermes-python", "The Python that Hermes is installed in (default: found)", _path),
+    Option("drain", "How long a stop waits for what runs", _seconds, default=10.0),
+    Option("dead-after", "Silence after which a client counts as gone", _seconds,
+           default=_LIMITS.dead_after),
+    Option("max-connections", "Terminals attached at once", _count,
+           default=_LIMITS.connections),
+    Option("max-pending", "Sockets without a key at once", _count, default=_LIMITS.pending),
+    Option("max-message", "Bytes of one message from a client", _size,
+           default=_LIMITS.max_message),
+    Option("max-waiting-requests", "Requests of one client that wait", _count,
+           default=_LIMITS.waiting_requests),
+    Option("max-waiting-bytes", "Their bytes", _size, default=_LIMITS.waiting_bytes),
+    Option("max-queued-soft", "Bytes queued for a slow client before live text is thinned out",
+           _size, default=_LIMITS.soft),
+    Option("max-queued-hard", "Bytes queued for a slow client before it is disconnected", _size,
+           default=_LIMITS.hard),
+    Option("max-threads", "Threads that run requests", _count, default=_LIMITS.threads),
+    Option("handshake-timeout", "Time for a request's head", _seconds,
+           default=_LIMITS.handshake),
+    Option("config", "TOML file with any of these settings", _path),
+)  # fmt: skip
+
+_BY_NAME: Final = {option.name: option for option in OPTIONS}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that was decided, checked."""
+
+    listeners: tuple[Listener, ...]
+    home: Path
+    """Hermes' home directory."""
+    allow_plaintext: bool = False
+    hosts: frozenset[str] = frozenset()
+    origins: frozenset[bytes] = frozenset()
+    key_file: Path | None = None
+    backend: str = "worker"
+    script: Path | None = None
+    hermes_python: Path | None = None
+    drain: float = 10.0
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def gather(cls, given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+        """From the options *given* (text, or lists of text), and the rest. Raises `BadSetting`."""
+        values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
+        config = given.get("config") or environ.get(_variable("config"))
+        if config:
+            values.update(_from_file(_convert(_BY_NAME["config"], config, "--config")))
+        values.update(_from_environment(environ))
+        for name, value in given.items():
+            if value not in (None, []):
+                values[name] = _convert(_BY_NAME[name], value, f"--{name}")
+        return cls._of(values, environ)
+
+    @classmethod
+    def _of(cls, values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+        if values["backend"] == "scripted" and values["script"] is None:
+            raise BadSetting("--backend scripted needs --script, the recording to play.")
+        if values["max-queued-soft"] > values["max-queued-hard"]:
+            raise BadSetting("--max-queued-soft must not be above --max-queued-hard.")
+        if values["max-threads"] < 2:
+            raise BadSetting("--max-threads must be 2 or more: one is kept for urgent requests.")
+        described = values["listen"] or [f"tcp:{values['port']}:interface=127.0.0.1:backlog=1024"]
+        threads = values["max-threads"]
+        return cls(
+            listeners=tuple(_listener(text) for text in described),
+            home=values["hermes-home"] or default_home(environ),
+            allow_plaintext=values["allow-plaintext"],
+            hosts=frozenset(name.lower() for name in values["allow-host"] or ()),
+            origins=frozenset(origin.encode() for origin in values["allow-origin"] or ()),
+            key_file=values["key-file"],
+            backend=values["backend"],
+            script=values["script"],
+            hermes_python=values["hermes-python"],
+            drain=values["drain"],
+            limits=Limits(
+                max_message=values["max-message"],
+                waiting_requests=values["max-waiting-requests"],
+                waiting_bytes=values["max-waiting-bytes"],
+                soft=values["max-queued-soft"],
+                hard=values["max-queued-hard"],
+                threads=threads,
+                urgent_threads=min(_LIMITS.urgent_threads, max(1, threads // 4)),
+                connections=values["max-connections"],
+                pending=values["max-pending"],
+                handshake=values["handshake-timeout"],
+                dead_after=values["dead-after"],
+            ),
+        )
+
+
+def default_home(environ: Mapping[str, str]) -> Path:
+    """Hermes' own rule: `HERMES_HOME`, else `~/.hermes`."""
+    named = environ.get("HERMES_HOME")
+    return Path(named).expanduser().absolute() if named else Path.home() / ".hermes"
+
+
+def _variable(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.upper().replace("-", "_")
+
+
+def _listener(text: str) -> Listener:
+    try:
+        return parse_listener(text)
+    except ValueError as error:
+        raise BadSetting(f"--listen {text}: {error}") from None
+
+
+def _convert(option: Option, value: Any, source: str) -> Any:
+    try:
+        if option.repeated:
+            return [option.convert(item) for item in value]
+        return option.convert(value) if isinstance(value, str) else option.convert(str(value))
+    except ValueError as error:
+        raise BadSetting(f"{source} {value!r}: {error}.") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for option in OPTIONS:
+        variable = _variable(option.name)
+        text = environ.get(variable)
+        if text:
+            value: Any = text.split() if option.repeated else text
+            found[option.name] = _convert(option, value, variable)
+    return found
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSetting(f"--config {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(f"--config {path} is not valid TOML: {error}.") from None
+    found = {}
+    for name, value in content.items():
+        option = _BY_NAME.get(name)
+        if option is None or name == "config":
+            raise BadSetting(
+                f"--config {path}: there is no setting {name!r}. `twistd hermes-attach --help` "
+                "lists them; names are as there, without the dashes in front."
+            )
+        wanted = list if option.repeated else (str, int, float, bool)
+        if not isinstance(value, wanted):
+            raise BadSetting(f"--config {path}: {name} has a value of the wrong type.")
+        found[name] = _convert(option, value, f"--config {path}: {name} =")
+    return found
+
+
+def read_environment() -> Mapping[str, str]:
+    """The process's environment; the one place that asks for it."""
+    return os.environ
+
+
+def usage_rows() -> tuple[Sequence[Sequence[Any]], Sequence[Sequence[Any]]]:
+    """`optParameters` and `optFlags` for `twisted.python.usage`."""
+    parameters = [
+        [option.name, option.short, None, _help(option)]
+        for option in OPTIONS
+        if not (option.flag or option.repeated)
+    ]
+    flags = [[option.name, option.short, option.help + "."] for option in OPTIONS if option.flag]
+    return parameters, flags
+
+
+def _help(option: Option) -> str:
+    return option.help + (f" (default: {option.default})." if option.default is not None else ".")

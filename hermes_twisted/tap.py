@@ -1,0 +1,116 @@
+"""Options and `makeService` for `twistd hermes-attach`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.python import usage
+
+from . import __version__, keystore
+from .backends.scripted import Script
+from .build import build_backend, build_service, read_script
+from .reactors import WrongReactor, ensure_asyncio
+from .settings import BadSetting, Settings, read_environment, usage_rows
+
+_PARAMETERS, _FLAGS = usage_rows()
+
+
+class Options(usage.Options):
+    """Everything is checked here, before the fork, where an error can still be shown."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Serve Hermes Agent's terminal UI over a WebSocket at /api/ws. Every option can "
+        "also be set in the environment, as HERMES_ATTACH_ and its name in capitals, or in "
+        "a TOML file named with --config. The key is never an option: it comes from "
+        "--key-file, from HERMES_ATTACH_KEY, or is made on the first start in a terminal."
+    )
+    optParameters = _PARAMETERS
+    optFlags = _FLAGS
+
+    reactor: AsyncioSelectorReactor
+    settings: Settings
+    secret: keystore.Secret | None
+    script: Script | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._repeated: dict[str, list[str]] = {"listen": [], "allow-host": [], "allow-origin": []}
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Endpoint to listen on instead of --port, in Twisted's syntax, such as
+        unix:/run/hermes/attach.sock:mode=600. May be repeated."""
+        self._repeated["listen"].append(endpoint)
+
+    opt_l = opt_listen
+
+    def opt_allow_host(self, name: str) -> None:
+        """Another name that clients use for this server. May be repeated."""
+        self._repeated["allow-host"].append(name)
+
+    def opt_allow_origin(self, origin: str) -> None:
+        """Origin of a web page that may attach. May be repeated."""
+        self._repeated["allow-origin"].append(origin)
+
+    def opt_version(self) -> None:
+        """Show the version and exit."""
+        print(f"hermes-twisted {__version__}")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """Install the reactor, gather the settings, find the key."""
+        try:
+            self.reactor = ensure_asyncio()
+            given = {name: value for name, value in self.items() if value not in (None, 0)}
+            self.settings = Settings.gather({**given, **self._repeated}, read_environment())
+            self.secret = keystore.find(
+                self.settings.key_file, read_environment(), self.settings.home
+            )
+            # Whatever we start shall not inherit it.
+            os.environ.pop(keystore.VARIABLE, None)
+            self.script = read_script(self.settings)
+            if self.secret is not None:
+                self.secret.keyring()
+            elif self._daemon():
+                raise BadSetting(
+                    "There is no key yet, and a daemon cannot show one. Start once in a "
+                    "terminal with --nodaemon, or give a key with --key-file."
+                )
+        except WrongReactor as wrong:
+            raise usage.UsageError(self._advise(wrong)) from None
+        except (BadSetting, keystore.BadKey) as problem:
+            raise usage.UsageError(str(problem)) from None
+
+    def _parent_option(self, name: str) -> Any:
+        parent = self.parent
+        return parent.get(name) if parent is not None else None
+
+    def _daemon(self) -> bool:
+        """Whether twistd will daemonise; `twist` and our own launcher never do."""
+        parent = self.parent
+        return parent is not None and "nodaemon" in parent and not parent["nodaemon"]
+
+    def _advise(self, wrong: WrongReactor) -> str:
+        chosen = self._parent_option("reactor")
+        if isinstance(chosen, str):
+            cure = f"drop --reactor {chosen}: hermes-attach chooses the asyncio reactor itself."
+        else:
+            cure = (
+                "another Twisted plugin has installed it. Start with `hermes-attach serve`, or "
+                "run `twistd --help` once as the owner of this environment to warm its "
+                "plugin cache."
+            )
+        return f"hermes-attach needs the asyncio reactor, but found {wrong.found}: {cure}"
+
+
+def makeService(options: Options) -> IService:
+    """Build the service; nothing is opened or started yet."""
+    # Read before twistd sets its own: files that the agent makes follow the user's.
+    umask = os.umask(0o077)
+    os.umask(umask)
+    backend = build_backend(options.reactor, options.settings, options.script, umask=umask)
+    return build_service(options.reactor, options.settings, options.secret, backend)

@@ -1,0 +1,33 @@
+"""One blocking call off the loop, in a daemon thread.
+
+Not the reactor's thread pool: its threads are no daemons, and one that waits for a
+busy Hermes would keep the process, or the gateway around us, from exiting.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+
+def in_thread(reactor: IReactorFromThreads, call: Callable[[], T], name: str) -> Deferred[T]:
+    """Run *call* in a new daemon thread; fires on the loop with what it returns or raises."""
+    result: Deferred[T] = Deferred()
+
+    def run() -> None:
+        try:
+            value = call()
+        except BaseException:
+            reactor.callFromThread(result.errback, Failure())
+        else:
+            reactor.callFromThread(result.callback, value)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return result
