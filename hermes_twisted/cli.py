@@ -77,9 +77,9 @@ def demo(options: Sequence[str]) -> None:
 
 def url(arguments: Sequence[str]) -> str:
     """The line to paste, with the key. Exits with 2 if there is no key or no such option."""
-    options = _UrlOptions()
+    options = _UrlOptions()  # type: ignore[no-untyped-call]
     try:
-        options.parseOptions(list(arguments))
+        options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
         secret = _known_secret(options)
     except (usage.UsageError, keystore.BadKey) as problem:
         print(f"hermes-attach url: {problem}", file=sys.stderr)

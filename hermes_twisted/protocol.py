@@ -47,7 +47,7 @@ class Valve:
         self.is_open = False
 
 
-class AttachProtocol(WebSocketServerProtocol):  # type: ignore[misc]
+class AttachProtocol(WebSocketServerProtocol):
     """One open WebSocket: a `Link`. Made behind admission only."""
 
     factory: AttachFactory
@@ -71,9 +71,10 @@ class AttachProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def onOpen(self) -> None:
         """The handshake is done: take a seat."""
         # The HTTP channel that we took the connection from is still registered.
-        self.transport.unregisterProducer()
+        transport = self._tcp()
+        transport.unregisterProducer()
         self._valve = Valve(self._writable_again)
-        self.transport.registerProducer(self._valve, True)
+        transport.registerProducer(self._valve, True)
         self.seat = self.factory.open_seat(self, self.admitted)
 
     def dataReceived(self, data: bytes) -> None:
@@ -109,7 +110,7 @@ class AttachProtocol(WebSocketServerProtocol):  # type: ignore[misc]
     def onPing(self, payload: bytes) -> None:
         """Answer at once; to a client that does not read, only the latest (RFC 6455 §5.5.3)."""
         if self.writable:
-            self.sendPong(payload)
+            self._pong(payload)
         else:
             self._owed_pong = payload
 
@@ -141,15 +142,15 @@ class AttachProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     def send(self, payloads: list[bytes]) -> None:
         """See `Link`. Frames are made here: Autobahn's path costs several times more."""
-        self.transport.writeSequence(text_frames(payloads))
+        self._tcp().writeSequence(text_frames(payloads))
 
     def pause_reading(self) -> None:
         """See `Link`."""
-        self.transport.pauseProducing()
+        self._tcp().pauseProducing()
 
     def resume_reading(self) -> None:
         """See `Link`."""
-        self.transport.resumeProducing()
+        self._tcp().resumeProducing()
 
     def close(self, code: int, reason: str) -> None:
         """See `Link`."""
@@ -159,25 +160,32 @@ class AttachProtocol(WebSocketServerProtocol):  # type: ignore[misc]
 
     def abort(self) -> None:
         """See `Link`."""
-        self.transport.abortConnection()
+        self._tcp().abortConnection()
 
     def ping(self) -> None:
         """Make the path carry something; whether a pong comes decides nothing."""
         if self.writable:
             self.sendPing(int(time.monotonic() * 1000).to_bytes(8, "big"))
 
+    def _tcp(self) -> Any:
+        """The transport: TCP, TLS or a Unix socket, with more than `ITransport` says."""
+        return self.transport
+
+    def _pong(self, payload: bytes) -> None:
+        self.sendPong(payload)  # type: ignore[no-untyped-call]
+
     def _writable_again(self) -> None:
         pong, self._owed_pong = self._owed_pong, None
         if pong is not None and self.writable:
-            self.sendPong(pong)
+            self._pong(pong)
         if self.seat is not None:
             self.seat.flush()
 
 
-class AttachFactory(WebSocketServerFactory):  # type: ignore[misc]
+class AttachFactory(WebSocketServerFactory):
     """Autobahn with the options that protect, and what its protocols need of us."""
 
-    protocol = AttachProtocol
+    protocol = AttachProtocol  # type: ignore[assignment]
     noisy = False
 
     def __init__(
@@ -188,12 +196,12 @@ class AttachFactory(WebSocketServerFactory):  # type: ignore[misc]
         close_seat: CloseSeat,
     ) -> None:
         # `reactor` always: without it Autobahn imports, and so installs, the default one.
-        super().__init__(reactor=clock, server="")
+        super().__init__(reactor=clock, server="")  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
         self.open_seat = open_seat
         self.close_seat = close_seat
-        self.setProtocolOptions(
+        self.setProtocolOptions(  # type: ignore[no-untyped-call]
             versions=[13],
             webStatus=False,
             # Any call sets this to False unless it is named; admission has decided.

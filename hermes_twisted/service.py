@@ -97,7 +97,7 @@ class AttachService(Service):
             raise
         self._rules = Rules(keyring, self._host_rule(), self._settings.origins)
         self._stopping = False
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._backend_changed)
         self._pings.start(PING_INTERVAL, now=False)
         for port in self._ports:
@@ -106,7 +106,7 @@ class AttachService(Service):
 
     def stopService(self) -> Deferred[None]:
         """Tell the clients, let requests finish, close, and end Hermes in order."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         self._stopping = True
         return Deferred.fromCoroutine(self._stop())
 
@@ -161,7 +161,9 @@ class AttachService(Service):
                 "Is another server there already? Choose another port or endpoint."
             )
         if not opened:
-            raise CannotStart(f"{listener.description} does not open at once; that is not supported.")
+            raise CannotStart(
+                f"{listener.description} does not open at once; that is not supported."
+            )
         port = opened[0]
         if not (listener.encrypted or self._settings.allow_plaintext or is_local(port.getHost())):
             maybeDeferred(port.stopListening).addErrback(lambda _failure: None)
@@ -253,7 +255,10 @@ class AttachService(Service):
             if link.last_heard > limit:
                 link.ping()
             elif link in suspects:
-                self._log.info("seat {seat} has been silent for too long", seat=link.seat.number if link.seat else 0)
+                self._log.info(
+                    "seat {seat} has been silent for too long",
+                    seat=link.seat.number if link.seat else 0,
+                )
                 link.abort()
             else:
                 self._suspects.add(link)

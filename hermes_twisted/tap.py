@@ -38,7 +38,7 @@ class Options(usage.Options):
     script: Script | None
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._repeated: dict[str, list[str]] = {"listen": [], "allow-host": [], "allow-origin": []}
 
     def opt_listen(self, endpoint: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 from twisted.internet.interfaces import IAddress
@@ -10,16 +11,13 @@ from .keystore import Secret
 from .listeners import Listener
 
 #: What stands for every interface of the machine.
-_ANY = ("0.0.0.0", "::", "")  # noqa: S104
+_ANY = ("0.0.0.0", "::", "")  # noqa: S104  (compared with, not bound to)
 
 
 def show_attach_lines(listener: Listener, address: IAddress, secret: Secret) -> None:
     """Write the lines to paste to the controlling terminal, if this process has one."""
-    try:
-        terminal = open("/dev/tty", "w")
-    except OSError:
-        return  # A daemon, or a pipe: `hermes-attach url` prints them.
-    with terminal:
+    # Without one we are a daemon, or in a pipe: `hermes-attach url` prints them.
+    with contextlib.suppress(OSError), open("/dev/tty", "w") as terminal:
         terminal.write("\n" + attach_lines(listener, address, secret) + "\n")
 
 
@@ -37,10 +35,7 @@ def attach_lines(listener: Listener, address: IAddress, secret: Secret) -> str:
         host = f"[{host}]"
     scheme = "wss" if listener.encrypted else "ws"
     url = f"{scheme}://{host}:{address.port}/api/ws?token={secret.text}"  # type: ignore[attr-defined]
-    return (
-        "On the machine with the terminal UI, paste:\n"
-        f"\n  {export_line(url)}\n  hermes --tui\n"
-    )
+    return f"On the machine with the terminal UI, paste:\n\n  {export_line(url)}\n  hermes --tui\n"
 
 
 def export_line(url: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -35,7 +36,9 @@ NO_SUCH_PAGE = Refused(
     "There is nothing at this address.",
     "The terminal UI attaches at /api/ws: ws://HOST:PORT/api/ws?token=KEY.",
 )
-BODY_TOO_LARGE = Refused(413, "The request's body is too large.", "Send none: no page here reads it.")
+BODY_TOO_LARGE = Refused(
+    413, "The request's body is too large.", "Send none: no page here reads it."
+)
 ONLY_GET = Refused(405, "This page can only be read.", "Use GET.", (("Allow", "GET, HEAD"),))
 FULL = Refused(
     503,
@@ -62,7 +65,7 @@ def peer_name(address: IAddress | None) -> str:
 def head_of(request: Request) -> Head:
     """The request's head, as admission wants it."""
     headers = {
-        name.lower(): values for name, values in request.requestHeaders.getAllRawHeaders()
+        name.lower(): list(values) for name, values in request.requestHeaders.getAllRawHeaders()
     }
     return Head(request.method, request.uri, request.clientproto, headers)
 
@@ -101,7 +104,7 @@ class Page(Resource):
     isLeaf = True
 
     def __init__(self, write: Callable[[Request], bytes]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._write = write
 
     def render(self, request: Request) -> bytes:
@@ -117,7 +120,7 @@ class AttachResource(Resource):
     isLeaf = True
 
     def __init__(self, factory: AttachFactory, decide: Decide) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._factory = factory
         self._decide = decide
 
@@ -130,7 +133,7 @@ class AttachResource(Resource):
         request.uri = PATH
         request.requestHeaders.removeHeader(b"authorization")
         cast("FrontChannel", request.channel).handed_over()
-        ticket = _Ticket(self._factory, decision, peer_name(request.transport.getPeer()))
+        ticket = _Ticket(self._factory, decision, peer_name(request.getClientAddress()))
         return WebSocketResource(ticket).render(request)
 
 
@@ -157,7 +160,7 @@ class FrontRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """The declared length is known."""
-        super().gotLength(min(length or 0, self._limit))
+        super().gotLength(min(length or 0, self._limit))  # type: ignore[no-untyped-call]
         if length is not None and length > self._limit:
             self._refuse_body()
 
@@ -167,25 +170,29 @@ class FrontRequest(Request):
         if self._received > self._limit and not self._refused:
             self._refuse_body()
         if not self._refused:
-            super().handleContentChunk(data)
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The request is complete; void if it has been refused."""
         if not self._refused:
-            super().requestReceived(command, path, version)
+            super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
 
     @property
     def _limit(self) -> int:
-        return cast("FrontSite", self.channel.site).limits.body
+        return self._channel.site.limits.body
+
+    @property
+    def _channel(self) -> FrontChannel:
+        return cast("FrontChannel", self.channel)
 
     def _refuse_body(self) -> None:
         self._refused = True
         text = f"413: {BODY_TOO_LARGE.title}\n{BODY_TOO_LARGE.advice}\n".encode()
-        self.channel.transport.write(
+        cast("ITCPTransport", self._channel.transport).write(
             b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n"
             b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
         )
-        self.channel.loseConnection()
+        self._channel.loseConnection()  # type: ignore[no-untyped-call]
 
 
 class FrontChannel(http.HTTPChannel):
@@ -196,19 +203,19 @@ class FrontChannel(http.HTTPChannel):
 
     def connectionMade(self) -> None:
         """Start the clock; twisted.web's own starts anew with every byte."""
-        super().connectionMade()
+        super().connectionMade()  # type: ignore[no-untyped-call]
         self._restart_deadline()
         self.site.pending.add(self)
 
     def requestDone(self, request: Request) -> None:
         """A page was written; the connection may ask for another."""
         self._restart_deadline()
-        super().requestDone(request)
+        super().requestDone(request)  # type: ignore[no-untyped-call]
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone before any upgrade."""
         self._leave()
-        super().connectionLost(reason)
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def handed_over(self) -> None:
         """From here on it is Autobahn's connection."""
@@ -261,7 +268,7 @@ class Pending:
 class FrontSite(Site):
     """The pages and `/api/ws`, each at one exact path."""
 
-    protocol = FrontChannel  # Plain HTTP/1.1: an upgrade over HTTP/2 would fail.
+    protocol = FrontChannel  # type: ignore[assignment]  # Plain HTTP/1.1: an upgrade over HTTP/2 would fail.
     requestFactory = FrontRequest
     displayTracebacks = False
     noisy = False
@@ -270,7 +277,7 @@ class FrontSite(Site):
     def __init__(
         self, clock: IReactorTime, limits: Limits, attach: AttachResource, ready: Readiness
     ) -> None:
-        super().__init__(Resource(), timeout=limits.handshake, reactor=clock)
+        super().__init__(Resource(), timeout=limits.handshake, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
         self.pending = Pending(limits.pending)
@@ -288,7 +295,7 @@ class FrontSite(Site):
         path, _, _query = request.uri.partition(b"?")
         return self._pages.get(path, self._nothing)
 
-    def log(self, request: Request) -> None:
+    def log(self, request: http.Request) -> None:
         """One line for a refusal, within a quota; never the query, where keys are."""
         if request.code < 400 or request.code == 404 or not self._refusals.spend():
             return

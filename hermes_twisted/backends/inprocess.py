@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
@@ -18,7 +18,7 @@ from ..core.limits import Limits
 from ..core.outbox import Outbox
 from ..core.supervision import Problem, State
 from ..hermes.host import Host, explain_shedding
-from ..hermes.loading import HostProblem
+from ..hermes.problem import HostProblem
 from ..hermes.seat import HostSeat
 from ..threads import in_thread
 from . import StateListener
@@ -125,9 +125,7 @@ class InProcessBackend:
     def drain(self, timeout: float) -> Deferred[bool]:
         """See `Backend`."""
         host = self._host
-        return in_thread(
-            self._reactor, lambda: host is None or host.drain(timeout), "hermes-drain"
-        )
+        return in_thread(self._reactor, lambda: host is None or host.drain(timeout), "hermes-drain")
 
     def stop(self) -> Deferred[None]:
         """See `Backend`."""
@@ -154,7 +152,8 @@ class InProcessBackend:
 
     def _not_loaded(self, failure: Failure) -> None:
         failure.trap(HostProblem)
-        self._change(State.BROKEN, Problem(failure.value.problem, failure.value.advice))
+        found = cast("HostProblem", failure.value)
+        self._change(State.BROKEN, Problem(found.problem, found.advice))
         for channel in list(self._channels.values()):
             channel.begin(None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -11,9 +12,8 @@ from typing import Any, Final, Protocol, cast
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport, ITransport
-from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.internet.protocol import Factory, ProcessProtocol, connectionDone
 from twisted.internet.protocol import Protocol as StreamProtocol
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -71,7 +71,7 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.setblocking(False)
-            factory = Factory.forProtocol(lambda: self._stream)  # type: ignore[arg-type]
+            factory = Factory.forProtocol(lambda: self._stream)
             reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)
             with open(os.devnull, "rb") as nothing:
                 self._transport: IProcessTransport = reactor.spawnProcess(
@@ -109,10 +109,8 @@ class WorkerProcess:
 
     def _signal(self, name: str) -> None:
         self._timer = None
-        try:
+        with contextlib.suppress(ProcessExitedAlready):
             self._transport.signalProcess(name)
-        except ProcessExitedAlready:
-            pass
 
     def _set_timer(self, delay: float, act: Any) -> None:
         self._cancel_timer()
@@ -130,7 +128,9 @@ class WorkerProcess:
         try:
             self._owner.received(unpacker, data)
         except BadPacket as bad:
-            self._log.error("worker {pid} does not speak our protocol: {bad}", pid=self.pid, bad=bad)
+            self._log.error(
+                "worker {pid} does not speak our protocol: {bad}", pid=self.pid, bad=bad
+            )
             cast("ITransport", self._stream.transport).loseConnection()
 
     def socket_closed(self) -> None:
@@ -160,10 +160,8 @@ class WorkerProcess:
         """End what Hermes had started and a killed worker could not: its helpers."""
         if self.pid is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 class _Stream(StreamProtocol):

@@ -14,7 +14,8 @@ from ..core.limits import Limits
 from ..core.outbox import Outbox
 from ..core.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
 from ..core.supervision import Problem, State, Supervisor
-from ..hermes.locate import Hermes, NotFound
+from ..hermes.locate import Hermes
+from ..hermes.problem import HostProblem
 from . import StateListener
 from .process import WorkerProcess
 
@@ -23,9 +24,7 @@ SHUTDOWN_LIMIT: Final = 5.0
 #: Seconds between thread switches in the worker (Python's default is 5 ms): a frame
 #: gets out this soon while an agent's thread computes.
 SWITCH_INTERVAL: Final = 0.001
-LOST: Final = (
-    "Hermes' process ended before it answered this request; it is being started again."
-)
+LOST: Final = "Hermes' process ended before it answered this request; it is being started again."
 """Answer to a request that died with its worker."""
 
 
@@ -165,7 +164,8 @@ class WorkerBackend:
 
     def drain(self, timeout: float) -> Deferred[bool]:
         """See `Backend`."""
-        self._drained = drained = Deferred()
+        drained: Deferred[bool] = Deferred()
+        self._drained = drained
         if self.state is State.READY:
             self.say(pack(Op.DRAIN, tag=round(timeout * 1000)))
         else:
@@ -174,7 +174,8 @@ class WorkerBackend:
 
     def stop(self) -> Deferred[None]:
         """See `Backend`."""
-        self._stopped = stopped = Deferred()
+        stopped: Deferred[None] = Deferred()
+        self._stopped = stopped
         if self.state is State.STOPPED:
             stopped.callback(None)
         else:
@@ -205,7 +206,7 @@ class WorkerBackend:
         """See `Crew`."""
         try:
             hermes = self._locate()
-        except NotFound as absent:
+        except HostProblem as absent:
             problem = Problem(absent.problem, absent.advice)
             self._supervisor.failed(problem)
             self._supervisor.died(problem)

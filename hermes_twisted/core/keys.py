@@ -15,9 +15,7 @@ KEY_PREFIX: Final = "hat_"
 #: Shorter secrets, and these, are refused (as `hermes_cli.auth.has_usable_secret` does).
 MIN_LENGTH: Final = 16
 #: What may stand in a URL's query as it is (RFC 3986 §2.3).
-_UNRESERVED: Final = frozenset(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-)
+_UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 class WeakKey(Exception):

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from .problem import HostProblem
+
 _log = logging.getLogger(__name__)
 
 #: Without these no client can be served.
@@ -35,15 +37,6 @@ OPTIONAL_HOOKS: Final = (
     "_start_backend_heartbeat_refresher",
     "_schedule_startup_orphan_sweep",
 )
-
-
-class HostProblem(Exception):
-    """Hermes cannot be served: what is wrong, and what to do about it."""
-
-    def __init__(self, problem: str, advice: str) -> None:
-        super().__init__(f"{problem} {advice}")
-        self.problem = problem
-        self.advice = advice
 
 
 @dataclass(frozen=True)

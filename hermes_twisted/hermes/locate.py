@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .problem import HostProblem
+
 #: Where Hermes' installer, pipx, uv and its container image put it, below the home
 #: directory or absolute.
 WELL_KNOWN: Final = (
@@ -40,20 +42,11 @@ class Hermes:
     how: str
 
 
-class NotFound(Exception):
-    """No interpreter with Hermes: what was looked for and where, and what to do."""
-
-    def __init__(self, problem: str, advice: str = _ADVICE) -> None:
-        super().__init__(f"{problem} {advice}")
-        self.problem = problem
-        self.advice = advice
-
-
 def locate(named: Path | None, environ: Mapping[str, str]) -> Hermes:
-    """Hermes' interpreter: the *named* one, or the first that is found. Raises `NotFound`."""
+    """Hermes' interpreter: the *named* one, or the first that is found. Raises `HostProblem`."""
     if named is not None:
         if not _is_executable(named):
-            raise NotFound(
+            raise HostProblem(
                 f"--hermes-python {named} is not a program that can be run.",
                 "Name the python inside the environment that hermes-agent is installed in.",
             )
@@ -74,7 +67,7 @@ def locate(named: Path | None, environ: Mapping[str, str]) -> Hermes:
         looked.append(str(python))
         if _is_executable(python):
             return Hermes(python, "a well-known place")
-    raise NotFound("Hermes was not found. Looked at: " + "; ".join(looked) + ".")
+    raise HostProblem("Hermes was not found. Looked at: " + "; ".join(looked) + ".", _ADVICE)
 
 
 def _behind(command: Path) -> Iterator[Path]:

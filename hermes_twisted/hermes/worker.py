@@ -19,7 +19,7 @@ from ..core.lanes import LanePool
 from ..core.outbox import Outbox
 from ..core.packets import Op, Packet, Unpacker, pack
 from .host import Host, explain_shedding
-from .loading import HostProblem
+from .problem import HostProblem
 from .pump import Line, Pump
 from .seat import HostSeat
 
