@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hermes_twisted import __version__, cli, keystore
+
+TEXT = "hat_AAAAbbbbCCCCddddEEEE"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of Hermes with a key, and nothing of ours in the environment."""
+    for name in list(os.environ):
+        if name.startswith("HERMES_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HERMES_HOME", str(tmp_path))
+    path = keystore.default_path(tmp_path)
+    path.parent.mkdir(mode=0o700)
+    path.write_text(TEXT)
+    path.chmod(0o600)
+    return tmp_path
+
+
+def exit_status(call: Callable[[], Any]) -> Any:
+    with pytest.raises(SystemExit) as caught:
+        call()
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "origin"),
+    [
+        ([], "ws://127.0.0.1:8643"),
+        (["--port", "9"], "ws://127.0.0.1:9"),
+        (["-p", "9"], "ws://127.0.0.1:9"),
+        (["--host", "server.example"], "ws://server.example:8643"),
+        (["--host", "2001:db8::1", "--tls"], "wss://[2001:db8::1]:8643"),
+    ],
+)
+def test_url(home: Path, arguments: list[str], origin: str) -> None:
+    """The line to paste has the server's address as asked for, and its key."""
+    url = f"{origin}/api/ws?token={TEXT}"
+
+    assert shlex.split(cli.url(arguments)) == ["export", f"HERMES_TUI_GATEWAY_URL={url}"]
+
+
+def test_url_prints_a_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`hermes-attach url` prints the line and nothing else: a shell may evaluate it."""
+    cli.main(["url", "--port", "9"])
+
+    captured = capsys.readouterr()
+    assert captured.out == cli.url(["--port", "9"]) + "\n"
+    assert captured.err == ""
+
+
+def test_url_with_a_key_file(home: Path) -> None:
+    """The key may be in a file that is named."""
+    other = home / "other"
+    other.write_text("hat_zzzzYYYYxxxxWWWWvvvv")
+    other.chmod(0o600)
+
+    assert "token=hat_zzzzYYYYxxxxWWWWvvvv" in cli.url(["--key-file", str(other)])
+
+
+def test_url_with_a_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hermes' home may be named, and counts before the environment."""
+    monkeypatch.setenv("HERMES_HOME", "/nowhere")
+
+    assert f"token={TEXT}" in cli.url(["--hermes-home", str(home)])
+
+
+def test_url_without_a_key(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a key `url` makes none: it says where it looked and what makes one."""
+    keystore.default_path(home).unlink()
+
+    assert exit_status(lambda: cli.url([])) == 2
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("hermes-attach url: There is no key in ")
+    assert str(keystore.default_path(home)) in captured.err
+    assert "hermes-attach serve" in captured.err
+    assert not keystore.default_path(home).exists()
+
+
+def test_url_with_a_bad_key_file(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key file that cannot be used is explained, and its content is not shown."""
+    keystore.default_path(home).chmod(0o644)
+
+    assert exit_status(lambda: cli.url([])) == 2
+
+    captured = capsys.readouterr()
+    assert "chmod 600" in captured.err
+    assert TEXT not in captured.out + captured.err
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=pytest.fail.Exception,
+    reason="url does not check the key as the server does",
+)
+@pytest.mark.parametrize("weak", ["hunter2", "a'b;rm -rf c;'d-e-f-g-h"])
+def test_url_with_a_weak_key(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], weak: str
+) -> None:
+    """A key that the server refuses, and that may break out of the line, is not printed."""
+    monkeypatch.setenv(keystore.VARIABLE, weak)
+
+    assert exit_status(lambda: cli.url([])) == 2
+    captured = capsys.readouterr()
+    assert weak not in captured.out + captured.err
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--port", "http"], ["extra"]])
+def test_url_with_wrong_usage(
+    home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """Wrong usage is explained, with status 2."""
+    assert exit_status(lambda: cli.url(arguments)) == 2
+    assert capsys.readouterr().err.startswith("hermes-attach url: ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_help(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    """Asked for help, or for nothing, it tells its commands."""
+    cli.main(arguments)
+
+    out = capsys.readouterr().out
+    assert all(f"\n  {command} " in out for command in ("serve", "demo", "url"))
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """The version is printed after the name."""
+    cli.main(["--version"])
+
+    assert capsys.readouterr().out == f"hermes-twisted {__version__}\n"
+
+
+def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that is not there is named, with those that are, and status 2."""
+    assert exit_status(lambda: cli.main(["server"])) == 2
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "'server'" in captured.err
+    assert "Usage: hermes-attach" in captured.err
+
+
+def test_arguments_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a program it reads its own command line."""
+    monkeypatch.setattr(sys, "argv", ["hermes-attach", "--version"])
+
+    cli.main()
+
+    assert capsys.readouterr().out.startswith("hermes-twisted ")
+
+
+def test_commands_get_their_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`serve` and `demo` are handed what follows them."""
+    called: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(cli, "serve", lambda options: called.append(("serve", options)))
+    monkeypatch.setattr(cli, "demo", lambda options: called.append(("demo", options)))
+
+    cli.main(["serve", "--port", "1"])
+    cli.main(["demo"])
+
+    assert called == [("serve", ["--port", "1"]), ("demo", [])]

@@ -1,0 +1,433 @@
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from hermes_twisted.core.lanes import LanePool
+from hermes_twisted.core.outbox import EVENT, Outbox
+from hermes_twisted.hermes import host as module
+from hermes_twisted.hermes.host import SLOW_CLIENT_NOTICE, Host, Sink, explain_shedding
+from hermes_twisted.hermes.loading import look
+from hermes_twisted.hermes.seat import HostSeat
+
+GUARD = 60.0
+EVERYTHING = 2**40
+
+#: What each generation of Hermes offers its transports (hermes-contract, section 4).
+OLD = ()
+HERMES_0_16 = ("_schedule_ws_orphan_reap", "_shutdown_sessions")
+HERMES_0_17 = ("_close_sessions_for_transport", *HERMES_0_16)
+HEAD = (
+    "register_live_transport",
+    "unregister_live_transport",
+    "_ensure_skin_watcher",
+    "_start_backend_heartbeat_refresher",
+    "_schedule_startup_orphan_sweep",
+    *HERMES_0_17,
+)
+
+MakeServer = Callable[..., ModuleType]
+MakeHost = Callable[..., Host]
+
+
+@pytest.fixture
+def make_host(make_server: MakeServer, pool: LanePool, no_hermes: None) -> MakeHost:
+    """A host of a Hermes that has just these hooks."""
+
+    def make(*names: str) -> Host:
+        server = make_server(*names)
+        return Host(server, look(server), pool, Sink())
+
+    return make
+
+
+def open_seat(host: Host) -> tuple[HostSeat, Outbox]:
+    """A seat that has been greeted, and what it was sent."""
+    outbox = Outbox(lambda: None)
+    seat = host.open(outbox)
+    assert host.lanes.wait_quiet(GUARD)
+    return seat, outbox
+
+
+def sent(outbox: Outbox) -> list[Any]:
+    return [json.loads(text) for _kind, _tag, text in outbox.take(EVERYTHING)]
+
+
+def detach(host: Host, seat: HostSeat) -> None:
+    seat.detach()
+    assert host.lanes.wait_quiet(GUARD)
+
+
+def test_ready(make_host: MakeHost) -> None:
+    """The first frame of a client is `gateway.ready` with Hermes' skin, as an event."""
+    _seat, outbox = open_seat(make_host())
+
+    [(kind, tag, text)] = outbox.take(EVERYTHING)
+    assert (kind, tag) == (EVENT, 0)
+    assert json.loads(text) == {
+        "jsonrpc": "2.0",
+        "method": "event",
+        "params": {"type": "gateway.ready", "payload": {"skin": {"name": "fake"}}},
+    }
+
+
+def test_ready_without_a_skin(make_host: MakeHost, caplog: pytest.LogCaptureFixture) -> None:
+    """A skin that cannot be computed does not keep the client out."""
+    host = make_host()
+
+    def fail() -> None:
+        raise RuntimeError("bad skin")
+
+    host.server.resolve_skin = fail  # type: ignore[attr-defined]
+    _seat, outbox = open_seat(host)
+
+    assert sent(outbox)[0]["params"]["payload"] == {"skin": {}}
+    assert "resolve_skin failed" in caplog.text
+
+
+def test_dispatch(make_host: MakeHost) -> None:
+    """A request goes to Hermes with the seat as its transport."""
+    host = make_host()
+    seen: list[Any] = []
+
+    def dispatch(request: Any, transport: Any = None) -> None:
+        seen.append((request, transport))
+
+    host.server.dispatch = dispatch  # type: ignore[attr-defined]
+    seat, _outbox = open_seat(host)
+
+    assert host.dispatch({"id": 1}, seat) is None
+    assert seen == [({"id": 1}, seat)]
+
+
+@pytest.mark.parametrize("names", [OLD, HERMES_0_16, HERMES_0_17])
+def test_greeting_of_releases(make_host: MakeHost, hooks: Any, names: tuple[str, ...]) -> None:
+    """A release that has no hooks for a new client is asked for nothing."""
+    open_seat(make_host(*names))
+
+    assert hooks.calls == []
+
+
+def test_greeting_of_head(make_host: MakeHost, hooks: Any) -> None:
+    """HEAD learns of every client, after its ready frame, and starts its helpers once."""
+    host = make_host(*HEAD)
+    first, outbox = open_seat(host)
+    ready_before_hooks: list[int] = []
+
+    assert hooks.calls == [
+        ("register_live_transport", first),
+        ("_ensure_skin_watcher",),
+        ("_start_backend_heartbeat_refresher",),
+        ("_schedule_startup_orphan_sweep",),
+    ]
+    assert len(sent(outbox)) == 1
+    hooks.calls.clear()
+
+    late = Outbox(lambda: None)
+    host.server.register_live_transport = (  # type: ignore[attr-defined]
+        lambda seat: ready_before_hooks.append(len(late.take(EVERYTHING)))
+    )
+    host.open(late)
+    assert host.lanes.wait_quiet(GUARD)
+
+    assert ready_before_hooks == [1]
+    assert hooks.calls == []
+
+
+def two_sessions(host: Host, seat: HostSeat) -> dict[str, dict[str, Any]]:
+    """One session of the seat, one of another client."""
+    sessions = {"mine": {"transport": seat}, "other": {"transport": object()}, "none": {}}
+    host.server._sessions.update(sessions)
+    return sessions
+
+
+def test_release_of_0_14(make_host: MakeHost, hooks: Any) -> None:
+    """Before 0.16 a gone client's sessions, and only these, write into the sink."""
+    host = make_host(*OLD)
+    seat, _outbox = open_seat(host)
+    sessions = two_sessions(host, seat)
+    other = sessions["other"]["transport"]
+
+    detach(host, seat)
+
+    assert sessions["mine"]["transport"] is host.sink
+    assert sessions["other"]["transport"] is other
+    assert sessions["none"] == {}
+    assert hooks.calls == []
+
+
+def test_release_of_0_16(make_host: MakeHost, hooks: Any) -> None:
+    """In 0.16 Hermes is asked as well to reap each session that was left."""
+    host = make_host(*HERMES_0_16)
+    seat, _outbox = open_seat(host)
+    sessions = two_sessions(host, seat)
+
+    detach(host, seat)
+
+    assert sessions["mine"]["transport"] is host.sink
+    assert hooks.calls == [("_schedule_ws_orphan_reap", "mine")]
+
+
+def test_release_of_0_17(make_host: MakeHost, hooks: Any) -> None:
+    """From 0.17 on Hermes does it all itself, when told why."""
+    host = make_host(*HERMES_0_17)
+    seat, _outbox = open_seat(host)
+    sessions = two_sessions(host, seat)
+
+    detach(host, seat)
+
+    assert hooks.calls == [("_close_sessions_for_transport", seat, ("end_reason", "ws_disconnect"))]
+    assert sessions["mine"]["transport"] is seat
+
+
+def test_release_of_head(make_host: MakeHost, hooks: Any) -> None:
+    """HEAD forgets the transport before it closes the sessions."""
+    host = make_host(*HEAD)
+    seat, _outbox = open_seat(host)
+    hooks.calls.clear()
+
+    detach(host, seat)
+
+    assert hooks.names == ["unregister_live_transport", "_close_sessions_for_transport"]
+
+
+def test_failing_hook(make_host: MakeHost, hooks: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A hook that fails is logged by name, and the others are called all the same."""
+    host = make_host(*HEAD)
+
+    def fail(*args: Any) -> None:
+        raise RuntimeError
+
+    host.server.unregister_live_transport = fail  # type: ignore[attr-defined]
+    seat, _outbox = open_seat(host)
+
+    detach(host, seat)
+
+    assert hooks.names[-1] == "_close_sessions_for_transport"
+    assert "Hermes' unregister_live_transport failed" in caplog.text
+
+
+class TurningSession(dict[str, Any]):
+    """A session whose turn ends after it was looked at so often."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    def get(self, key: str, default: Any = None) -> Any:
+        assert key == "running"
+        self.looks -= 1
+        return self.looks >= 0
+
+
+def test_drain_of_nothing(make_host: MakeHost) -> None:
+    """Where nothing runs a drain is done, even without time."""
+    host = make_host()
+    host.server._sessions["s"] = {"running": False}
+
+    assert host.drain(0) is True
+
+
+def test_drain_waits_for_turns(make_host: MakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain waits until the last turn has ended."""
+    monkeypatch.setattr(module, "DRAIN_POLL", 0)
+    host = make_host()
+    session = host.server._sessions["s"] = TurningSession(3)
+
+    assert host.drain(GUARD) is True
+    assert session.looks == -1
+
+
+def test_drain_gives_up_on_turns(make_host: MakeHost) -> None:
+    """A turn that runs on makes the drain end with False when its time is up."""
+    host = make_host()
+    host.server._sessions["s"] = {"running": True}
+
+    assert host.drain(0) is False
+
+
+def test_drain_gives_up_on_requests(make_host: MakeHost) -> None:
+    """A request that runs on makes the drain end with False as well."""
+    host, go_on = make_host(), threading.Event()
+    host.lanes.lane().put(lambda: assert_true(go_on.wait(GUARD)))
+
+    assert host.drain(0) is False
+    go_on.set()
+    assert host.drain(GUARD) is True
+
+
+def assert_true(value: bool) -> None:
+    assert value
+
+
+def test_shutdown(make_host: MakeHost, hooks: Any) -> None:
+    """At the end Hermes finalises its sessions."""
+    assert make_host("_shutdown_sessions").shutdown(GUARD) is True
+    assert hooks.calls == [("_shutdown_sessions",)]
+
+
+def test_shutdown_without_the_hook(make_host: MakeHost, hooks: Any) -> None:
+    """A Hermes that has nothing to finalise is done at once."""
+    assert make_host().shutdown(0) is True
+    assert hooks.calls == []
+
+
+def test_shutdown_that_fails(make_host: MakeHost, caplog: pytest.LogCaptureFixture) -> None:
+    """A failure is logged and does not hold up the end."""
+    host = make_host("_shutdown_sessions")
+
+    def fail() -> None:
+        raise RuntimeError
+
+    host.server._shutdown_sessions = fail  # type: ignore[attr-defined]
+
+    assert host.shutdown(GUARD) is True
+    assert "Hermes' _shutdown_sessions failed" in caplog.text
+
+
+def test_shutdown_that_hangs(make_host: MakeHost) -> None:
+    """Finalising that hangs is given up when its time is over."""
+    host, go_on, done = make_host("_shutdown_sessions"), threading.Event(), threading.Event()
+
+    def hang() -> None:
+        assert go_on.wait(GUARD)
+        done.set()
+
+    host.server._shutdown_sessions = hang  # type: ignore[attr-defined]
+
+    assert host.shutdown(0) is False
+    go_on.set()
+    assert done.wait(GUARD)
+
+
+@pytest.fixture
+def mcp(monkeypatch: pytest.MonkeyPatch, no_hermes: None) -> list[dict[str, Any]]:
+    """A Hermes (0.18 and 0.19) whose socket handler starts MCP discovery."""
+    calls: list[dict[str, Any]] = []
+    ws, startup = ModuleType("tui_gateway.ws"), ModuleType("hermes_cli.mcp_startup")
+
+    def handle_ws() -> None:
+        from hermes_cli.mcp_startup import (  # type: ignore[import-not-found]
+            start_background_mcp_discovery,
+        )
+
+        start_background_mcp_discovery()
+
+    def start_background_mcp_discovery(**options: Any) -> None:
+        calls.append(options)
+
+    ws.handle_ws = handle_ws  # type: ignore[attr-defined]
+    startup.start_background_mcp_discovery = (  # type: ignore[attr-defined]
+        start_background_mcp_discovery
+    )
+    for part in (ModuleType("tui_gateway"), ModuleType("hermes_cli"), ws, startup):
+        monkeypatch.setitem(sys.modules, part.__name__, part)
+    return calls
+
+
+def test_mcp_discovery(mcp: list[dict[str, Any]], make_host: MakeHost) -> None:
+    """Where the transport starts MCP discovery it is started once, with the first client."""
+    host = make_host()
+    assert mcp == []
+
+    open_seat(host)
+    open_seat(host)
+
+    assert [options["thread_name"] for options in mcp] == ["hermes-attach-mcp-discovery"]
+
+
+def test_mcp_discovery_that_fails(
+    mcp: list[dict[str, Any]], make_host: MakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without MCP tools a client is served all the same."""
+    host = make_host()
+    del sys.modules["hermes_cli.mcp_startup"].start_background_mcp_discovery
+
+    _seat, outbox = open_seat(host)
+
+    assert len(sent(outbox)) == 1
+    assert "MCP discovery could not be started" in caplog.text
+
+
+def test_sink() -> None:
+    """Frames that belong to nobody are dropped and counted, and nobody is told they arrived."""
+    sink = Sink()
+
+    assert sink.write({"method": "event"}) is False
+    assert sink.write({}) is False
+    sink.close()
+
+    assert sink.dropped == 2
+    assert sink._closed is True
+
+
+def test_explain_shedding() -> None:
+    """A slow client is told in words that every release prints."""
+    assert json.loads(explain_shedding()) == {
+        "jsonrpc": "2.0",
+        "method": "event",
+        "params": {"type": "browser.progress", "payload": {"message": SLOW_CLIENT_NOTICE}},
+    }
+
+
+@pytest.fixture
+def stub_host(stub: None, pool: LanePool) -> Host:
+    return Host.load(pool)
+
+
+def ask(host: Host, seat: HostSeat, method: str, **params: Any) -> None:
+    request = {"jsonrpc": "2.0", "id": method, "method": method, "params": params}
+    seat.submit(1, json.dumps(request).encode(), urgent=False)
+    assert host.lanes.wait_quiet(GUARD)
+
+
+def test_load(stub_host: Host) -> None:
+    """Loading replaces the transport that would print conversations to the log."""
+    assert stub_host.server._stdio_transport is stub_host.sink
+    assert "_close_sessions_for_transport" in stub_host.findings.hooks
+
+
+def test_events_of_nobody(stub_host: Host, capfd: pytest.CaptureFixture[str]) -> None:
+    """Late events of sessions that nobody is attached to are dropped, not printed."""
+    seat, outbox = open_seat(stub_host)
+    outbox.take(EVERYTHING)
+
+    ask(stub_host, seat, "late.event")
+
+    # The one from the request's own thread goes to its client, the other to nobody.
+    assert stub_host.sink.dropped == 1
+    captured = capfd.readouterr()
+    assert "secret" not in captured.out + captured.err
+    assert "LEAKED" not in captured.out
+
+
+def test_session_of_a_client(stub_host: Host) -> None:
+    """A session is bound to its seat until the client goes; its turn goes on."""
+    seat, outbox = open_seat(stub_host)
+    ask(stub_host, seat, "session.create")
+    [session] = stub_host.server._sessions.values()
+    assert session["transport"] is seat
+    assert sent(outbox)[-1]["result"]["session_id"] == "00000001"
+
+    detach(stub_host, seat)
+
+    assert session["transport"] is stub_host.server._detached_ws_transport
+
+
+def test_shutdown_of_the_stub(
+    stub_host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Finalising reaches every session."""
+    monkeypatch.setenv("STUB_SHUTDOWN_MARK", str(tmp_path / "mark"))
+    seat, _outbox = open_seat(stub_host)
+    ask(stub_host, seat, "session.create")
+
+    assert stub_host.shutdown(GUARD)
+    assert (tmp_path / "mark").read_text() == "00000001"

@@ -1,0 +1,486 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hermes_twisted.core.limits import Limits
+from hermes_twisted.listeners import Listener
+from hermes_twisted.settings import (
+    OPTIONS,
+    BadSetting,
+    Settings,
+    default_home,
+    read_environment,
+    usage_rows,
+)
+
+HOME = {"HERMES_HOME": "/srv/hermes"}
+MIB = 1024 * 1024
+
+
+def gather(given: dict[str, Any] | None = None, environ: dict[str, str] | None = None) -> Settings:
+    return Settings.gather(given or {}, {**HOME, **(environ or {})})
+
+
+def complaint(given: dict[str, Any] | None = None, environ: dict[str, str] | None = None) -> str:
+    """What the operator is told of a setting that cannot be used."""
+    with pytest.raises(BadSetting) as caught:
+        gather(given, environ)
+    return str(caught.value)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "attach.toml"
+
+
+def from_file(file: Path, content: str, **environ: str) -> Settings:
+    file.write_text(content, encoding="utf-8")
+    return gather({"config": str(file)}, environ)
+
+
+def complaint_about_file(file: Path, content: str) -> str:
+    file.write_text(content, encoding="utf-8")
+    return complaint({"config": str(file)})
+
+
+def test_defaults() -> None:
+    """Without any setting: loopback only, the worker, the documented limits."""
+    assert gather() == Settings(
+        listeners=(Listener("tcp:8643:interface=127.0.0.1:backlog=1024"),),
+        home=Path("/srv/hermes"),
+        limits=Limits(),
+    )
+
+
+def test_everything_can_be_given() -> None:
+    """Every option reaches the setting that it names."""
+    settings = gather(
+        {
+            "listen": ["tcp:1:interface=127.0.0.1", "unix:/run/a.sock:mode=600"],
+            "allow-plaintext": 1,
+            "allow-host": ["Attach.Example", "b"],
+            "allow-origin": ["https://mine.example"],
+            "key-file": "/etc/key",
+            "backend": "scripted",
+            "script": "/tmp/talk.jsonl",
+            "hermes-home": "/home/h",
+            "hermes-python": "/venv/bin/python",
+            "drain": "20",
+            "dead-after": "30m",
+            "max-connections": "5",
+            "max-pending": "6",
+            "max-message": "7k",
+            "max-waiting-requests": "8",
+            "max-waiting-bytes": "9M",
+            "max-queued-soft": "10 MiB",
+            "max-queued-hard": "11MB",
+            "max-threads": "12",
+            "handshake-timeout": "13s",
+        }
+    )
+
+    assert settings == Settings(
+        listeners=(Listener("tcp:1:interface=127.0.0.1"), Listener("unix:/run/a.sock:mode=600")),
+        home=Path("/home/h"),
+        allow_plaintext=True,
+        hosts=frozenset({"attach.example", "b"}),
+        origins=frozenset({b"https://mine.example"}),
+        key_file=Path("/etc/key"),
+        backend="scripted",
+        script=Path("/tmp/talk.jsonl"),
+        hermes_python=Path("/venv/bin/python"),
+        drain=20.0,
+        limits=Limits(
+            max_message=7 * 1024,
+            waiting_requests=8,
+            waiting_bytes=9 * MIB,
+            soft=10 * MIB,
+            hard=11 * MIB,
+            threads=12,
+            urgent_threads=3,
+            connections=5,
+            pending=6,
+            handshake=13.0,
+            dead_after=1800.0,
+        ),
+    )
+
+
+def test_port() -> None:
+    """A port alone means this port on loopback."""
+    [listener] = gather({"port": "9000"}).listeners
+
+    assert listener.description == "tcp:9000:interface=127.0.0.1:backlog=1024"
+
+
+def test_listen_replaces_the_port() -> None:
+    """An endpoint stands instead of the port, not beside it."""
+    assert gather({"port": "9000", "listen": ["tcp:1"]}).listeners == (Listener("tcp:1"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1", 1),
+        ("1024", 1024),
+        ("1k", 1024),
+        ("1K", 1024),
+        ("1kB", 1024),
+        ("1KiB", 1024),
+        (" 2m ", 2 * MIB),
+        ("2 MiB", 2 * MIB),
+        ("3g", 3 * 1024 * MIB),
+        ("5b", 5),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    """Sizes may have a unit; k, m and g are powers of 1024."""
+    assert gather({"max-message": text}).limits.max_message == size
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0.0), ("30", 30.0), ("0.5", 0.5), ("90s", 90.0), ("15m", 900.0), ("1.5H", 5400.0)],
+)
+def test_times(text: str, seconds: float) -> None:
+    """Times are seconds, or have a unit."""
+    assert gather({"drain": text}).drain == seconds
+
+
+@pytest.mark.parametrize(
+    ("threads", "urgent"), [("2", 1), ("3", 1), ("8", 2), ("64", 16), ("1000", 16)]
+)
+def test_urgent_threads(threads: str, urgent: int) -> None:
+    """A quarter of the threads, at least one and at most the default, are kept in reserve."""
+    assert gather({"max-threads": threads}).limits.urgent_threads == urgent
+
+
+def test_precedence(file: Path) -> None:
+    """The command line wins over the environment, that over the file, that over the default."""
+    file.write_text('port = 1\ndrain = "1"\nmax-pending = 1\n')
+    settings = Settings.gather(
+        {"config": str(file), "port": "3"},
+        {**HOME, "HERMES_ATTACH_PORT": "2", "HERMES_ATTACH_DRAIN": "2"},
+    )
+
+    assert settings.listeners[0].description.startswith("tcp:3:")
+    assert settings.drain == 2.0
+    assert settings.limits.pending == 1
+    assert settings.limits.connections == Limits().connections
+
+
+def test_file_named_in_the_environment(file: Path) -> None:
+    """The file may be named by HERMES_ATTACH_CONFIG as well."""
+    file.write_text("drain = 3\n")
+
+    assert gather(environ={"HERMES_ATTACH_CONFIG": str(file)}).drain == 3.0
+
+
+def test_file_types(file: Path) -> None:
+    """In the file numbers, booleans, texts and lists may be written as such."""
+    settings = from_file(
+        file,
+        'port = 9\nallow-plaintext = true\ndrain = 1.5\nmax-message = "1k"\n'
+        'allow-host = ["a", "b"]\n',
+    )
+
+    assert settings.listeners[0].description.startswith("tcp:9:")
+    assert settings.allow_plaintext
+    assert settings.drain == 1.5
+    assert settings.limits.max_message == 1024
+    assert settings.hosts == {"a", "b"}
+
+
+def test_environment_lists() -> None:
+    """In the environment a repeated option's values stand apart by white space."""
+    settings = gather(environ={"HERMES_ATTACH_LISTEN": "tcp:1  tcp:2"})
+
+    assert [listener.description for listener in settings.listeners] == ["tcp:1", "tcp:2"]
+
+
+@pytest.mark.parametrize("text", ["1", "true", "YES"])
+def test_flag_in_the_environment(text: str) -> None:
+    """A flag of the environment may be said in several ways."""
+    assert gather(environ={"HERMES_ATTACH_ALLOW_PLAINTEXT": text}).allow_plaintext
+
+
+@pytest.mark.parametrize("text", ["0", "False", "no", ""])
+def test_flag_can_be_off(text: str) -> None:
+    """Set does not mean on; empty counts as not set."""
+    assert not gather(environ={"HERMES_ATTACH_ALLOW_PLAINTEXT": text}).allow_plaintext
+
+
+def test_empty_options_are_not_given() -> None:
+    """What the command line leaves out does not hide what the environment says."""
+    settings = gather(
+        {"drain": None, "listen": []},
+        {"HERMES_ATTACH_DRAIN": "4", "HERMES_ATTACH_LISTEN": "tcp:1"},
+    )
+
+    assert settings.drain == 4.0
+    assert settings.listeners == (Listener("tcp:1"),)
+
+
+def test_paths_are_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A daemon changes its directory: relative paths and ~ are resolved before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+
+    assert gather({"key-file": "key"}).key_file == tmp_path / "key"
+    assert gather({"key-file": "~/key"}).key_file == Path("/home/me/key")
+
+
+BAD = [
+    # Each names the option, shows the value, and says what would do.
+    ("port", "-1", "must be from 0"),
+    ("port", "65536", "must be from 0"),
+    ("drain", "-1", "must be a time such as"),
+    ("drain", "nan", "must be a time such as"),
+    ("drain", "inf", "must be a time such as"),
+    ("drain", "1e999", "must be a time such as"),
+    ("dead-after", "-5m", "must be a time such as"),
+    ("handshake-timeout", "-0.1", "must be a time such as"),
+    ("max-message", "0", "must be 1 or more"),
+    ("max-message", "-1k", "must be 1 or more"),
+    ("max-connections", "0", "must be 1 or more"),
+    ("max-pending", "-3", "must be 1 or more"),
+    ("max-waiting-requests", "0", "must be 1 or more"),
+    ("max-waiting-bytes", "0m", "must be 1 or more"),
+    ("max-queued-soft", "0", "must be 1 or more"),
+    ("max-queued-hard", "0", "must be 1 or more"),
+    ("max-threads", "0", "must be 1 or more"),
+    ("backend", "docker", "must be one of worker, inprocess, scripted"),
+    ("backend", "Worker", "must be one of worker, inprocess, scripted"),
+    ("key-file", "", "must not be empty"),
+    ("hermes-home", "", "must not be empty"),
+    ("allow-plaintext", "perhaps", "must be true or false"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "advice"), BAD)
+def test_bad_options(name: str, value: str, advice: str) -> None:
+    """A bad value is refused with its option, itself, and what would do."""
+    text = complaint({name: value})
+
+    assert text.startswith(f"--{name} {value!r}: ")
+    assert advice in text
+
+
+@pytest.mark.parametrize(("name", "value", "advice"), [row for row in BAD if row[1]])
+def test_bad_environment(name: str, value: str, advice: str) -> None:
+    """A bad value from the environment is refused with its variable."""
+    variable = "HERMES_ATTACH_" + name.upper().replace("-", "_")
+
+    text = complaint(environ={variable: value})
+
+    assert text.startswith(f"{variable} {value!r}: ")
+    assert advice in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", "http"),
+        ("port", "80.5"),
+        ("port", "0x50"),
+        ("drain", "soon"),
+        ("drain", "5 minutes"),
+        ("drain", "s"),
+        ("max-message", "much"),
+        ("max-message", "1.5m"),
+        ("max-message", "k"),
+        ("max-message", "1t"),
+        ("max-pending", "ten"),
+        ("max-threads", "9" * 5000),
+    ],
+)
+def test_not_a_number(name: str, value: str) -> None:
+    """What is no number is refused with its option and itself."""
+    assert complaint({name: value}).startswith(f"--{name} {value!r}: ")
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason='int() and float() explain themselves: "invalid literal for int() with …"',
+)
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("port", "http", "must be from 0"),
+        ("drain", "soon", "must be a time such as"),
+        ("max-message", "much", "must be"),
+        ("max-pending", "ten", "must be"),
+    ],
+)
+def test_not_a_number_in_words(name: str, value: str, advice: str) -> None:
+    """An operator is told what would do, not which function of Python failed."""
+    text = complaint({name: value})
+
+    assert advice in text
+    assert "literal" not in text
+    assert "convert" not in text
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=RuntimeError,
+    reason="Path.expanduser raises RuntimeError, not ValueError",
+)
+def test_unknown_home() -> None:
+    """A path in the home directory of somebody unknown is a bad setting."""
+    assert complaint({"key-file": "~nobody-of-this-name/key"}).startswith("--key-file ")
+
+
+@pytest.mark.parametrize("text", ["8643", "tcp", "/run/a.sock", ":8643", "tcp:", " "])
+def test_bad_listener(text: str) -> None:
+    """What is no endpoint is refused with an example of one."""
+    said = complaint({"listen": [text]})
+
+    assert said.startswith(f"--listen {text}: ")
+    assert "tcp:8643:interface=127.0.0.1" in said
+
+
+def test_one_bad_listener_of_several() -> None:
+    """Each of several endpoints is checked."""
+    assert "nonsense" in complaint({"listen": ["tcp:1", "nonsense"]})
+
+
+def test_empty_items() -> None:
+    """An empty name among several is refused."""
+    assert complaint({"allow-host": ["a", ""]}).startswith("--allow-host ['a', '']: ")
+
+
+def test_scripted_needs_a_script() -> None:
+    """The scripted backend is nothing without a recording."""
+    text = complaint({"backend": "scripted"})
+
+    assert "--backend scripted" in text
+    assert "--script" in text
+
+
+def test_soft_above_hard() -> None:
+    """The soft limit comes before the hard one; the two may be one."""
+    text = complaint({"max-queued-soft": "2m", "max-queued-hard": "1m"})
+
+    assert "--max-queued-soft" in text
+    assert "--max-queued-hard" in text
+    assert gather({"max-queued-soft": "1m", "max-queued-hard": "1m"}).limits.soft == MIB
+
+
+def test_soft_above_the_default_hard() -> None:
+    """The two limits are compared after the defaults have been filled in."""
+    assert "--max-queued-hard" in complaint({"max-queued-soft": "1g"})
+
+
+def test_one_thread_is_too_few() -> None:
+    """One thread for everything would leave none for an interrupt."""
+    text = complaint({"max-threads": "1"})
+
+    assert text.startswith("--max-threads ")
+    assert "2 or more" in text
+
+
+def test_absent_file(tmp_path: Path) -> None:
+    """A configuration file that cannot be read is named, with the reason."""
+    text = complaint({"config": str(tmp_path / "absent.toml")})
+
+    assert text == f"--config {tmp_path}/absent.toml cannot be read: No such file or directory."
+
+
+def test_directory_as_file(tmp_path: Path) -> None:
+    """A directory is no configuration file."""
+    assert "cannot be read" in complaint({"config": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    "content", [b"port", b"port = \n", b'port = "', b"\xff\xfe", b"port=1\nport=2"]
+)
+def test_file_is_not_toml(file: Path, content: bytes) -> None:
+    """A file that is not TOML, or not UTF-8, is named."""
+    file.write_bytes(content)
+
+    assert complaint({"config": str(file)}).startswith(f"--config {file} is not valid TOML: ")
+
+
+@pytest.mark.parametrize(
+    "content", ["ports = 1\n", "max_message = 1\n", "[limits]\nx = 1\n", 'config = "other"\n']
+)
+def test_unknown_setting(file: Path, content: str) -> None:
+    """A setting that is not known is refused by name, with where to look it up."""
+    text = complaint_about_file(file, content)
+
+    assert content.strip("[").split()[0].rstrip("]") in text
+    assert "--help" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", "[1]"),
+        ("port", "{a = 1}"),
+        ("drain", "1979-05-27"),
+        ("listen", '"tcp:1"'),
+        ("allow-host", "true"),
+    ],
+)
+def test_wrong_type(file: Path, name: str, value: str) -> None:
+    """A value of another type than the setting's is refused by name."""
+    text = complaint_about_file(file, f"{name} = {value}\n")
+
+    assert text == f"--config {file}: {name} has a value of the wrong type."
+
+
+def test_bad_value_in_the_file(file: Path) -> None:
+    """A bad value in the file is refused with the file, its name and itself."""
+    text = complaint_about_file(file, "port = 99999\n")
+
+    assert text.startswith(f"--config {file}: port = 99999: ")
+    assert "must be from 0" in text
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=(TypeError, AttributeError),
+    reason="the items of a list in the file are not checked to be texts",
+)
+@pytest.mark.parametrize("name", ["listen", "allow-host", "allow-origin"])
+def test_wrong_type_in_a_list(file: Path, name: str) -> None:
+    """A list that holds other things than texts is refused by name."""
+    assert name in complaint_about_file(file, f"{name} = [1]\n")
+
+
+def test_default_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hermes' home is what Hermes itself takes for it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert default_home({}) == tmp_path / ".hermes"
+    assert default_home({"HERMES_HOME": ""}) == tmp_path / ".hermes"
+    assert default_home({"HERMES_HOME": "~/h"}) == tmp_path / "h"
+
+
+def test_environment_is_the_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read is the environment as it is now."""
+    monkeypatch.setenv("HERMES_ATTACH_TEST", "x")
+
+    assert read_environment()["HERMES_ATTACH_TEST"] == "x"
+
+
+def test_usage_rows() -> None:
+    """Every option that is not repeated has a row in the help, with its default."""
+    parameters, flags = usage_rows()
+    rows = {row[0]: row for row in [*parameters, *flags]}
+
+    assert set(rows) == {option.name for option in OPTIONS if not option.repeated}
+    assert [row[0] for row in flags] == ["allow-plaintext"]
+    assert list(rows["port"][1:3]) == ["p", None]
+    assert rows["port"][3].endswith("(default: 8643).")
+    assert rows["script"][3] == "Recording that the scripted backend plays."
+
+
+def test_no_option_takes_a_secret() -> None:
+    """A key on a command line would be seen by every user of the machine."""
+    assert not {"key", "token", "secret", "password"} & {option.name for option in OPTIONS}

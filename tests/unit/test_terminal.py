@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import shlex
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IAddress
+
+from hermes_twisted import terminal
+from hermes_twisted.keystore import Secret
+from hermes_twisted.listeners import Listener
+
+SECRET = Secret("hat_AAAAbbbbCCCCddddEEEE", "a file")
+TCP = Listener("tcp:8643")
+LOOPBACK = IPv4Address("TCP", "127.0.0.1", 8643)
+
+
+@pytest.fixture(autouse=True)
+def name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "server.example")
+
+
+@pytest.mark.parametrize(
+    ("listener", "address", "origin"),
+    [
+        (TCP, LOOPBACK, "ws://127.0.0.1:8643"),
+        (TCP, IPv6Address("TCP", "::1", 9), "ws://[::1]:9"),
+        (TCP, IPv4Address("TCP", "0.0.0.0", 9), "ws://server.example:9"),
+        (TCP, IPv6Address("TCP", "::", 9), "ws://server.example:9"),
+        (TCP, IPv4Address("TCP", "", 9), "ws://server.example:9"),
+        (Listener("ssl:443"), IPv4Address("TCP", "192.0.2.1", 443), "wss://192.0.2.1:443"),
+    ],
+)
+def test_attach_lines(listener: Listener, address: IAddress, origin: str) -> None:
+    """The lines hold the address that was bound, the right scheme, the key and the command."""
+    lines = terminal.attach_lines(listener, address, SECRET).splitlines()
+
+    url = f"{origin}/api/ws?token={SECRET.text}"
+    assert f"  export HERMES_TUI_GATEWAY_URL='{url}'" in lines
+    assert "  hermes --tui" in lines
+
+
+def test_unix_socket() -> None:
+    """A Unix socket is reached through a tunnel, whose port is the reader's to fill in."""
+    lines = terminal.attach_lines(Listener("unix:/a"), UNIXAddress("/a"), SECRET)
+
+    assert f"'ws://127.0.0.1:PORT/api/ws?token={SECRET.text}'" in lines
+    assert "tunnel" in lines
+
+
+def test_export_line_is_one_word() -> None:
+    """A shell takes the URL as it is, with its question mark and ampersand."""
+    assert shlex.split(terminal.export_line("ws://h/?a=1&b=$x")) == [
+        "export",
+        "HERMES_TUI_GATEWAY_URL=ws://h/?a=1&b=$x",
+    ]
+
+
+def test_shown_on_the_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The key is written to the controlling terminal, and not to what may be a log."""
+    tty, opened = tmp_path / "tty", []
+
+    def open_tty(path: str, mode: str) -> Any:
+        opened.append(path)
+        return tty.open(mode)
+
+    monkeypatch.setattr(terminal, "open", open_tty, raising=False)
+
+    terminal.show_attach_lines(TCP, LOOPBACK, SECRET)
+
+    assert opened == ["/dev/tty"]
+    assert terminal.attach_lines(TCP, LOOPBACK, SECRET) in tty.read_text()
+    captured = capfd.readouterr()
+    assert SECRET.text not in captured.out + captured.err
+
+
+def test_no_terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A daemon shows nothing, anywhere, and starts all the same."""
+
+    def open_tty(path: str, mode: str) -> Any:
+        raise OSError(6, "No such device or address")
+
+    monkeypatch.setattr(terminal, "open", open_tty, raising=False)
+
+    terminal.show_attach_lines(TCP, LOOPBACK, SECRET)
+
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
