@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -104,8 +105,14 @@ class InProcessBackend:
 
     def open(self, number: int, wake: Callable[[], None]) -> InProcessChannel:
         """See `Backend`."""
+        # Not `callFromThread`: it makes a timer for each call.
+        loop = asyncio.get_running_loop()
+
+        def rouse() -> None:
+            loop.call_soon_threadsafe(wake)
+
         outbox = Outbox(
-            lambda: self._reactor.callFromThread(wake),
+            rouse,
             soft=self._limits.soft,
             hard=self._limits.hard,
             explain=explain_shedding,

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from ..core.packets import BadPacket, Unpacker
 from ..core.supervision import Problem
 from ..hermes.locate import Hermes
+from ..promptly import write_promptly
 from .output import OutputLines
 
 #: How long a worker may take to load Hermes. A cold disk and a first byte-compilation
@@ -27,6 +28,9 @@ from .output import OutputLines
 START_LIMIT: Final = 120.0
 #: How much longer than its own limit a worker may take to end, before TERM and KILL.
 END_MARGIN: Final = 1.0
+#: Seconds without a packet after which one is written at once; in a burst they are
+#: gathered for larger writes.
+CALM: Final = 0.0002
 #: Descriptor of the socket in the child.
 CHILD_FD: Final = 3
 #: Run by path, as a script: Hermes' Python need not know this package.
@@ -66,6 +70,7 @@ class WorkerProcess:
         self._how: str | None = None
         self._socket_open = True
         self._stopping = False
+        self._said = 0.0
         self._stream = _Stream(self)
         self._timer: IDelayedCall | None = reactor.callLater(START_LIMIT, self._too_late)
         ours, theirs = socket.socketpair()
@@ -86,7 +91,13 @@ class WorkerProcess:
 
     def say(self, packet: bytes) -> None:
         """Send one packet."""
-        cast("ITransport", self._stream.transport).write(packet)
+        now = self._reactor.seconds()
+        calm, self._said = now - self._said > CALM, now
+        transport = cast("ITransport", self._stream.transport)
+        if calm:
+            write_promptly(transport, [packet])
+        else:
+            transport.write(packet)
 
     def loaded(self) -> None:
         """The worker has reported: it is not late any more."""

@@ -273,6 +273,8 @@ class WorkerBackend:
     def _handle(self, packet: Packet) -> None:
         op, number, tag, body = packet
         if op == Op.READY:
+            assert self._process is not None
+            self._process.loaded()
             self.findings = json.loads(body)
             self._supervisor.ready()
         elif op == Op.FAILED:

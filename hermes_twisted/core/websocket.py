@@ -1,4 +1,7 @@
-"""Server-to-client WebSocket frames (RFC 6455 §5.2): final, text, unmasked."""
+"""WebSocket frames (RFC 6455 §5.2) of the everyday kind: one text message in one frame.
+
+A server's are unmasked, a client's masked. Whatever else a client may send is Autobahn's.
+"""
 
 from __future__ import annotations
 
@@ -29,3 +32,44 @@ def text_frames(payloads: Iterable[bytes]) -> list[bytes]:
         parts.append(text_header(len(payload)))
         parts.append(payload)
     return parts
+
+
+def split_texts(data: bytes, limit: int) -> tuple[list[bytes], bytes]:
+    """The messages that *data* begins with, as long as they are everyday ones, and the rest.
+
+    Everyday: whole, text, masked, below 64 KiB and at most *limit* bytes, valid UTF-8.
+    """
+    messages: list[bytes] = []
+    start, end = 0, len(data)
+    while end - start >= 6 and data[start] == _FINAL_TEXT:
+        length, mask = data[start + 1] - 0x80, start + 2
+        if length == 126:
+            length, mask = int.from_bytes(data[mask : mask + 2]), mask + 2
+            if length < 126:
+                break  # Not the shortest form.
+        elif not 0 <= length < 126:
+            break
+        body = mask + 4
+        if length > limit or body + length > end:
+            break
+        text = _unmask(data[body : body + length], data[mask:body])
+        if not (text.isascii() or _is_utf8(text)):
+            break
+        messages.append(text)
+        start = body + length
+    return messages, data[start:]
+
+
+def _unmask(data: bytes, mask: bytes) -> bytes:
+    """All bytes at once, as one large integer."""
+    size = len(data)
+    stream = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(data) ^ int.from_bytes(stream)).to_bytes(size)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

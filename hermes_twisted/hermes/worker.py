@@ -25,7 +25,8 @@ from .seat import HostSeat
 
 _log = logging.getLogger(__name__)
 
-READ_SIZE: Final = 256 * 1024
+#: Below the size from which the C library maps fresh pages for every buffer.
+READ_SIZE: Final = 64 * 1024
 
 #: Exit statuses: an ordinary end, and Hermes cannot be served.
 EXIT_OK: Final = 0
