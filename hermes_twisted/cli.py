@@ -13,7 +13,7 @@ from twisted.python import usage
 from . import __version__, keystore
 from .core.keys import new_secret
 from .reactors import ensure_asyncio
-from .settings import default_home, read_environment
+from .settings import BadSetting, default_home, read_environment
 from .terminal import export_line
 
 USAGE = """\
@@ -81,7 +81,7 @@ def url(arguments: Sequence[str]) -> str:
     try:
         options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
         secret = _known_secret(options)
-    except (usage.UsageError, keystore.BadKey) as problem:
+    except (usage.UsageError, BadSetting, keystore.BadKey) as problem:
         print(f"hermes-attach url: {problem}", file=sys.stderr)
         sys.exit(2)
     host = f"[{options['host']}]" if ":" in options["host"] else options["host"]
@@ -99,4 +99,5 @@ def _known_secret(options: _UrlOptions) -> keystore.Secret:
             f"There is no key in {keystore.default_path(home)} yet: the first "
             "`hermes-attach serve` makes it."
         )
+    secret.keyring()  # Refused as the server does: it might break out of the line.
     return secret

@@ -75,9 +75,9 @@ def make(home: Path) -> Secret:
 
 def _read(path: Path) -> Secret:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             mode = os.fstat(file.fileno()).st_mode
-            content = file.read(MAX_FILE + 1)
+            content = file.read(MAX_FILE + 1) if stat.S_ISREG(mode) else b""
     except OSError as error:
         raise BadKey(f"The key file {path} cannot be read: {error.strerror}.") from None
     if not stat.S_ISREG(mode):
@@ -94,3 +94,8 @@ def _read(path: Path) -> Secret:
     if not text or len(content) > MAX_FILE or len(text.split()) != 1:
         raise BadKey(f"The key file {path} does not hold one key on one line.")
     return Secret(text, str(path))
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open what may be a pipe, without waiting for a writer, or a terminal."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)

@@ -9,6 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -21,7 +22,7 @@ from .core.seats import Seat, Seats
 from .listeners import Listener, is_local, port_number
 from .protocol import AttachFactory, AttachProtocol
 from .settings import Settings
-from .web import FULL, AttachResource, FrontSite
+from .web import FULL, AttachResource, FrontSite, peer_name
 
 #: How often silent clients are pinged, in seconds: proxies and routers forget quiet
 #: connections after a minute or so.
@@ -75,6 +76,7 @@ class AttachService(Service):
         self._pings = LoopingCall(self._ping_all)
         self._pings.clock = reactor
         self._stopping = False
+        self._reported: Problem | None = None
         self._empty: Deferred[None] | None = None
 
     def startService(self) -> None:
@@ -101,7 +103,7 @@ class AttachService(Service):
         self._backend.start(self._backend_changed)
         self._pings.start(PING_INTERVAL, now=False)
         for port in self._ports:
-            self._log.info("listening on {where}", where=port.getHost())
+            self._log.info("listening on {where}", where=peer_name(port.getHost()))
         self._announce(self._ports)
 
     def stopService(self) -> Deferred[None]:
@@ -156,10 +158,7 @@ class AttachService(Service):
             # Endpoint plugins raise whatever they like: IndexError, KeyError, ValueError.
             failed.append(Failure(error))
         if failed:
-            raise CannotStart(
-                f"Cannot listen on {listener.description}: {failed[0].getErrorMessage()}. "
-                "Is another server there already? Choose another port or endpoint."
-            )
+            raise _cannot_listen(listener, failed[0])
         if not opened:
             raise CannotStart(
                 f"{listener.description} does not open at once; that is not supported."
@@ -229,10 +228,16 @@ class AttachService(Service):
 
     def _backend_changed(self, state: State, problem: Problem | None) -> None:
         if state is State.READY:
-            self._log.info("Hermes is ready: {findings}", findings=self._backend.findings)
+            self._reported = None
+            found = self._backend.findings
+            self._log.info("Hermes is ready: {version}", version=found.get("version"))
+            self._log.debug("found of Hermes: {found}", found=found)
         elif state is State.BROKEN:
-            self._log.error("Hermes cannot be served: {problem}", problem=problem)
-            self._tell_all(_explain(problem))
+            # Said once, however often another start fails in the same way.
+            if problem != self._reported:
+                self._log.error("Hermes cannot be served: {problem}", problem=problem)
+                self._tell_all(_explain(problem))
+            self._reported = problem
         elif state is State.RESTARTING:
             self._log.error("{problem} It is started again.", problem=problem)
             self._tell_all(f"{problem.problem if problem else ''} It is being started again.")
@@ -263,6 +268,21 @@ class AttachService(Service):
             else:
                 self._suspects.add(link)
                 link.ping()
+
+
+def _cannot_listen(listener: Listener, failure: Failure) -> CannotStart:
+    error = failure.value
+    if isinstance(error, CannotListenError):
+        # The gist first: twistd shows a hundred characters of a daemon's failure.
+        return CannotStart(
+            f"port {error.port}: {getattr(error.socketError, 'strerror', error.socketError)}. "
+            f"Cannot listen on {listener.description}: is another server there already? "
+            "Choose another port or endpoint."
+        )
+    return CannotStart(
+        f"Cannot listen on {listener.description}: {failure.getErrorMessage()} "
+        f"({failure.type.__name__ if failure.type else 'error'}). Check the endpoint's syntax."
+    )
 
 
 def _explain(problem: Problem | None) -> str:

@@ -15,76 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from . import parsing
 from .core.limits import Limits
 from .listeners import Listener, parse_listener
 
 ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
 DEFAULT_PORT: Final = 8643
-BACKENDS: Final = ("worker", "inprocess", "scripted")
 
 
 class BadSetting(Exception):
     """A setting that cannot be used; the text says which, why, and what to do."""
-
-
-def _text(value: str) -> str:
-    if not value:
-        raise ValueError("must not be empty")
-    return value
-
-
-def _path(value: str) -> Path:
-    return Path(_text(value)).expanduser().absolute()
-
-
-def _count(value: str) -> int:
-    number = int(value)
-    if number < 1:
-        raise ValueError("must be 1 or more")
-    return number
-
-
-def _port(value: str) -> int:
-    number = int(value)
-    if not 0 <= number <= 65535:
-        raise ValueError("must be from 0 (any free port) to 65535")
-    return number
-
-
-_SIZE_UNITS: Final = {"k": 1024, "m": 1024**2, "g": 1024**3}
-
-
-def _size(value: str) -> int:
-    text = value.strip().lower().removesuffix("b").removesuffix("i")
-    factor = _SIZE_UNITS.get(text[-1:], 1)
-    return _count(text if factor == 1 else text[:-1]) * factor
-
-
-_TIME_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def _seconds(value: str) -> float:
-    text = value.strip().lower()
-    factor = _TIME_UNITS.get(text[-1:])
-    number = float(text if factor is None else text[:-1]) * (factor or 1.0)
-    if not 0 <= number < float("inf"):
-        raise ValueError("must be a time such as 30, 90s, 15m or 1h")
-    return number
-
-
-def _backend(value: str) -> str:
-    if value not in BACKENDS:
-        raise ValueError(f"must be one of {', '.join(BACKENDS)}")
-    return value
-
-
-def _flag(value: str) -> bool:
-    try:
-        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
-            value.lower()
-        ]
-    except KeyError:
-        raise ValueError("must be true or false") from None
 
 
 @dataclass(frozen=True)
@@ -93,7 +33,7 @@ class Option:
 
     name: str
     help: str
-    convert: Callable[[str], Any] = _text
+    convert: Callable[[str], Any] = parsing.text
     short: str | None = None
     default: Any = None
     metavar: str = ""
@@ -105,7 +45,7 @@ class Option:
 _LIMITS: Final = Limits()
 
 OPTIONS: Final = (
-    Option("port", "Port to listen on, on 127.0.0.1", _port, "p", DEFAULT_PORT),
+    Option("port", "Port to listen on, on 127.0.0.1", parsing.port, "p", DEFAULT_PORT),
     Option(
         "listen",
         "Endpoint to listen on instead, in Twisted's syntax, such as "
@@ -117,38 +57,40 @@ OPTIONS: Final = (
     Option(
         "allow-plaintext",
         "Listen without TLS beyond loopback: keys and conversations can be read on the way",
-        _flag,
+        parsing.flag,
         default=False,
         flag=True,
     ),
     Option("allow-host", "Another name that clients use for this server. May be repeated",
            repeated=True),
     Option("allow-origin", "Origin of a web page that may attach. May be repeated", repeated=True),
-    Option("key-file", "File with the key, readable by you alone", _path),
-    Option("backend", "Where Hermes runs: worker, inprocess or scripted", _backend,
+    Option("key-file", "File with the key, readable by you alone", parsing.path),
+    Option("backend", "Where Hermes runs: worker, inprocess or scripted", parsing.backend,
            default="worker"),
-    Option("script", "Recording that the scripted backend plays", _path),
-    Option("hermes-home", "Hermes' home directory (default: $HERMES_HOME, or ~/.hermes)", _path),
-    Option("hermes-python", "The Python that Hermes is installed in (default: found)", _path),
-    Option("drain", "How long a stop waits for what runs", _seconds, default=10.0),
-    Option("dead-after", "Silence after which a client counts as gone", _seconds,
+    Option("script", "Recording that the scripted backend plays", parsing.path),
+    Option("hermes-home", "Hermes' home directory (default: $HERMES_HOME, or ~/.hermes)",
+           parsing.path),
+    Option("hermes-python", "The Python that Hermes is installed in (default: found)",
+           parsing.path),
+    Option("drain", "How long a stop waits for what runs", parsing.seconds, default=10.0),
+    Option("dead-after", "Silence after which a client counts as gone", parsing.some_seconds,
            default=_LIMITS.dead_after),
-    Option("max-connections", "Terminals attached at once", _count,
+    Option("max-connections", "Terminals attached at once", parsing.count,
            default=_LIMITS.connections),
-    Option("max-pending", "Sockets without a key at once", _count, default=_LIMITS.pending),
-    Option("max-message", "Bytes of one message from a client", _size,
+    Option("max-pending", "Sockets without a key at once", parsing.count, default=_LIMITS.pending),
+    Option("max-message", "Bytes of one message from a client", parsing.size,
            default=_LIMITS.max_message),
-    Option("max-waiting-requests", "Requests of one client that wait", _count,
+    Option("max-waiting-requests", "Requests of one client that wait", parsing.count,
            default=_LIMITS.waiting_requests),
-    Option("max-waiting-bytes", "Their bytes", _size, default=_LIMITS.waiting_bytes),
+    Option("max-waiting-bytes", "Their bytes", parsing.size, default=_LIMITS.waiting_bytes),
     Option("max-queued-soft", "Bytes queued for a slow client before live text is thinned out",
-           _size, default=_LIMITS.soft),
-    Option("max-queued-hard", "Bytes queued for a slow client before it is disconnected", _size,
-           default=_LIMITS.hard),
-    Option("max-threads", "Threads that run requests", _count, default=_LIMITS.threads),
-    Option("handshake-timeout", "Time for a request's head", _seconds,
+           parsing.size, default=_LIMITS.soft),
+    Option("max-queued-hard", "Bytes queued for a slow client before it is disconnected",
+           parsing.size, default=_LIMITS.hard),
+    Option("max-threads", "Threads that run requests", parsing.count, default=_LIMITS.threads),
+    Option("handshake-timeout", "Time for a request's head", parsing.some_seconds,
            default=_LIMITS.handshake),
-    Option("config", "TOML file with any of these settings", _path),
+    Option("config", "TOML file with any of these settings", parsing.path),
 )  # fmt: skip
 
 _BY_NAME: Final = {option.name: option for option in OPTIONS}
@@ -222,9 +164,12 @@ class Settings:
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
-    """Hermes' own rule: `HERMES_HOME`, else `~/.hermes`."""
-    named = environ.get("HERMES_HOME")
-    return Path(named).expanduser().absolute() if named else Path.home() / ".hermes"
+    """Hermes' own rule: `HERMES_HOME`, else `~/.hermes`. Raises `BadSetting`."""
+    named = environ.get("HERMES_HOME") or "~/.hermes"
+    try:
+        return parsing.path(named)
+    except ValueError as error:
+        raise BadSetting(f"Hermes' home {named!r} {error}. Name it with --hermes-home.") from None
 
 
 def _variable(name: str) -> str:
@@ -273,11 +218,17 @@ def _from_file(path: Path) -> dict[str, Any]:
                 f"--config {path}: there is no setting {name!r}. `twistd hermes-attach --help` "
                 "lists them; names are as there, without the dashes in front."
             )
-        wanted = list if option.repeated else (str, int, float, bool)
-        if not isinstance(value, wanted):
+        if not _fits(option, value):
             raise BadSetting(f"--config {path}: {name} has a value of the wrong type.")
         found[name] = _convert(option, value, f"--config {path}: {name} =")
     return found
+
+
+def _fits(option: Option, value: Any) -> bool:
+    """Whether a value of TOML is of a type that *option* takes."""
+    if option.repeated:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, str | int | float | bool)
 
 
 def read_environment() -> Mapping[str, str]:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.python import usage
 
@@ -14,6 +14,7 @@ from . import __version__, keystore
 from .backends.scripted import Script
 from .build import build_backend, build_service, read_script
 from .reactors import WrongReactor, ensure_asyncio
+from .service import CannotStart
 from .settings import BadSetting, Settings, read_environment, usage_rows
 
 _PARAMETERS, _FLAGS = usage_rows()
@@ -75,7 +76,7 @@ class Options(usage.Options):
             self.script = read_script(self.settings)
             if self.secret is not None:
                 self.secret.keyring()
-            elif self._daemon():
+            elif self.daemon:
                 raise BadSetting(
                     "There is no key yet, and a daemon cannot show one. Start once in a "
                     "terminal with --nodaemon, or give a key with --key-file."
@@ -89,7 +90,8 @@ class Options(usage.Options):
         parent = self.parent
         return parent.get(name) if parent is not None else None
 
-    def _daemon(self) -> bool:
+    @property
+    def daemon(self) -> bool:
         """Whether twistd will daemonise; `twist` and our own launcher never do."""
         parent = self.parent
         return parent is not None and "nodaemon" in parent and not parent["nodaemon"]
@@ -107,10 +109,26 @@ class Options(usage.Options):
         return f"hermes-attach needs the asyncio reactor, but found {wrong.found}: {cure}"
 
 
+class ForegroundService(MultiService):
+    """What a person starts in a terminal: a refusal to start is one line, not a traceback."""
+
+    def startService(self) -> None:
+        """Start; exits with 1 when that cannot be."""
+        try:
+            super().startService()  # type: ignore[no-untyped-call]
+        except CannotStart as problem:
+            raise SystemExit(f"hermes-attach: {problem}") from None
+
+
 def makeService(options: Options) -> IService:
     """Build the service; nothing is opened or started yet."""
     # Read before twistd sets its own: files that the agent makes follow the user's.
     umask = os.umask(0o077)
     os.umask(umask)
     backend = build_backend(options.reactor, options.settings, options.script, umask=umask)
-    return build_service(options.reactor, options.settings, options.secret, backend)
+    service = build_service(options.reactor, options.settings, options.secret, backend)
+    if options.daemon:
+        return service  # Its launcher waits for the exception, and shows it.
+    foreground = ForegroundService()  # type: ignore[no-untyped-call]
+    service.setServiceParent(foreground)  # type: ignore[no-untyped-call]
+    return foreground

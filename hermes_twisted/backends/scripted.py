@@ -54,7 +54,8 @@ class Script:
         for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
-                direction, when, frame = entry["dir"], float(entry["t"]), entry["frame"]
+                from_server = {"s2c": True, "c2s": False}[entry["dir"]]
+                when, frame = float(entry["t"]), entry["frame"]
             except (ValueError, KeyError, TypeError) as error:
                 raise BadScript(
                     f"line {number} of the recording is not "
@@ -62,12 +63,12 @@ class Script:
                 ) from error
             if not isinstance(frame, dict):
                 continue  # A batch: nobody sends one, and it cannot be matched.
-            if direction == "s2c":
+            if from_server:
                 identity = frame.get("id")
                 start, said = asked.pop(str(identity), (began, current))
                 said.append((max(0.0, when - start), frame))
             elif frame.get("method"):
-                reaction = Reaction(frame.get("params") or {})
+                reaction = Reaction(_params(frame))
                 script.reactions[frame["method"]].append(reaction)
                 current, began = reaction.frames, when
                 if frame.get("id") is not None:
@@ -99,25 +100,26 @@ class ScriptedChannel:
 
     def begin(self) -> None:
         """Play what the server says unasked."""
-        self._play(self._backend.script.greeting, None)
+        self._play(self._backend.script.greeting, frames.NULL)
 
     def submit(self, frame: frames.Frame) -> None:
         """See `Channel`."""
         self.outbox.settle(len(frame.text))
-        request = json.loads(frame.text)
-        params = request.get("params")
+        try:
+            params = _params(json.loads(frame.text))
+        except (ValueError, RecursionError):  # Python takes less than the front does.
+            self.outbox.put(frames.error(frames.NULL, frames.PARSE_ERROR, "parse error"))
+            return
         turn = self._turns[frame.method]
         self._turns[frame.method] += 1
-        reaction = self._backend.script.react(
-            frame.method, params if isinstance(params, dict) else {}, turn
-        )
+        reaction = self._backend.script.react(frame.method, params, turn)
         if reaction is None:
             message = f"unknown method: {frame.method[:64]}"
             self.outbox.put(frames.error(frame.id, METHOD_NOT_FOUND, message))
             return
         if frame.method == "session.interrupt":
             self._cancel()
-        self._play(reaction.frames, request.get("id"))
+        self._play(reaction.frames, frame.id)
 
     def delivered(self, size: int) -> None:
         """See `Channel`."""
@@ -127,19 +129,19 @@ class ScriptedChannel:
         self._cancel()
         self.outbox.close()
 
-    def _play(self, recorded: list[tuple[float, dict[str, Any]]], identity: Any) -> None:
+    def _play(self, recorded: list[tuple[float, dict[str, Any]]], identity: bytes) -> None:
         for when, frame in recorded:
-            said = frame if "method" in frame else {**frame, "id": identity}
+            said = frames.encode(frame) if "method" in frame else _answer(frame, identity)
             delay = when * self._backend.pace
             if delay > 0:
                 self._say_later(delay, said)
             else:
-                self.outbox.put(frames.encode(said))
+                self.outbox.put(said)
 
-    def _say_later(self, delay: float, frame: dict[str, Any]) -> None:
+    def _say_later(self, delay: float, text: bytes) -> None:
         def say() -> None:
             self._timers.discard(timer)
-            self.outbox.put(frames.encode(frame))
+            self.outbox.put(text)
 
         timer = self._backend.clock.callLater(delay, say)
         self._timers.add(timer)
@@ -148,6 +150,18 @@ class ScriptedChannel:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+
+
+def _params(request: dict[str, Any]) -> dict[str, Any]:
+    """What it says by name; nothing if it does not."""
+    params = request.get("params")
+    return params if isinstance(params, dict) else {}
+
+
+def _answer(recorded: dict[str, Any], identity: bytes) -> bytes:
+    """The *recorded* answer, to the request of this id, which is JSON text as it came."""
+    rest = frames.encode({name: value for name, value in recorded.items() if name != "id"})
+    return b'{"id":%b%b%b' % (identity, b"" if rest == b"{}" else b",", rest[1:])
 
 
 class ScriptedBackend:

@@ -175,8 +175,8 @@ def _check_handshake(head: Head) -> Refused | None:
     if b"sec-websocket-version" in head.headers and head.one(b"sec-websocket-version") != b"13":
         return WRONG_VERSION
     key = head.one(b"sec-websocket-key") or b""
-    has_body = head.one(b"content-length") not in (None, b"0") or (
-        b"transfer-encoding" in head.headers
+    has_body = b"transfer-encoding" in head.headers or any(
+        length != b"0" for length in head.headers.get(b"content-length", [])
     )
     if b"sec-websocket-version" not in head.headers or not _WEBSOCKET_KEY.fullmatch(key):
         return BAD_HANDSHAKE

@@ -73,17 +73,20 @@ def parse(text: bytes) -> Frame:
     """
     try:
         envelope = _decode(text)
+        identity = bytes(envelope.id)
+        identity.decode()  # It is echoed, and was skipped without a look at its bytes.
     except msgspec.ValidationError:
         raise BadFrame(
             error(NULL, INVALID_REQUEST, "invalid request: expected an object")
         ) from None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadFrame(error(NULL, PARSE_ERROR, "parse error")) from None
-    identity = bytes(envelope.id)
     if not envelope.method and (envelope.result or envelope.error):
         return Frame(text, identity, "")
     try:
         method = _decode_text(envelope.method)
+    except UnicodeDecodeError:
+        raise BadFrame(error(NULL, PARSE_ERROR, "parse error")) from None
     except msgspec.DecodeError:
         method = ""
     if not method:

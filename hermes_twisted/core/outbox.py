@@ -36,7 +36,8 @@ class Outbox:
 
     *wake* is called, in the putting thread, when something is waiting and the
     consumer is idle: once per batch, not once per frame. The consumer is idle
-    when a `take` has left nothing behind.
+    when a `take` has left nothing behind. Of an overflow, and of each lot of settled
+    requests, it is told even when it is not: it may wait for the client.
 
     Above *soft* waiting bytes, deltas are shed until the queue is half empty
     again, and the frame that *explain* makes is queued in their place. When a
@@ -104,9 +105,10 @@ class Outbox:
     def settle(self, size: int, count: int = 1) -> None:
         """Note that *count* waiting requests, *size* bytes together, wait no more."""
         with self._lock:
+            was_due = self._settlement_due()
             self._settled_count += count
             self._settled_bytes += size
-            rouse = self._settlement_due() and not self._awake and not self._closed
+            rouse = self._settlement_due() and not (was_due or self._closed)
             if rouse:
                 self._awake = True
         if rouse:

@@ -188,18 +188,21 @@ class Seat:
         self._waiting_bytes -= size
 
     def _release_held(self) -> bool:
-        """Let requests go on that waited for a slow reader; True if that made answers."""
-        answered = False
+        """Let requests go on that waited for a slow reader; True if there were any.
+
+        Any of them may have been answered on the spot.
+        """
+        released = False
         while self._held and not self._is_slow():
             what = self._held.popleft()
+            released = True
             if isinstance(what, bytes):
                 self._held_bytes -= len(what)
                 self._channel.outbox.put(what)
-                answered = True
             else:
                 self._held_bytes -= len(what.text)
                 self._submit(what)
-        return answered
+        return released
 
     def _pause_if_full(self) -> None:
         if not self._paused and self._is_full():

@@ -3,7 +3,7 @@
 A state machine without IO: whoever drives it reports what happened, and it says
 what to do through `Crew`. Five deaths within a minute are taken for a fault that
 another start will not mend: the service then stays up, says why, and tries again
-every half a minute.
+every half a minute until a worker gets ready.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from typing import Any, Final, Protocol
 
 from automat import TypeMachineBuilder
 
-#: First pause before a restart, its growth with each death, and its limit, in seconds.
+#: First pause before a restart, in seconds, and its growth with each death.
 FIRST_PAUSE: Final = 0.25
 GROWTH: Final = 2.0
-LONGEST_PAUSE: Final = 30.0
 #: A random part of the pause is added, so that many servers do not start in step.
 JITTER: Final = 0.2
 #: So many deaths in so many seconds mean that the worker cannot live.
@@ -117,7 +116,7 @@ class _Core:
             self.timer = None
 
     def pause(self) -> float:
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * GROWTH ** (len(self.deaths) - 1))
+        pause = FIRST_PAUSE * GROWTH ** (len(self.deaths) - 1)
         return pause * (1 + JITTER * self.jitter())
 
 
@@ -129,6 +128,7 @@ def _build() -> Callable[[_Core], _Inputs]:
     failing = builder.state("failing")
     backing_off = builder.state("backing off")
     broken = builder.state("broken")
+    retrying = builder.state("retrying")
     stopping = builder.state("stopping")
     stopped = builder.state("stopped")
 
@@ -138,16 +138,18 @@ def _build() -> Callable[[_Core], _Inputs]:
         core.crew.spawn()
 
     @backing_off.upon(_Inputs.retry).to(starting)
-    @broken.upon(_Inputs.retry).to(starting)
+    @broken.upon(_Inputs.retry).to(retrying)
     def again(inputs: _Inputs, core: _Core) -> None:
         core.timer = None
         core.crew.spawn()
 
     @starting.upon(_Inputs.ready).to(ready)
+    @retrying.upon(_Inputs.ready).to(ready)
     def up(inputs: _Inputs, core: _Core) -> None:
         core.crew.state_changed(State.READY, None)
 
     @starting.upon(_Inputs.failed).to(failing)
+    @retrying.upon(_Inputs.failed).to(failing)
     def refuse(inputs: _Inputs, core: _Core, problem: Problem) -> None:
         core.problem = problem
 
@@ -165,12 +167,15 @@ def _build() -> Callable[[_Core], _Inputs]:
 
     @starting.upon(_Inputs.gave_up).to(broken)
     @ready.upon(_Inputs.gave_up).to(broken)
+    @retrying.upon(_Inputs.died).to(broken)
+    @retrying.upon(_Inputs.gave_up).to(broken)
     def give_up(inputs: _Inputs, core: _Core, problem: Problem) -> None:
         core.wait(BROKEN_PAUSE)
         core.crew.state_changed(State.BROKEN, problem)
 
     @starting.upon(_Inputs.stop).to(stopping)
     @ready.upon(_Inputs.stop).to(stopping)
+    @retrying.upon(_Inputs.stop).to(stopping)
     @failing.upon(_Inputs.stop).to(stopping)
     def end(inputs: _Inputs, core: _Core) -> None:
         core.crew.terminate()

@@ -60,10 +60,10 @@ def check_config() -> None:
     """Refuse a config.yaml that Hermes would silently take for an empty one."""
     home = Path(os.environ.get("HERMES_HOME") or Path.home() / ".hermes")
     path = home / "config.yaml"
-    if not path.exists():
-        return
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return
     except (OSError, UnicodeError) as error:
         raise HostProblem(
             f"Hermes' configuration {path} cannot be read ({type(error).__name__}).",
@@ -117,7 +117,7 @@ def import_server() -> ModuleType:
             f"Hermes {where} is broken: it lacks the module {error.name}.",
             "Reinstall hermes-agent in that environment.",
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _log.exception("importing Hermes failed")
         raise HostProblem(
             f"Hermes {where} is broken: its import failed with {type(error).__name__}.",

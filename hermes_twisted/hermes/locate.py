@@ -74,7 +74,8 @@ def _behind(command: Path) -> Iterator[Path]:
     """Interpreters that the script *command* names, or that lie beside it."""
     real = command.resolve()
     try:
-        head = real.open("rb").read(_SCRIPT_HEAD).decode("utf-8", "replace")
+        with real.open("rb") as file:
+            head = file.read(_SCRIPT_HEAD).decode("utf-8", "replace")
     except OSError:
         head = ""
     # A console script's first line, or a wrapper's `exec /path/to/venv/bin/hermes`.
@@ -85,12 +86,13 @@ def _behind(command: Path) -> Iterator[Path]:
         if re.fullmatch(r"python[\d.]*", path.name) and _is_executable(path):
             yield path
     beside = real.with_name("python")
-    if _is_executable(beside) and (real.parent.parent / "pyvenv.cfg").exists():
+    if _is_executable(beside) and os.path.exists(real.parent.parent / "pyvenv.cfg"):
         yield beside
 
 
 def _is_executable(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+    # Not `path.is_file()`: it raises where a directory may not be entered.
+    return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
 #: What is ours, or concerns our own process only, and is kept from the worker.

@@ -36,7 +36,7 @@ class HostSeat:
         self._lane = host.lanes.lane()
         self._urgent = host.lanes.lane(urgent=True)
         self._tags_lock = threading.Lock()
-        self._tags: defaultdict[str, deque[int]] = defaultdict(deque)
+        self._tags: defaultdict[str | tuple[str], deque[int]] = defaultdict(deque)
         self._closed = False
 
     def write(self, obj: dict[str, Any]) -> bool:
@@ -49,7 +49,7 @@ class HostSeat:
         kind = params.get("type") if isinstance(params, dict) else None
         try:
             text = encode(obj)
-        except (RecursionError, ValueError):
+        except Exception:  # Hermes' objects may raise anything when they are asked for a text.
             _log.error("an event of type %.64s cannot be put in JSON: left out", kind)
             return True
         return self._outbox.put(text, DELTA if kind in DELTA_EVENTS else EVENT)
@@ -58,10 +58,9 @@ class HostSeat:
         """Queue the answer to the request *tag*."""
         try:
             text = encode(response)
-        except (RecursionError, ValueError):
+        except Exception:
             _log.error("an answer cannot be put in JSON: replaced by an error")
-            identity = response.get("id")
-            text = encode({"jsonrpc": "2.0", "id": identity, "error": INTERNAL_ERROR})
+            text = _internal_error(response.get("id"))
         return self._outbox.put(text, ANSWER, tag)
 
     def close(self) -> None:
@@ -130,6 +129,14 @@ class HostSeat:
             return tag
 
 
-def _id_key(identity: Any) -> str:
+def _internal_error(identity: Any) -> bytes:
+    """In place of an answer; without the id if that is what cannot be put in JSON."""
+    try:
+        return encode({"jsonrpc": "2.0", "id": identity, "error": INTERNAL_ERROR})
+    except Exception:
+        return encode({"jsonrpc": "2.0", "id": None, "error": INTERNAL_ERROR})
+
+
+def _id_key(identity: Any) -> str | tuple[str]:
     """JSON-RPC ids may be of any JSON type; 1, 1.0, true and "1" are four ids."""
-    return identity if type(identity) is str else f"\0{identity!r}"
+    return identity if type(identity) is str else (repr(identity),)

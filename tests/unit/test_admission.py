@@ -342,11 +342,6 @@ def test_handshakes(change: dict[str, bytes], decision: Admitted | Refused) -> N
     assert admit(head(**change), RULES) == decision  # type: ignore[arg-type]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="Head.one gives None for a header that came twice: taken for absent",
-)
 def test_two_content_lengths() -> None:
     """A body is refused although its length is given twice."""
     assert admit(head(content_length=[b"5", b"5"]), RULES) == BAD_HANDSHAKE

@@ -101,11 +101,6 @@ def test_url_with_a_bad_key_file(home: Path, capsys: pytest.CaptureFixture[str])
     assert TEXT not in captured.out + captured.err
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=pytest.fail.Exception,
-    reason="url does not check the key as the server does",
-)
 @pytest.mark.parametrize("weak", ["hunter2", "a'b;rm -rf c;'d-e-f-g-h"])
 def test_url_with_a_weak_key(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], weak: str
@@ -116,6 +111,16 @@ def test_url_with_a_weak_key(
     assert exit_status(lambda: cli.url([])) == 2
     captured = capsys.readouterr()
     assert weak not in captured.out + captured.err
+
+
+def test_url_without_a_home(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A home that is nowhere is explained, with status 2."""
+    monkeypatch.setenv("HERMES_HOME", "~nobody-of-this-name")
+
+    assert exit_status(lambda: cli.url([])) == 2
+    assert "--hermes-home" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--nonsense"], ["--port", "http"], ["extra"]])

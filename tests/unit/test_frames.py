@@ -256,14 +256,17 @@ def test_any_json(value: Any, ascii_only: bool) -> None:
         assert strict(frames.result(frame.id, {}))["id"] == value.get("id")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=UnicodeDecodeError,
-    reason="the method is decoded outside of what msgspec checks; see the docstring's promise",
-)
 def test_not_utf8() -> None:
     """Even bytes that are not UTF-8 raise nothing but `BadFrame`."""
-    assert answer_to(b'{"id":1,"method":"\xff"}')["error"]["code"] in (-32700, -32600)
+    assert answer_to(b'{"id":1,"method":"\xff"}')["error"]["code"] == -32700
+
+
+@pytest.mark.parametrize("rest", [b'"method":"a"', b'"method":""', b'"result":{}'])
+def test_id_that_is_not_utf8(rest: bytes) -> None:
+    """An id that is not text is not echoed."""
+    said = answer_to(b'{"id":"\xff",%b}' % rest)
+
+    assert (said["id"], said["error"]["code"]) == (None, -32700)
 
 
 def test_error() -> None:

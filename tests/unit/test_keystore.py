@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,21 @@ def test_pipe(tmp_path: Path) -> None:
         assert "not a regular file" in complaint(path)
     finally:
         os.close(ours)
+
+
+def test_pipe_without_a_writer(tmp_path: Path) -> None:
+    """A pipe that nobody writes to is refused at once: a start does not wait for it."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path, 0o600)
+    answers: list[str] = []
+
+    reading = threading.Thread(target=lambda: answers.append(complaint(path)), daemon=True)
+    reading.start()
+    reading.join(10)
+    if reading.is_alive():  # Let it go, to fail and not to hang.
+        os.close(os.open(path, os.O_RDWR))
+
+    assert ["not a regular file" in text for text in answers] == [True]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o777])

@@ -111,11 +111,6 @@ def test_config_that_is_not_utf8(config: Path) -> None:
     assert "cannot be read (UnicodeDecodeError)" in problem(check_config).problem
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=PermissionError,
-    reason="Path.exists lets PermissionError through",
-)
 def test_home_that_cannot_be_entered(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home directory that we may not enter is refused in words."""
     stat = os.stat
@@ -248,11 +243,6 @@ def test_hermes_cannot_be_imported(
     assert kind in caplog.text
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=SystemExit,
-    reason="only Exception is caught, and sys.exit is none",
-)
 def test_hermes_that_exits(install: Install) -> None:
     """A Hermes that ends the process when it is imported is broken like any other."""
     install("raise SystemExit('no configuration')")

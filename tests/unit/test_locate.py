@@ -13,9 +13,6 @@ from hermes_twisted.hermes import locate as module
 from hermes_twisted.hermes.locate import Hermes, locate, worker_environment
 from hermes_twisted.hermes.problem import HostProblem
 
-# Until the file that test_the_command_is_closed is about is closed.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
 
 @pytest.fixture(autouse=True)
 def bare_machine(monkeypatch: pytest.MonkeyPatch, no_hermes: None) -> None:
@@ -77,11 +74,6 @@ def test_named_but_unusable(tmp_path: Path, environ: dict[str, str], what: str) 
     assert "Name the python" in refused.advice
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=PermissionError,
-    reason="Path.is_file lets PermissionError through",
-)
 def test_named_but_hidden(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environ: dict[str, str]
 ) -> None:
@@ -106,11 +98,6 @@ def test_this_environment(monkeypatch: pytest.MonkeyPatch, environ: dict[str, st
     assert locate(None, environ) == Hermes(Path(sys.executable), "this environment")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the file is opened and never closed: a ResourceWarning",
-)
 def test_the_command_is_closed(environ: dict[str, str], tmp_path: Path) -> None:
     """Looking into the command leaves no file open."""
     program(tmp_path / "bin" / "hermes")

@@ -341,15 +341,28 @@ def test_settle_several(wake: Waker) -> None:
 
 
 def test_settlement_does_not_wake_twice(wake: Waker) -> None:
-    """A consumer that is awake finds the settlement when it takes."""
-    outbox = Outbox(wake, settle_count=1)
-    fill(outbox, b"a")
+    """A lot wakes the consumer once, however much is settled before that takes it."""
+    outbox = Outbox(wake, settle_count=2)
 
-    outbox.settle(1)
-    outbox.settle(1)
+    for _ in range(5):
+        outbox.settle(1)
 
     assert wake.count == 1
-    assert outbox.take_settled() == (2, 2)
+    assert outbox.take_settled() == (5, 5)
+
+
+def test_settlement_wakes_a_consumer_that_waits(wake: Waker) -> None:
+    """A consumer that left frames behind, for a slow client, is told of each lot, once."""
+    outbox = Outbox(wake, settle_count=2)
+    fill(outbox, b"a", b"b")
+    outbox.take(1)
+    assert wake.count == 1
+
+    for lots in (1, 2, 3):
+        for _ in range(4):
+            outbox.settle(1)
+        assert wake.count == 1 + lots
+        assert outbox.take_settled() == (4, 4)
 
 
 def test_settlement_marks_the_consumer_awake(wake: Waker) -> None:

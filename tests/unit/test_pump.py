@@ -212,6 +212,25 @@ def test_settlements_of_a_stalled_seat(works: Works) -> None:
     assert works.front.read() == (Op.SETTLED, 3, 1, SIZE.pack(5))
 
 
+def test_settlements_of_a_seat_that_stays_stalled(works: Works) -> None:
+    """They do not wait when frames wait for that credit, either; these go on as it comes."""
+    line = works.line(3, settle_count=2)
+    line.outbox.put(b"x" * WINDOW)
+    works.front.read()
+    line.outbox.put(b"late")
+    works.assert_nothing_else()
+
+    for _ in range(2):
+        line.outbox.settle(5)
+        line.outbox.settle(5)
+        assert works.front.read() == (Op.SETTLED, 3, 2, SIZE.pack(10))
+    works.assert_nothing_else()
+
+    works.pump.credit(line, WINDOW)
+    assert works.front.read() == (Op.EVENT, 3, 0, b"late")
+    works.assert_nothing_else()
+
+
 def test_overflow_is_told_once(works: Works) -> None:
     """A client that reads too slowly is reported once, and gets nothing more."""
     line = works.line(4, soft=10, hard=10)

@@ -497,11 +497,6 @@ def test_answers_on_the_spot() -> None:
     assert table.link.sent == [b'{"jsonrpc":"2.0","id":1,"result":{}}']
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a wake-up during flush is ignored, and _release_held reports only answers of our own",
-)
 def test_answers_on_the_spot_to_held_requests() -> None:
     """Answers that are given while held requests are released go out, too."""
     table = Table(open_channel=EagerChannel)

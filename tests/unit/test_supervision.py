@@ -185,6 +185,69 @@ def test_broken_until_ready(yard: Yard) -> None:
     assert yard.state == (State.READY, None)
 
 
+@pytest.mark.parametrize("refused", [True, False])
+def test_every_half_a_minute(yard: Yard, refused: bool) -> None:
+    """Once broken it stays so, with one attempt every half a minute, whatever that one dies of."""
+    yard.start(ready=False)
+    if refused:
+        yard.supervisor.failed(NO_HERMES)
+        yard.supervisor.died(NO_HERMES)
+    else:
+        yard.die(MAX_DEATHS - 1)
+        yard.supervisor.died(CRASH)
+
+    for number in range(10):
+        spawned, told = yard.crew.spawned, len(yard.crew.states)
+        assert yard.pause == BROKEN_PAUSE
+        yard.clock.advance(BROKEN_PAUSE)
+        assert yard.crew.spawned == spawned + 1
+        if number % 2:
+            yard.supervisor.failed(NO_HERMES)
+        yard.supervisor.died(CRASH)
+        problem = NO_HERMES if number % 2 else CRASH
+        assert yard.crew.states[told:] == [(State.BROKEN, problem)]
+
+
+def test_ready_after_broken(yard: Yard) -> None:
+    """A worker that lives for some time after a fault was mended is restarted in haste again."""
+    yard.supervisor.start()
+    yard.supervisor.failed(NO_HERMES)
+    yard.supervisor.died(NO_HERMES)
+    yard.clock.advance(BROKEN_PAUSE)
+    yard.supervisor.ready()
+    yard.clock.advance(DEATHS_WINDOW)
+
+    yard.supervisor.died(CRASH)
+
+    assert yard.state == (State.RESTARTING, CRASH)
+    assert yard.pause == FIRST_PAUSE
+
+
+def test_ready_and_dead_after_broken(yard: Yard) -> None:
+    """A worker that dies as soon as it is ready is one death more within the minute."""
+    yard.start()
+    yard.die(MAX_DEATHS)
+    yard.supervisor.ready()
+
+    yard.supervisor.died(CRASH)
+
+    assert yard.state == (State.BROKEN, CRASH)
+    assert yard.pause == BROKEN_PAUSE
+
+
+def test_stop_while_trying_again(yard: Yard) -> None:
+    """A stop ends the worker that was started although the last one was broken."""
+    yard.start(ready=False)
+    yard.die(MAX_DEATHS)
+
+    yard.supervisor.stop()
+    assert yard.crew.terminated == 1
+    yard.supervisor.died(CRASH)
+
+    assert yard.state == (State.STOPPED, None)
+    yard.assert_silent()
+
+
 def test_death_while_starting_can_be_the_fifth(yard: Yard) -> None:
     """A worker that never gets ready is broken after five attempts."""
     yard.start(ready=False)

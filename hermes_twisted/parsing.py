@@ -1,0 +1,91 @@
+"""What an operator writes, as the value that it means.
+
+Each function takes the text of one setting. Its `ValueError` says, in the operator's
+words, what would do.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+BACKENDS: Final = ("worker", "inprocess", "scripted")
+
+_SIZE_UNITS: Final = {"k": 1024, "m": 1024**2, "g": 1024**3}
+_TIME_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_FLAGS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def text(value: str) -> str:
+    """Any text but an empty one."""
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def path(value: str) -> Path:
+    """An absolute path; `~` and `~name` are home directories."""
+    try:
+        return Path(text(value)).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("must not begin with ~: that home directory is not known") from None
+
+
+def count(value: str) -> int:
+    """A number of things."""
+    with suppress(ValueError):
+        if (number := int(value)) >= 1:
+            return number
+    raise ValueError("must be 1 or more")
+
+
+def port(value: str) -> int:
+    """A TCP port."""
+    with suppress(ValueError):
+        if 0 <= (number := int(value)) <= 65535:
+            return number
+    raise ValueError("must be from 0 (any free port) to 65535")
+
+
+def size(value: str) -> int:
+    """Bytes."""
+    given = value.strip().lower().removesuffix("b").removesuffix("i")
+    factor = _SIZE_UNITS.get(given[-1:], 1)
+    with suppress(ValueError):
+        return count(given if factor == 1 else given[:-1]) * factor
+    raise ValueError("must be 1 or more bytes, such as 65536, 512k or 16m")
+
+
+def seconds(value: str) -> float:
+    """A time, perhaps none."""
+    given = value.strip().lower()
+    factor = _TIME_UNITS.get(given[-1:])
+    with suppress(ValueError):
+        number = float(given if factor is None else given[:-1]) * (factor or 1.0)
+        if 0 <= number < float("inf"):
+            return number
+    raise ValueError("must be a time such as 30, 90s, 15m or 1h")
+
+
+def some_seconds(value: str) -> float:
+    """A time above 0."""
+    with suppress(ValueError):
+        if number := seconds(value):
+            return number
+    raise ValueError("must be a time such as 30, 90s, 15m or 1h, and above 0")
+
+
+def backend(value: str) -> str:
+    """The name of a backend."""
+    if value not in BACKENDS:
+        raise ValueError(f"must be one of {', '.join(BACKENDS)}")
+    return value
+
+
+def flag(value: str) -> bool:
+    """Yes or no."""
+    try:
+        return _FLAGS[value.lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None

@@ -1,0 +1,405 @@
+"""For tests of what serves a terminal: a connection in memory, a backend that is played by hand.
+
+Nothing of the package imports this. The wire behaves as Twisted's TCP does where that
+matters: a connection ends in a later turn of the loop, a paused one keeps what comes.
+"""
+
+# ruff: noqa: N802 (Twisted's names)
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IAddress, IProtocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from .backends import Problem, State, StateListener
+from .core.frames import Frame
+from .core.limits import Limits
+from .core.outbox import Outbox
+
+#: RFC 6455 §5.2
+CONTINUATION: Final = 0
+TEXT: Final = 1
+BINARY: Final = 2
+CLOSE: Final = 8
+PING: Final = 9
+PONG: Final = 10
+
+_NONCE: Final = base64.b64encode(b"sixteen bytes...")
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_ACCEPT: Final = base64.b64encode(hashlib.sha1(_NONCE + _GUID, usedforsecurity=False).digest())
+_MASK: Final = b"\x37\xfa\x21\x3d"
+_SIZES: Final = {0: "", 2: "!H", 8: "!Q"}
+
+Headers = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Response:
+    """An HTTP response. Header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class ServerFrame:
+    """A WebSocket frame from the server."""
+
+    opcode: int
+    fin: bool
+    payload: bytes
+
+    @property
+    def close_code(self) -> int | None:
+        """What a close frame gives as its reason, if anything."""
+        return struct.unpack("!H", self.payload[:2])[0] if self.payload else None
+
+
+def handshake(target: str, headers: Headers = (), *, without: Sequence[str] = ()) -> bytes:
+    """The request that opens a WebSocket; *headers* replace those of the same name."""
+    usual = {
+        "Host": "127.0.0.1:8643",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": _NONCE.decode(),
+        "Sec-WebSocket-Version": "13",
+    }
+    replaced = {name.lower() for name, _value in headers} | {name.lower() for name in without}
+    lines = [(name, value) for name, value in usual.items() if name.lower() not in replaced]
+    return request("GET", target, [*lines, *headers])
+
+
+def request(method: str, target: str, headers: Headers = (), body: bytes = b"") -> bytes:
+    """An HTTP/1.1 request; it has the headers that are given, and no others."""
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def client_frame(
+    payload: bytes,
+    opcode: int = TEXT,
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    mask: bytes | None = _MASK,
+    length: int | None = None,
+    size: int | None = None,
+) -> bytes:
+    """A frame as a client sends it, or as it must not: a declared *length* that is not
+    the payload's, a length field of *size* bytes (0, 2, 8) that is not the shortest."""
+    declared = len(payload) if length is None else length
+    if size is None:
+        size = 0 if declared < 126 else 2 if declared < 65536 else 8
+    short = {0: declared, 2: 126, 8: 127}[size]
+    head = bytes((fin << 7 | rsv << 4 | opcode, (mask is not None) << 7 | short))
+    if size:
+        head += struct.pack(_SIZES[size], declared)
+    return head + payload if mask is None else head + mask + masked(payload, mask)
+
+
+def masked(payload: bytes, mask: bytes) -> bytes:
+    """*payload* under *mask* (RFC 6455 §5.3)."""
+    stream = (mask * (len(payload) // 4 + 1))[: len(payload)]
+    return (int.from_bytes(payload) ^ int.from_bytes(stream)).to_bytes(len(payload))
+
+
+def read_frames(data: bytes) -> Iterator[ServerFrame]:
+    """Take server frames apart; anything but whole, unmasked, plain ones is an error."""
+    start = 0
+    while start < len(data):
+        first, short = data[start], data[start + 1]
+        if first & 0x70 or short & 0x80:
+            raise ValueError("a server's frames have no reserved bits and no mask")
+        size = {126: 2, 127: 8}.get(short, 0)
+        start += 2 + size
+        length = int.from_bytes(data[start - size : start]) if size else short
+        if start + length > len(data):
+            raise ValueError("the last frame is not whole")
+        yield ServerFrame(first & 0x0F, bool(first & 0x80), data[start : start + length])
+        start += length
+
+
+class MemoryWire(StringTransport):
+    """A TCP connection in memory: the client's end is here, the protocol at the other.
+
+    *build* makes the protocol, as `buildProtocol` of a factory does. The loop's later
+    turns are *clock*'s; each `feed` ends with one.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[IAddress], Any],
+        clock: Clock,
+        *,
+        peer: IAddress | None = None,
+        host: IAddress | None = None,
+    ) -> None:
+        peer = peer or IPv4Address("TCP", "127.0.0.1", 50000)
+        host = host or IPv4Address("TCP", "127.0.0.1", 8643)
+        super().__init__(host, peer, lenient=True)  # type: ignore[no-untyped-call]
+        self.writes: list[bytes] = []
+        """What the server has written and `take` has not taken, one entry a write."""
+        self.aborted = False
+        self.blocked = False
+        self.no_delay: bool | None = None
+        self._clock = clock
+        self._unread: list[bytes] = []
+        self._producer_paused = False
+        self.protocol: IProtocol | None = build(peer)  # An upgrade replaces it.
+        if self.protocol is not None:
+            self.protocol.makeConnection(self)
+
+    # The client's side.
+
+    def feed(self, *chunks: bytes) -> None:
+        """The client sends: one segment for each chunk."""
+        for chunk in chunks:
+            self._unread.append(chunk)
+            self._deliver()
+        self._clock.advance(0)
+
+    def hang_up(self) -> None:
+        """The client closes the connection."""
+        self._lose(ConnectionDone())
+        self._clock.advance(0)
+
+    def block(self) -> None:
+        """The client does not read any more, and the buffers are full."""
+        self.blocked = True
+        self._pause_producer()
+
+    def unblock(self) -> None:
+        """It reads again."""
+        self.blocked = False
+        if self._producer_paused:
+            self._producer_paused = False
+            if self.producer is not None:
+                self.producer.resumeProducing()
+        if self.disconnecting:
+            self._lose_later(ConnectionDone())
+        self._clock.advance(0)
+
+    def take(self) -> bytes:
+        """What the server has written since the last time."""
+        taken, self.writes[:] = b"".join(self.writes), []
+        return taken
+
+    @property
+    def reading(self) -> bool:
+        """Whether the server reads what the client sends."""
+        return self.producerState == "producing" and not self.disconnecting
+
+    # HTTP.
+
+    def ask(self, data: bytes, *, head: bool = False) -> Response:
+        """Send a request and read its response; *head* is for the answer to a HEAD."""
+        self.feed(data)
+        return self.response(head=head)
+
+    def response(self, *, head: bool = False) -> Response:
+        """Read the one response that has come; what follows it stays."""
+        text, _, rest = self.take().partition(b"\r\n\r\n")
+        first, *lines = text.decode("latin-1").split("\r\n")
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        length = 0 if head else int(headers.get("content-length", "0"))
+        if rest[length:]:
+            self.writes.append(rest[length:])
+        return Response(int(first.split()[1]), headers, rest[:length])
+
+    def upgrade(self, key: str, *, target: str = "/api/ws", headers: Headers = ()) -> Response:
+        """Open a WebSocket with *key*; the server's answer."""
+        response = self.ask(handshake(f"{target}?token={key}", headers))
+        if response.status == 101 and response.headers["sec-websocket-accept"].encode() != _ACCEPT:
+            raise ValueError("the server has not read the handshake's key")
+        return response
+
+    # WebSocket.
+
+    def send(self, *texts: bytes) -> None:
+        """Send text messages, all in one segment."""
+        self.feed(b"".join(client_frame(text) for text in texts))
+
+    def frames(self) -> list[ServerFrame]:
+        """The frames that have come since the last time."""
+        return list(read_frames(self.take()))
+
+    def texts(self) -> list[bytes]:
+        """The same, where only whole text messages may come."""
+        frames = self.frames()
+        if any((frame.opcode, frame.fin) != (TEXT, True) for frame in frames):
+            raise ValueError(f"not only text messages: {frames}")
+        return [frame.payload for frame in frames]
+
+    # The server's side: what a protocol calls. The names are Twisted's.
+
+    def write(self, data: bytes) -> None:
+        """See `ITransport`."""
+        self.writeSequence([data])
+
+    def writeSequence(self, data: Any) -> None:
+        """See `ITransport`."""
+        written = b"".join(data)
+        if written and self.connected and not self.aborted:
+            self.writes.append(written)
+            if self.blocked:
+                self._pause_producer()
+
+    def loseConnection(self) -> None:
+        """See `ITransport`: what was written goes out first."""
+        if self.connected and not self.disconnecting:
+            self.disconnecting = True
+            if not self.blocked:
+                self._lose_later(ConnectionDone())
+
+    def abortConnection(self) -> None:
+        """See `ITCPTransport`."""
+        if self.connected and not self.aborted:
+            self.aborted = self.disconnecting = True
+            self._lose_later(ConnectionAborted())
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See `IConsumer`."""
+        super().registerProducer(producer, streaming)  # type: ignore[no-untyped-call]
+        self._producer_paused = False
+
+    def unregisterProducer(self) -> None:
+        """See `IConsumer`; like TCP's, it does not mind when there is none."""
+        self.producer = None
+        self._producer_paused = False
+
+    def resumeProducing(self) -> None:
+        """See `IPushProducer`: what has come meanwhile is read in the loop's next turn."""
+        super().resumeProducing()  # type: ignore[no-untyped-call]
+        if self._unread:
+            self._clock.callLater(0, self._deliver)
+
+    def stopProducing(self) -> None:
+        """See `IPushProducer`."""
+        self.loseConnection()
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """See `ITCPTransport`."""
+        self.no_delay = bool(enabled)
+
+    def _deliver(self) -> None:
+        while self._unread and self.reading and self.protocol is not None:
+            self.protocol.dataReceived(self._unread.pop(0))
+
+    def _pause_producer(self) -> None:
+        if self.producer is not None and self.streaming and not self._producer_paused:
+            self._producer_paused = True
+            self.producer.pauseProducing()
+
+    def _lose_later(self, why: Exception) -> None:
+        self._clock.callLater(0, self._lose, why)
+
+    def _lose(self, why: Exception) -> None:
+        if not self.connected:
+            return
+        self.connected = False
+        self.disconnecting = self.disconnected = True
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            producer.stopProducing()
+        if self.protocol is not None:
+            self.protocol.connectionLost(Failure(why))
+
+
+class FakeChannel:
+    """One seat's channel: `requests` holds what was submitted, `say` answers."""
+
+    def __init__(self, number: int, outbox: Outbox) -> None:
+        self.number = number
+        self.outbox = outbox
+        self.requests: list[Frame] = []
+        self.delivered_bytes = 0
+        self.closed = False
+
+    def submit(self, frame: Frame) -> None:
+        """See `Channel`."""
+        self.requests.append(frame)
+
+    def delivered(self, size: int) -> None:
+        """See `Channel`."""
+        self.delivered_bytes += size
+
+    def close(self) -> None:
+        """See `Channel`."""
+        self.closed = True
+        self.outbox.close()
+
+    def say(self, *texts: bytes) -> None:
+        """Hermes has these frames for the client."""
+        for text in texts:
+            self.outbox.put(text)
+
+    def settle(self, count: int = 1) -> None:
+        """Hermes has begun to run the *count* oldest requests."""
+        done, self.requests[:count] = self.requests[:count], []
+        for frame in done:
+            self.outbox.settle(len(frame.text))
+
+
+class FakeBackend:
+    """A backend that does only what its test says; the newest channel is `channels[-1]`."""
+
+    def __init__(self, clock: Clock, limits: Limits) -> None:
+        self.state = State.STOPPED
+        self.problem: Problem | None = None
+        self.findings: dict[str, Any] = {}
+        self.channels: list[FakeChannel] = []
+        self.drained = True
+        self._clock = clock
+        self._limits = limits
+        self._listener: StateListener = lambda state, problem: None
+
+    def start(self, listener: StateListener) -> None:
+        """See `Backend`; ready at once."""
+        self._listener = listener
+        self.change(State.READY)
+
+    def change(self, state: State, problem: Problem | None = None) -> None:
+        """Enter *state* and say so."""
+        self.state, self.problem = state, problem
+        self._listener(state, problem)
+
+    def open(self, number: int, wake: Callable[[], None]) -> FakeChannel:
+        """See `Backend`."""
+
+        def rouse() -> None:
+            # In a later turn of the loop, as the other backends do it.
+            self._clock.callLater(0, wake)
+
+        outbox = Outbox(
+            rouse,
+            soft=self._limits.soft,
+            hard=self._limits.hard,
+            settle_count=self._limits.settle_count,
+            settle_bytes=self._limits.settle_bytes,
+        )
+        channel = FakeChannel(number, outbox)
+        self.channels.append(channel)
+        return channel
+
+    def drain(self, timeout: float) -> Deferred[bool]:
+        """See `Backend`; fires at once with `drained`."""
+        return succeed(self.drained)
+
+    def stop(self) -> Deferred[None]:
+        """See `Backend`."""
+        self.change(State.STOPPED)
+        return succeed(None)
