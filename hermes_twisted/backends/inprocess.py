@@ -153,9 +153,10 @@ class InProcessBackend:
     def _loaded(self, host: Host) -> None:
         self._host = host
         self.findings = host.findings.as_dict()
-        self._change(State.READY)
+        # Before anybody is told, and opens more, which begin at once.
         for channel in list(self._channels.values()):
             channel.begin(host)
+        self._change(State.READY)
 
     def _not_loaded(self, failure: Failure) -> None:
         failure.trap(HostProblem)

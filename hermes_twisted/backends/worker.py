@@ -76,10 +76,10 @@ class WorkerChannel:
 
     def lose(self) -> None:
         """The worker is gone, and with it what it had to answer."""
+        lost, self.unanswered = self.unanswered, {}
         self.settled(self._unsettled, self._unsettled_bytes)
-        for identity in self.unanswered.values():
+        for identity in lost.values():
             self.outbox.put(frames.error(identity, frames.SERVER_ERROR, LOST))
-        self.unanswered.clear()
 
     def settled(self, count: int, size: int) -> None:
         """The worker has begun to run *count* requests, *size* bytes together."""
@@ -265,10 +265,12 @@ class WorkerBackend:
         """The worker's process is gone."""
         self._process = None
         self.findings = {}
-        for channel in list(self._channels.values()):
-            channel.lose()
+        lost = list(self._channels.values())
         self._finish_draining(False)
+        # First the new state: what the errors below set free waits for the next worker.
         self._supervisor.died(problem)
+        for channel in lost:
+            channel.lose()
 
     def _handle(self, packet: Packet) -> None:
         op, number, tag, body = packet

@@ -6,13 +6,11 @@ import json
 import logging
 import threading
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
+from ..core.lanes import LanePool
 from ..core.outbox import ANSWER, DELTA, EVENT, Outbox
 from .encode import encode
-
-if TYPE_CHECKING:
-    from .host import Host
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +21,21 @@ PARSE_ERROR: Final = {"code": -32700, "message": "parse error"}
 INTERNAL_ERROR: Final = {"code": -32603, "message": "internal error"}
 
 
+class Dispatcher(Protocol):
+    """What a seat needs of its host."""
+
+    lanes: LanePool
+
+    def greet(self, seat: HostSeat) -> None:
+        """Send `gateway.ready`."""
+
+    def dispatch(self, request: Any, seat: HostSeat) -> dict[str, Any] | None:
+        """Run one request; None means that the answer comes through `HostSeat.write`."""
+
+    def release(self, seat: HostSeat) -> None:
+        """The client is gone."""
+
+
 class HostSeat:
     """A transport in the sense of `tui_gateway.transport`.
 
@@ -30,7 +43,7 @@ class HostSeat:
     identity; it reads `_closed` to tell a client that is gone.
     """
 
-    def __init__(self, host: Host, outbox: Outbox) -> None:
+    def __init__(self, host: Dispatcher, outbox: Outbox) -> None:
         self._host = host
         self._outbox = outbox
         self._lane = host.lanes.lane()

@@ -1,0 +1,186 @@
+"""Hermes' own terminal UI, in a terminal, attached to a real Hermes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import hermes_python, skip
+from tests.fake_model import FakeModel
+from tests.system.conftest import Server, World, wait_until
+
+pytestmark = [pytest.mark.hermes, pytest.mark.ui]
+
+#: The newest release of the UI, before the oldest Hermes that is served and the newest.
+UI_VERSION = "0.19.0"
+VERSIONS = ["0.14.0", "0.19.0"]
+
+_names = (f"hermes-attach-test-{os.getpid()}-{number}" for number in itertools.count(1))
+
+
+class Screen:
+    """The UI in a terminal of its own, as a user sees it."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        node, tmux = shutil.which("node"), shutil.which("tmux")
+        if node is None or tmux is None:
+            skip("the terminal UI needs Node.js, and its test tmux")
+        home = directory / "client"
+        home.mkdir()
+        self._tmux = [str(tmux), "-L", next(_names), "-f", os.devnull]
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "TMUX_TMPDIR": str(directory),
+        }
+        # Wide enough that no line of ours is wrapped.
+        self._run("new-session", "-d", "-x", "200", "-y", "50", *self._ui(home, url, str(node)))
+
+    def _ui(self, home: Path, url: str, node: str) -> list[str]:
+        prefix = hermes_python(UI_VERSION).parents[1]
+        (entry,) = prefix.glob("lib/python3.*/site-packages/hermes_cli/tui_dist/entry.js")
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "TERM": "xterm-256color",
+            "LANG": "C.UTF-8",
+            "HERMES_TUI_GATEWAY_URL": url,
+        }
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        return ["env", "-i", *variables, node, str(entry)]
+
+    def _run(self, *command: str) -> str:
+        return subprocess.run(
+            [*self._tmux, *command],
+            env=self._environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+
+    @property
+    def text(self) -> str:
+        """All that is on the screen; white space in it says nothing."""
+        return re.sub(r"\s+", " ", self._run("capture-pane", "-p"))
+
+    def shows(self, *parts: str) -> None:
+        """Wait until all of *parts* are to be seen."""
+        try:
+            wait_until(lambda: all(part in self.text for part in parts), " and ".join(parts))
+        except AssertionError:
+            print(self._run("capture-pane", "-p"))
+            raise
+
+    def type(self, text: str) -> None:
+        """Type, see it, and only then press Enter, as people do."""
+        self._run("send-keys", "-l", text)
+        self.shows(text)
+        self._run("send-keys", "Enter")
+
+    def press(self, key: str) -> None:
+        self._run("send-keys", key)
+
+    def close(self) -> None:
+        self._run("kill-server")
+
+
+def attach(world: World, server: Server) -> Screen:
+    return Screen(world.directory, f"ws://127.0.0.1:{server.port}/api/ws?token={server.key}")
+
+
+@pytest.fixture
+def screens() -> Iterator[list[Screen]]:
+    """Those that a test has opened."""
+    opened: list[Screen] = []
+    yield opened
+    for screen in opened:
+        screen.close()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_conversation(
+    version: str, world: World, free_port: int, model: FakeModel, screens: list[Screen]
+) -> None:
+    world.configure_hermes(model, hermes_python(version))
+    server = world.twistd(free_port)
+    screen = attach(world, server)
+    screens.append(screen)
+
+    screen.shows("─ ready │ fake model")
+
+    screen.type("first tokens=40 rate=40")
+    screen.shows("w0 w1 w2", "w38 w39")
+
+    screen.shows("─ ready │")
+    screen.type('tool=terminal args={"command": "rm -rf /tmp/some-nonexistent-path-xyz"} tokens=60')
+    screen.shows("approval required", "1. Allow once")
+    screen.press("Enter")
+    screen.shows("w58 w59", "─ ready │")
+
+    screen.type("second tokens=80")
+    screen.shows("w78 w79", "─ ready │")
+
+    server.terminate()
+    screen.shows("The attach server is stopping; this terminal will be disconnected.")
+
+
+@pytest.mark.xfail(strict=True, reason="0.14 does not know what the newer UI polls for")
+def test_new_ui_does_not_complain_of_an_old_hermes(
+    world: World, free_port: int, model: FakeModel, screens: list[Screen]
+) -> None:
+    """Not every other second, at any rate."""
+    world.configure_hermes(model, hermes_python("0.14.0"))
+    server = world.twistd(free_port)
+    screen = attach(world, server)
+    screens.append(screen)
+
+    screen.shows("─ ready │ fake model")
+
+    screen.type("first tokens=80 rate=40")
+    screen.shows("w78 w79", "─ ready │")
+    assert "unknown method" not in screen.text
+
+
+def test_hermes_cannot_be_found(world: World, free_port: int, screens: list[Screen]) -> None:
+    """The user reads, in the terminal, what the operator has to do."""
+    world.environment["HERMES_ATTACH_HERMES_PYTHON"] = sys.executable
+    server = world.twistd(free_port)
+
+    screen = attach(world, server)
+    screens.append(screen)
+
+    screen.shows("Hermes cannot be served.", "--hermes-python")
+
+
+def test_worker_is_killed(
+    world: World, free_port: int, model: FakeModel, screens: list[Screen]
+) -> None:
+    """The UI stays attached and says so."""
+    from tests.system.test_hermes import kill_worker
+
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.twistd(free_port)
+    screen = attach(world, server)
+    screens.append(screen)
+    screen.shows("─ ready │ fake model")
+
+    kill_worker(server)
+
+    screen.shows("was killed by SIGKILL", "It is being started again.")
+    with socket.create_connection(("127.0.0.1", free_port)):
+        wait_until(lambda: server.output.count("Hermes is ready") == 2, "the next worker")
+    screen.shows("─ ready │")
+    screen.type("/new")
+    screen.shows("new session")
+    screen.type("again tokens=40")
+    screen.shows("w38 w39")
