@@ -230,8 +230,12 @@ class AttachService(Service):
         if state is State.READY:
             self._reported = None
             found = self._backend.findings
-            self._log.info("Hermes is ready: {version}", version=found.get("version"))
-            self._log.debug("found of Hermes: {found}", found=found)
+            self._log.info(
+                "Hermes is ready: {version}, {methods} methods",
+                version=found.get("version"),
+                methods=found.get("methods"),
+                found=found,
+            )
         elif state is State.BROKEN:
             # Said once, however often another start fails in the same way.
             if problem != self._reported:

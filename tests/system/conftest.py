@@ -73,6 +73,14 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def find_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class Failed(Exception):
     """An error answer; `error` is its object."""
 
@@ -253,6 +261,12 @@ class Server:
         assert self.key not in self.output
         assert "Unhandled" not in self.output
         assert "LEAKED" not in self.output
+
+
+def kill_worker(server: Server) -> None:
+    """End Hermes' process as the kernel does when memory runs out."""
+    (worker,) = (pid for pid in children(server.pid) if "boot.py" in command_line(pid))
+    os.kill(worker, signal.SIGKILL)
 
 
 class World:

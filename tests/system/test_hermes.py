@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,9 @@ from tests.system.conftest import (
     World,
     children,
     command_line,
+    find_port,
     is_alive,
+    kill_worker,
     text_of,
     wait_until,
 )
@@ -84,11 +85,8 @@ def serving(
     python = hermes_python(version)
     world = World(tmp_path_factory.mktemp("hermes"))
     world.configure_hermes(model, python)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     try:
-        yield world.twistd(port, *options)
+        yield world.twistd(find_port(), *options)
     finally:
         world.close()
 
@@ -297,6 +295,30 @@ class TestOwnServer:
             wait_until(lambda: not list(filter(is_alive, family)), "all processes to end", 5)
             assert "Traceback" not in server.output
 
+    def test_in_process(self, version: str, world: World, free_port: int, model: FakeModel) -> None:
+        """Hermes in the server's own process, from the environment of another Python."""
+        python = hermes_python(version)
+        world.configure_hermes(model, python)
+        (packages,) = python.parents[1].glob("lib/python3.*/site-packages")
+        if packages.parent.name != f"python3.{sys.version_info.minor}":
+            pytest.skip(f"this is not the Python that hermes-agent {version} is installed in")
+        world.environment["PYTHONPATH"] = str(packages)
+        server = world.twistd(free_port, "--backend=inprocess")
+        client = server.client()
+        session = client.call("session.create", cols=100)["session_id"]
+
+        submit(client, session, "reasoning=5 tokens=40 rate=200")
+
+        events = client.events(until="message.complete")
+        assert text_of(events).strip() == words(40).strip()
+        assert not [pid for pid in children(server.pid) if "boot.py" in command_line(pid)]
+        family = children(server.pid)
+        server.terminate()
+        assert client.closed()[0] == 1001
+        server.ended(limit=15)
+        assert not list(filter(is_alive, family))
+        assert "Traceback" not in server.output
+
     def test_worker_is_killed(
         self, version: str, tmp_path_factory: pytest.TempPathFactory, model: FakeModel
     ) -> None:
@@ -316,8 +338,3 @@ class TestOwnServer:
             wait_until(lambda: not list(filter(is_alive, family)), "the old processes to end", 5)
             resumed = client.call("session.resume", session_id=key, cols=100)
             assert "to be remembered" in json.dumps(resumed["messages"])
-
-
-def kill_worker(server: Server) -> None:
-    (worker,) = (pid for pid in children(server.pid) if "boot.py" in command_line(pid))
-    os.kill(worker, signal.SIGKILL)

@@ -6,7 +6,6 @@ import itertools
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 
 from tests.conftest import hermes_python, skip
 from tests.fake_model import FakeModel
-from tests.system.conftest import Server, World, wait_until
+from tests.system.conftest import Server, World, kill_worker, wait_until
 
 pytestmark = [pytest.mark.hermes, pytest.mark.ui]
 
@@ -72,6 +71,12 @@ class Screen:
     def text(self) -> str:
         """All that is on the screen; white space in it says nothing."""
         return re.sub(r"\s+", " ", self._run("capture-pane", "-p"))
+
+    @property
+    def session(self) -> str:
+        """The id below the banner."""
+        found = re.search(r"Session: ([0-9a-f]{8})", self.text)
+        return found[1] if found else ""
 
     def shows(self, *parts: str) -> None:
         """Wait until all of *parts* are to be seen."""
@@ -165,22 +170,18 @@ def test_hermes_cannot_be_found(world: World, free_port: int, screens: list[Scre
 def test_worker_is_killed(
     world: World, free_port: int, model: FakeModel, screens: list[Screen]
 ) -> None:
-    """The UI stays attached and says so."""
-    from tests.system.test_hermes import kill_worker
-
+    """The UI says so, stays attached, and opens a new session by itself."""
     world.configure_hermes(model, hermes_python("0.19.0"))
     server = world.twistd(free_port)
     screen = attach(world, server)
     screens.append(screen)
-    screen.shows("─ ready │ fake model")
+    screen.shows("─ ready │ fake model", "Session: ")
+    session = screen.session
 
     kill_worker(server)
 
-    screen.shows("was killed by SIGKILL", "It is being started again.")
-    with socket.create_connection(("127.0.0.1", free_port)):
-        wait_until(lambda: server.output.count("Hermes is ready") == 2, "the next worker")
-    screen.shows("─ ready │")
-    screen.type("/new")
-    screen.shows("new session")
+    screen.shows("was killed by SIGKILL. It is being started again.")
+    wait_until(lambda: screen.session not in ("", session), "the next session")
+    screen.shows("─ ready │ fake model")
     screen.type("again tokens=40")
     screen.shows("w38 w39")

@@ -52,9 +52,7 @@ class Awaited:
                 # Later: who waits would else go on in the middle of what made it happen.
                 reactor.callLater(0, deferred.callback, thing)
 
-    def first(
-        self, wanted: Callable[[Any], bool], *, since: int = 0, patience: float = PATIENCE
-    ) -> Deferred[Any]:
+    def first(self, wanted: Callable[[Any], bool], *, since: int = 0) -> Deferred[Any]:
         """The first one that is *wanted*, of those after *since* many, past or to come."""
         deferred: Deferred[Any] = Deferred()
         for thing in self.seen[since:]:
@@ -62,7 +60,7 @@ class Awaited:
                 deferred.callback(thing)
                 return deferred
         self._waiting.append((wanted, deferred))
-        return deferred.addTimeout(patience, reactor)
+        return deferred.addTimeout(PATIENCE, reactor)
 
 
 class Client:
@@ -150,13 +148,9 @@ class House:
         self.start()
         await self.state(State.READY)
 
-    async def state(
-        self, state: State, *, since: int = 0, patience: float = PATIENCE
-    ) -> Problem | None:
+    async def state(self, state: State, *, since: int = 0) -> Problem | None:
         """Waits for the first change to *state*; its problem."""
-        found = await self.states.first(
-            lambda change: change[0] is state, since=since, patience=patience
-        )
+        found = await self.states.first(lambda change: change[0] is state, since=since)
         return cast("Problem | None", found[1])
 
     def client(self) -> Client:
@@ -277,20 +271,6 @@ def fake_hermes(folder: Path, server: str, **modules: str) -> Path:
 
 
 @pytest_twisted.ensureDeferred
-@pytest.mark.parametrize(
-    "build",
-    [
-        pytest.param(
-            "inprocess",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="InProcessBackend._loaded begins a channel again that the listener opened",
-            ),
-        ),
-        "worker",
-    ],
-    indirect=True,
-)
 async def test_opened_by_the_listener(build: Build) -> None:
     """A seat that is opened as soon as the backend says it is ready is greeted once."""
     house = build()
@@ -812,11 +792,9 @@ def output(log: list[Any]) -> Any:
 
 async def settled(condition: Callable[[], bool]) -> None:
     """Waits for what the operating system says only to those who look."""
-    late = Deferred[None]().addTimeout(PATIENCE, reactor)
-    late.addErrback(lambda failure: None)
-    while not condition() and not late.called:
+    end = reactor.seconds() + PATIENCE
+    while not condition() and reactor.seconds() < end:
         await deferLater(reactor, 0.01, lambda: None)
-    late.cancel()
     assert condition()
 
 
@@ -933,15 +911,8 @@ async def test_deaths_settle(worker: House) -> None:
 
 
 @pytest_twisted.ensureDeferred
-@pytest.mark.xfail(
-    strict=True,
-    reason="WorkerChannel.lose walks through `unanswered` while a flush may add to it",
-)
-async def test_overflow_when_the_worker_dies(
-    build_worker: Build, forgiven: list[type[BaseException]]
-) -> None:
+async def test_overflow_when_the_worker_dies(build_worker: Build) -> None:
     """A client that overflows with a dead worker's errors does not keep it from being restarted."""
-    forgiven.append(RuntimeError)
     house = build_worker(limits=Limits(soft=2000, hard=2000, hold_above=100))
     await house.ready()
     slow = house.client()
@@ -955,7 +926,7 @@ async def test_overflow_when_the_worker_dies(
 
     os.kill(house.backend._process.pid, 9)
 
-    await house.state(State.RESTARTING, patience=2.0)
+    await house.state(State.RESTARTING)
     await house.state(State.READY, since=3)
     await house.stop()
 

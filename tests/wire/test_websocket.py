@@ -527,7 +527,7 @@ def test_nothing_after_a_close(server: Any) -> None:
 
     wire.feed(client_frame(rpc(1)) + close_frame(1000) + client_frame(rpc(2)))
 
-    assert [request.id for request in channel.requests] in ([b"1"], [])
+    assert [request.id for request in channel.requests] == [b"1"]
     assert [frame.opcode for frame in wire.frames()] == [CLOSE]
 
 
@@ -761,6 +761,19 @@ def test_violations(server: Any, data: bytes, size: int) -> None:
 
     assert closing(wire.frames())[0] == 1002
     assert not channel.requests
+
+
+@pytest.mark.parametrize(
+    "data", [VIOLATIONS["unmasked"], VIOLATIONS["rsv 1"], client_frame(b"\xff")]
+)
+def test_parsed_no_further(server: Any, data: bytes) -> None:
+    """What stands behind a violation is not parsed: the client keeps its time to read why."""
+    wire, _channel = server.attach()
+
+    wire.feed(data * 2)
+
+    assert [frame.opcode for frame in wire.frames()] == [CLOSE]
+    assert wire.connected
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535])

@@ -34,7 +34,7 @@ _stdio_transport = _Stdio()
 _detached_ws_transport = _Stdio()
 _sessions = {}
 _methods = {}
-_LONG_HANDLERS = frozenset({"long.echo"})
+_LONG_HANDLERS = frozenset({"long.echo", "long.block"})
 _pool = concurrent.futures.ThreadPoolExecutor(8)
 shut_down = []
 
@@ -195,6 +195,7 @@ def _gate(name):
 
 
 @method("block")
+@method("long.block")
 def _block(params):
     """Blocks until `open.respond` of the same name: a slow inline handler."""
     emit("stub.blocked", "", {"name": params["name"]})
