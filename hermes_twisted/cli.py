@@ -13,7 +13,7 @@ from twisted.python import usage
 from . import __version__, keystore
 from .core.keys import new_secret
 from .reactors import ensure_asyncio
-from .settings import BadSetting, default_home, read_environment
+from .settings import ENVIRONMENT_PREFIX, BadSetting, default_home, read_environment
 from .terminal import export_line
 
 USAGE = """\
@@ -71,6 +71,9 @@ def serve(options: Sequence[str]) -> None:
 def demo(options: Sequence[str]) -> None:
     """Serve the bundled recording, with a key that lasts as long as the process."""
     with resources.as_file(resources.files("hermes_twisted") / "demo.jsonl") as script:
+        # Settings of the real server, its key above all, are not for the demonstration.
+        for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
+            del os.environ[name]
         os.environ[keystore.VARIABLE] = new_secret()
         serve(["--backend", "scripted", "--script", str(script), *options])
 

@@ -134,6 +134,9 @@ class AttachProtocol(WebSocketServerProtocol):
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection has ended."""
+        if self.closeHandshakeTimeoutCall is not None:  # Autobahn lets it run on.
+            self.closeHandshakeTimeoutCall.cancel()
+            self.closeHandshakeTimeoutCall = None
         seat, self.seat = self.seat, None
         if seat is not None:
             seat.link_lost()

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,6 +27,9 @@ from .web import FULL, AttachResource, FrontSite, peer_name
 #: How often silent clients are pinged, in seconds: proxies and routers forget quiet
 #: connections after a minute or so.
 PING_INTERVAL: Final = 20.0
+
+#: How often a stop looks whether the clients have got what waits for them, in seconds.
+DRAIN_POLL: Final = 0.05
 
 STOPPING_NOTICE: Final = "The attach server is stopping; this terminal will be disconnected."
 STOPPING_REASON: Final = "the server is stopping"
@@ -118,10 +121,13 @@ class AttachService(Service):
             self._pings.stop()
         for seat in self._seats:
             seat.tell(STOPPING_NOTICE)
+        deadline = self._reactor.seconds() + self._settings.drain
         if self._backend.state is State.READY and len(self._seats):
             finished = await self._backend.drain(self._settings.drain)
             if not finished:
                 self._log.warn("requests were still running when the drain time was over")
+        while any(seat.unsent for seat in self._seats) and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, DRAIN_POLL, lambda: None)
         await self._close_links()
         await self._backend.stop()
         await closing

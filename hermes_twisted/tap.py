@@ -97,8 +97,9 @@ class Options(usage.Options):
         return parent is not None and "nodaemon" in parent and not parent["nodaemon"]
 
     def _advise(self, wrong: WrongReactor) -> str:
-        chosen = self._parent_option("reactor")
-        if isinstance(chosen, str):
+        # twistd keeps the name in `reactor`; twist the reactor there, the name beside it.
+        chosen = self._parent_option("reactorName") or self._parent_option("reactor")
+        if isinstance(chosen, str) and chosen != "default":
             cure = f"drop --reactor {chosen}: hermes-attach chooses the asyncio reactor itself."
         else:
             cure = (

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, AnyStr, cast
 
 from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -90,7 +90,6 @@ def refuse(request: Request, refused: Refused) -> bytes:
 
 def _page(request: Request, status: int, kind: bytes, body: bytes) -> bytes:
     request.setResponseCode(status, HTTPStatus(status).phrase.encode())
-    request.responseHeaders.removeHeader(b"server")  # No version banner.
     request.setHeader(b"content-type", kind)
     request.setHeader(b"content-length", str(len(body)).encode())
     request.setHeader(b"cache-control", b"no-store")
@@ -157,6 +156,11 @@ class FrontRequest(Request):
 
     _received = 0
     _refused = False
+
+    def setHeader(self, name: AnyStr, value: AnyStr) -> None:
+        """Set a header of the answer; no banner, which twisted.web sets by itself."""
+        if name.lower() not in ("server", b"server"):
+            super().setHeader(name, value)  # type: ignore[no-untyped-call]
 
     def gotLength(self, length: int | None) -> None:
         """The declared length is known."""
@@ -258,7 +262,10 @@ class Pending:
         """A connection has come."""
         self._channels[channel] = None
         if len(self._channels) > self._limit:
-            next(iter(self._channels)).drop()
+            # Out at once: many come in one turn of the loop, and each has to push one out.
+            oldest = next(iter(self._channels))
+            del self._channels[oldest]
+            oldest.drop()
 
     def remove(self, channel: FrontChannel) -> None:
         """It has gone, or shown a key."""

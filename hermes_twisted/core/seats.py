@@ -138,9 +138,15 @@ class Seat:
             self._paused = False
             self._link.resume_reading()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the client."""
+        return 0 if self._closed else self._channel.outbox.size
+
     def end(self, reason: str) -> None:
-        """Ask the client to go: close 1001."""
+        """Ask the client to go: what waits first, then close 1001."""
         if not self._closed:
+            self.flush()
             self._link.close(CLOSE_GOING_AWAY, reason)
 
     def link_lost(self) -> None:

@@ -55,6 +55,7 @@ class Host:
     findings: Findings
     lanes: LanePool
     sink: Sink
+    _seats: set[HostSeat] = field(default_factory=set, init=False)
     _mcp_started: bool = field(default=False, init=False)
     _first_seat_seen: bool = field(default=False, init=False)
 
@@ -76,6 +77,7 @@ class Host:
     def open(self, outbox: Outbox) -> HostSeat:
         """A client has come; `gateway.ready` follows."""
         seat = HostSeat(self, outbox)
+        self._seats.add(seat)
         seat.welcome()
         return seat
 
@@ -103,6 +105,7 @@ class Host:
 
     def release(self, seat: HostSeat) -> None:
         """What `handle_ws` does when a socket has closed, as this release does it. Blocks."""
+        self._seats.discard(seat)
         self._call_hook("unregister_live_transport", seat)
         if "_close_sessions_for_transport" in self.findings.hooks:
             self._call_hook("_close_sessions_for_transport", seat, end_reason="ws_disconnect")
@@ -113,10 +116,14 @@ class Host:
                 self._call_hook("_schedule_ws_orphan_reap", sid)
 
     def drain(self, timeout: float) -> bool:
-        """Wait for requests and turns that run; False if *timeout* seconds were not enough."""
+        """Wait until nothing runs and all that was written has gone out.
+
+        Requests in lanes and in Hermes' own pool, turns, and frames that wait in the
+        outboxes. False if *timeout* seconds were not enough.
+        """
         deadline = time.monotonic() + timeout
         while self.lanes.wait_quiet(max(0.0, deadline - time.monotonic())):
-            if not self._turn_runs():
+            if not self._turn_runs() and not any(seat.owes for seat in tuple(self._seats)):
                 return True
             if time.monotonic() >= deadline:
                 break

@@ -61,7 +61,7 @@ def locate(named: Path | None, environ: Mapping[str, str]) -> Hermes:
         looked.append(f"the interpreter behind {command}")
         for python in _behind(Path(command)):
             return Hermes(python, f"the command {command}")
-    home = environ.get("HOME", str(Path.home()))
+    home = environ.get("HOME") or os.path.expanduser("~")
     for place in WELL_KNOWN:
         python = Path(place.replace("~", home, 1))
         looked.append(str(python))

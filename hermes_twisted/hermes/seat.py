@@ -81,6 +81,11 @@ class HostSeat:
 
     # The host's side.
 
+    @property
+    def owes(self) -> bool:
+        """Whether a request is unanswered, or something that was written has not gone."""
+        return not self._closed and (bool(self._tags) or self._outbox.size > 0)
+
     def submit(self, tag: int, text: bytes, *, urgent: bool) -> None:
         """Run one request of the client, after its earlier ones. Never blocks."""
         lane = self._urgent if urgent else self._lane

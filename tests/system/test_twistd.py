@@ -121,7 +121,6 @@ class TestCommands:
             server.ended()
         assert not (world.home / "attach").exists()
 
-    @pytest.mark.xfail(strict=True, reason="a key file comes before the demo's own key")
     def test_demo_is_not_opened_by_the_real_key(self, world: World, free_port: int) -> None:
         command = ["hermes-attach", "demo", f"--port={free_port}"]
         server = world.start(command, free_port).wait_for_port()
@@ -143,7 +142,6 @@ class TestReactor:
         assert ended.returncode == 1
         assert_advice(ended.stdout, "needs the asyncio reactor", "drop --reactor epoll")
 
-    @pytest.mark.xfail(strict=True, reason="twist keeps the reactor, not its name, in its option")
     def test_another_reactor_is_refused_by_twist(self, world: World) -> None:
         """It shows the mistake first and its help below."""
         ended = world.run("twist", "--reactor=epoll", "hermes-attach")
@@ -473,7 +471,6 @@ class TestStopping:
         assert server.ended() == -signal.SIGTERM
         assert "Traceback" not in server.output
 
-    @pytest.mark.xfail(strict=False, reason="the close may overtake the last answer (a race)")
     def test_running_requests_are_finished(self, world: World, free_port: int) -> None:
         server = world.twistd(free_port)
         client = server.client()
@@ -487,7 +484,6 @@ class TestStopping:
         assert client.answer(blocked)["result"] == {"opened": True}
         assert client.closed()[0] == 1001
 
-    @pytest.mark.xfail(strict=True, reason="the end of the drain overtakes what is still queued")
     def test_their_answers_arrive_whole(self, world: World, free_port: int) -> None:
         """Also when they take longer to send than to make."""
         server = world.twistd(free_port)
@@ -504,7 +500,6 @@ class TestStopping:
         assert [len(client.answer(one)["result"]["text"]) for one in large] == [1_000_000] * 20
         assert client.closed()[0] == 1001
 
-    @pytest.mark.xfail(strict=True, reason="a drain does not wait for Hermes' own pool")
     def test_pooled_requests_are_finished(self, world: World, free_port: int) -> None:
         """`slash.exec`, `shell.exec` and the like run in threads of Hermes'."""
         server = world.twistd(free_port)

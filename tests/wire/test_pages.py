@@ -129,12 +129,6 @@ def test_http_1_0(server: Any) -> None:
     assert not wire.connected
 
 
-BANNER = pytest.mark.xfail(
-    strict=True, reason="only `_page` removes the Server header that twisted.web sets"
-)
-
-
-@BANNER
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 def test_star(server: Any, method: str) -> None:
     """`*` is no page, and twisted.web's own answer to it names no software either."""
@@ -144,7 +138,6 @@ def test_star(server: Any, method: str) -> None:
     assert "server" not in response.headers
 
 
-@BANNER
 def test_failing_page(server: Any, forgiven: list[Any]) -> None:
     """A page with a bug is a 500 that tells nothing about it."""
     forgiven.append(AttributeError)
@@ -621,10 +614,6 @@ def test_too_many_pending(start: Start) -> None:
     assert len(server.loop.site.pending) == 3
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Pending.add drops the same oldest one until the loop's next turn removes it",
-)
 def test_burst_of_pending(start: Start) -> None:
     """The limit also holds for sockets that are accepted in one turn of the loop."""
     server = start(pending=3)
