@@ -50,7 +50,7 @@ class Options(usage.Options):
     opt_l = opt_listen
 
     def opt_allow_host(self, name: str) -> None:
-        """Another name that clients use for this server. May be repeated."""
+        """Another name that clients use for this server, with any port. May be repeated."""
         self._repeated["allow-host"].append(name)
 
     def opt_allow_origin(self, origin: str) -> None:

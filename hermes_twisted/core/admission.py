@@ -73,9 +73,9 @@ class Refused:
 class HostRule:
     """Which `Host` headers are ours: the defence against DNS rebinding.
 
-    On loopback these are the loopback names and *names*, with one of *ports* or none
-    (no port is checked when *ports* is empty). Elsewhere, *any_host*: the name is
-    not ours to know.
+    On loopback these are the loopback names, with one of *ports* or none (no port is
+    checked when *ports* is empty), and *names*, with any port: a tunnel's end has one of
+    its own. Elsewhere, *any_host*: the name is not ours to know.
     """
 
     any_host: bool = False
@@ -90,7 +90,9 @@ class HostRule:
         if self.any_host:
             return True
         name = match[1].decode().lower()
-        if name not in _LOOPBACK_NAMES and name not in self.names:
+        if name in self.names:
+            return True
+        if name not in _LOOPBACK_NAMES:
             return False
         return not (match[2] and self.ports) or int(match[2]) in self.ports
 
@@ -149,7 +151,8 @@ ORIGIN_REFUSED: Final = Refused(
 HOST_REFUSED: Final = Refused(
     403,
     "The Host header does not name this server.",
-    "Use the address it listens on, or name the other one with --allow-host on the server.",
+    "Use the address and port it listens on, or name the other with --allow-host on the server "
+    "(for a tunnel from another port: --allow-host 127.0.0.1).",
 )
 
 

@@ -451,3 +451,15 @@ def test_any_host_header(host: bytes) -> None:
     assume(host.lower() not in ours)
 
     assert admit(head(host=host), RULES) == HOST_REFUSED
+
+
+@pytest.mark.parametrize("host", [b"attach.example:9000", b"attach.example", b"Attach.Example:1"])
+def test_named_host_with_any_port(host: bytes) -> None:
+    """A name that the operator gave may come with a tunnel's port; loopback names may not."""
+    rule = HostRule(names=frozenset({"attach.example"}), ports=frozenset({8643}))
+
+    assert rule.allows(host)
+    assert not rule.allows(b"localhost:9000")
+    assert HostRule(names=frozenset({"127.0.0.1"}), ports=frozenset({8643})).allows(
+        b"127.0.0.1:9000"
+    )
