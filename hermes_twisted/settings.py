@@ -61,8 +61,8 @@ OPTIONS: Final = (
         default=False,
         flag=True,
     ),
-    Option("allow-host", "Another name that clients use for this server, with any port. May be repeated",
-           repeated=True),
+    Option("allow-host", "Another name that clients use for this server, with any port. "
+           "May be repeated", repeated=True),
     Option("allow-origin", "Origin of a web page that may attach. May be repeated", repeated=True),
     Option("key-file", "File with the key, readable by you alone", parsing.path),
     Option("backend", "Where Hermes runs: worker, inprocess or scripted", parsing.backend,

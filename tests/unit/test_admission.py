@@ -448,7 +448,7 @@ def test_any_host_header(host: bytes) -> None:
     """No other name than ours is let through, whatever bytes the header holds."""
     names = [b"127.0.0.1", b"localhost", b"[::1]", b"attach.example"]
     ours = {name + port for name in names for port in (b"", b":8643", b":08643")}
-    assume(host.lower() not in ours)
+    assume(host.lower() not in ours and not host.lower().startswith(b"attach.example:"))
 
     assert admit(head(host=host), RULES) == HOST_REFUSED
 
