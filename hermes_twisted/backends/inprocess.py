@@ -90,18 +90,23 @@ class InProcessBackend:
         self._load = load
         self._lanes = LanePool(limit=limits.threads, reserve=limits.urgent_threads)
         self._host: Host | None = None
+        self._stopping = False
+        self._end_of_loading: Deferred[None] = Deferred()
         self._listener: StateListener = lambda state, problem: None
         self._channels: dict[int, InProcessChannel] = {}
 
     def start(self, listener: StateListener) -> None:
         """See `Backend`."""
         self._listener = listener
+        self._stopping = False
+        self._end_of_loading = Deferred()
         self._change(State.STARTING)
         # Hermes reads it when it is imported, and for good.
         os.environ["HERMES_HOME"] = str(self._home)
         loading = in_thread(self._reactor, lambda: self._load(self._lanes), "hermes-load")
         loading.addCallbacks(self._loaded, self._not_loaded)
         loading.addErrback(lambda failure: self._log.failure("in-process start", failure))
+        loading.addBoth(lambda _outcome: self._end_of_loading.callback(None))
 
     def open(self, number: int, wake: Callable[[], None]) -> InProcessChannel:
         """See `Backend`."""
@@ -135,23 +140,24 @@ class InProcessBackend:
         return in_thread(self._reactor, lambda: host is None or host.drain(timeout), "hermes-drain")
 
     def stop(self) -> Deferred[None]:
-        """See `Backend`."""
+        """See `Backend`. An import of Hermes under way cannot be broken off: it is awaited."""
+        self._stopping = True
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self.state is State.STARTING:
+            await self._end_of_loading
         host, self._host = self._host, None
-        stopping = in_thread(
-            self._reactor,
-            lambda: host is None or host.shutdown(SHUTDOWN_LIMIT),
-            "hermes-stop",
-        )
-
-        def stopped(in_time: bool) -> None:
-            if not in_time:
-                self._log.warn("sessions were not finalised in time")
-            self._change(State.STOPPED)
-
-        return stopping.addCallback(stopped)
+        if host is not None and not await in_thread(
+            self._reactor, lambda: host.shutdown(SHUTDOWN_LIMIT), "hermes-stop"
+        ):
+            self._log.warn("sessions were not finalised in time")
+        self._change(State.STOPPED)
 
     def _loaded(self, host: Host) -> None:
         self._host = host
+        if self._stopping:
+            return
         self.findings = host.findings.as_dict()
         # Before anybody is told, and opens more, which begin at once.
         for channel in list(self._channels.values()):
@@ -160,6 +166,8 @@ class InProcessBackend:
 
     def _not_loaded(self, failure: Failure) -> None:
         failure.trap(HostProblem)
+        if self._stopping:
+            return
         found = cast("HostProblem", failure.value)
         self._change(State.BROKEN, Problem(found.problem, found.advice))
         for channel in list(self._channels.values()):
