@@ -133,7 +133,11 @@ def test_conversation(
     screen.shows("w58 w59", "─ ready │")
 
     screen.type("second tokens=80")
-    screen.shows("w78 w79", "─ ready │")
+    screen.shows("w78 w79")
+    if version != "0.14.0":
+        # 0.14 calls a session busy for a moment after its turn; a UI that was told so
+        # sends the prompt again by itself, and may go on to show "running…".
+        screen.shows("─ ready │")
 
     server.terminate()
     screen.shows("The attach server is stopping; this terminal will be disconnected.")
