@@ -135,8 +135,8 @@ def test_conversation(
     screen.type("second tokens=80")
     screen.shows("w78 w79")
     if version != "0.14.0":
-        # 0.14 calls a session busy for a moment after its turn; a UI that was told so
-        # sends the prompt again by itself, and may go on to show "running…".
+        # Before 0.14 this UI was once seen to go on showing "running…" under a reply that
+        # had arrived whole; why is not known.
         screen.shows("─ ready │")
 
     server.terminate()
