@@ -13,8 +13,8 @@ from twisted.python import usage
 from . import __version__, keystore
 from .core.keys import new_secret
 from .reactors import ensure_asyncio
-from .settings import ENVIRONMENT_PREFIX, BadSetting, default_home, read_environment
-from .terminal import export_line
+from .settings import DEFAULT_PORT, ENVIRONMENT_PREFIX, BadSetting, default_home, read_environment
+from .terminal import attach_url, export_line
 
 USAGE = """\
 Usage: hermes-attach COMMAND [options]
@@ -31,7 +31,7 @@ class _UrlOptions(usage.Options):
     synopsis = "[options]"
     optParameters = (
         ["host", None, "127.0.0.1", "The server's name or address, as the client sees it."],
-        ["port", "p", 8643, "The server's port.", int],
+        ["port", "p", DEFAULT_PORT, "The server's port.", int],
         ["key-file", None, None, "File with the key."],
         ["hermes-home", None, None, "Hermes' home directory."],
     )
@@ -87,9 +87,8 @@ def url(arguments: Sequence[str]) -> str:
     except (usage.UsageError, BadSetting, keystore.BadKey) as problem:
         print(f"hermes-attach url: {problem}", file=sys.stderr)
         sys.exit(2)
-    host = f"[{options['host']}]" if ":" in options["host"] else options["host"]
-    scheme = "wss" if options["tls"] else "ws"
-    return export_line(f"{scheme}://{host}:{options['port']}/api/ws?token={secret.text}")
+    encrypted = bool(options["tls"])
+    return export_line(attach_url(options["host"], options["port"], secret, encrypted=encrypted))
 
 
 def _known_secret(options: _UrlOptions) -> keystore.Secret:

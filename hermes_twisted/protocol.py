@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -186,7 +185,7 @@ class AttachProtocol(WebSocketServerProtocol):
     def ping(self) -> None:
         """Make the path carry something; whether a pong comes decides nothing."""
         if self.writable:
-            self.sendPing(int(time.monotonic() * 1000).to_bytes(8, "big"))
+            self.sendPing()
 
     def _tcp(self) -> Any:
         """The transport: TCP, TLS or a Unix socket, with more than `ITransport` says."""

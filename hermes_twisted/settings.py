@@ -36,8 +36,6 @@ class Option:
     convert: Callable[[str], Any] = parsing.text
     short: str | None = None
     default: Any = None
-    metavar: str = ""
-    """Shown in the help when there is no default to show."""
     repeated: bool = False
     flag: bool = False
 
@@ -93,6 +91,7 @@ OPTIONS: Final = (
     Option("config", "TOML file with any of these settings", parsing.path),
 )  # fmt: skip
 
+REPEATED: Final = tuple(option for option in OPTIONS if option.repeated)
 _BY_NAME: Final = {option.name: option for option in OPTIONS}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import IService, MultiService
@@ -15,7 +16,7 @@ from .backends.scripted import Script
 from .build import build_backend, build_service, read_script
 from .reactors import WrongReactor, ensure_asyncio
 from .service import CannotStart
-from .settings import BadSetting, Settings, read_environment, usage_rows
+from .settings import REPEATED, BadSetting, Option, Settings, read_environment, usage_rows
 
 _PARAMETERS, _FLAGS = usage_rows()
 
@@ -40,22 +41,7 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._repeated: dict[str, list[str]] = {"listen": [], "allow-host": [], "allow-origin": []}
-
-    def opt_listen(self, endpoint: str) -> None:
-        """Endpoint to listen on instead of --port, in Twisted's syntax, such as
-        unix:/run/hermes/attach.sock:mode=600. May be repeated."""
-        self._repeated["listen"].append(endpoint)
-
-    opt_l = opt_listen
-
-    def opt_allow_host(self, name: str) -> None:
-        """Another name that clients use for this server, with any port. May be repeated."""
-        self._repeated["allow-host"].append(name)
-
-    def opt_allow_origin(self, origin: str) -> None:
-        """Origin of a web page that may attach. May be repeated."""
-        self._repeated["allow-origin"].append(origin)
+        self._repeated: dict[str, list[str]] = {option.name: [] for option in REPEATED}
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -108,6 +94,21 @@ class Options(usage.Options):
                 "plugin cache."
             )
         return f"hermes-attach needs the asyncio reactor, but found {wrong.found}: {cure}"
+
+
+def _collector(option: Option) -> Callable[[Options, str], None]:
+    def collect(self: Options, value: str) -> None:
+        self._repeated[option.name].append(value)
+
+    collect.__doc__ = option.help + "."
+    return collect
+
+
+# `usage` has no parameters that may be repeated, but it finds methods by their names.
+for _option in REPEATED:
+    _collect = _collector(_option)
+    for _name in filter(None, (_option.name.replace("-", "_"), _option.short)):
+        setattr(Options, f"opt_{_name}", _collect)
 
 
 class ForegroundService(MultiService):

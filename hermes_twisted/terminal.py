@@ -7,6 +7,7 @@ import socket
 
 from twisted.internet.interfaces import IAddress
 
+from .core.admission import PATH
 from .keystore import Secret
 from .listeners import Listener
 
@@ -27,15 +28,20 @@ def attach_lines(listener: Listener, address: IAddress, secret: Secret) -> str:
     if host is None:
         return (
             "Attach through a tunnel to this socket, then use the tunnel's port in place of PORT:\n"
-            f"\n  {export_line(f'ws://127.0.0.1:PORT/api/ws?token={secret.text}')}\n"
+            f"\n  {export_line(attach_url('127.0.0.1', 'PORT', secret))}\n"
         )
     if host in _ANY:
         host = socket.gethostname()
-    elif ":" in host:
-        host = f"[{host}]"
-    scheme = "wss" if listener.encrypted else "ws"
-    url = f"{scheme}://{host}:{address.port}/api/ws?token={secret.text}"  # type: ignore[attr-defined]
+    port = address.port  # type: ignore[attr-defined]
+    url = attach_url(host, port, secret, encrypted=listener.encrypted)
     return f"On the machine with the terminal UI, paste:\n\n  {export_line(url)}\n  hermes --tui\n"
+
+
+def attach_url(host: str, port: int | str, secret: Secret, *, encrypted: bool = False) -> str:
+    """The address that the terminal UI takes, key and all."""
+    scheme = "wss" if encrypted else "ws"
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}:{port}{PATH.decode()}?token={secret.text}"
 
 
 def export_line(url: str) -> str:

@@ -384,14 +384,7 @@ class FakeBackend:
             # In a later turn of the loop, as the other backends do it.
             self._clock.callLater(0, wake)
 
-        outbox = Outbox(
-            rouse,
-            soft=self._limits.soft,
-            hard=self._limits.hard,
-            settle_count=self._limits.settle_count,
-            settle_bytes=self._limits.settle_bytes,
-        )
-        channel = FakeChannel(number, outbox)
+        channel = FakeChannel(number, self._limits.outbox(rouse))
         self.channels.append(channel)
         return channel
 

@@ -8,14 +8,19 @@ same contract, `Backend`, and the same tests.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 
+from ..core import frames
+from ..core.outbox import Outbox
 from ..core.seats import Channel
 from ..core.supervision import Problem, State
 
-__all__ = ["Backend", "Problem", "State", "StateListener"]
+__all__ = ["SHUTDOWN_LIMIT", "Backend", "Problem", "State", "StateListener", "refuse"]
+
+#: How long Hermes may take to finalise its sessions, in seconds.
+SHUTDOWN_LIMIT: Final = 5.0
 
 #: Told of every change, on the loop.
 StateListener = Callable[[State, Problem | None], None]
@@ -45,3 +50,10 @@ class Backend(Protocol):
 
     def stop(self) -> Deferred[None]:
         """Finalise Hermes' sessions and release everything, within limits."""
+
+
+def refuse(outbox: Outbox, frame: frames.Frame, problem: Problem | None) -> None:
+    """Answer a request that nobody will run, because of *problem*."""
+    outbox.settle(len(frame.text))
+    reason = str(problem) if problem is not None else "Hermes is not running."
+    outbox.put(frames.error(frame.id, frames.SERVER_ERROR, reason))

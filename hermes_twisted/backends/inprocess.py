@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
@@ -22,10 +22,7 @@ from ..hermes.host import Host, explain_shedding
 from ..hermes.problem import HostProblem
 from ..hermes.seat import HostSeat
 from ..threads import in_thread
-from . import StateListener
-
-#: How long Hermes may take to finalise its sessions.
-SHUTDOWN_LIMIT: Final = 5.0
+from . import SHUTDOWN_LIMIT, StateListener, refuse
 
 
 class InProcessChannel:
@@ -43,9 +40,7 @@ class InProcessChannel:
         if self._seat is not None:
             self._seat.submit(0, frame.text, urgent=frame.urgent)
         elif self._backend.state is State.BROKEN:
-            self.outbox.settle(len(frame.text))
-            reason = str(self._backend.problem)
-            self.outbox.put(frames.error(frame.id, frames.SERVER_ERROR, reason))
+            refuse(self.outbox, frame, self._backend.problem)
         else:
             self._backlog.append(frame)
 
@@ -116,15 +111,7 @@ class InProcessBackend:
         def rouse() -> None:
             loop.call_soon_threadsafe(wake)
 
-        outbox = Outbox(
-            rouse,
-            soft=self._limits.soft,
-            hard=self._limits.hard,
-            explain=explain_shedding,
-            settle_count=self._limits.settle_count,
-            settle_bytes=self._limits.settle_bytes,
-        )
-        channel = InProcessChannel(self, number, outbox)
+        channel = InProcessChannel(self, number, self._limits.outbox(rouse, explain_shedding))
         self._channels[number] = channel
         if self._host is not None:
             channel.begin(self._host)

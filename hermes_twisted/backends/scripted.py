@@ -187,14 +187,7 @@ class ScriptedBackend:
 
     def open(self, number: int, wake: Callable[[], None]) -> ScriptedChannel:
         """See `Backend`."""
-        outbox = Outbox(
-            wake,
-            soft=self._limits.soft,
-            hard=self._limits.hard,
-            settle_count=self._limits.settle_count,
-            settle_bytes=self._limits.settle_bytes,
-        )
-        channel = ScriptedChannel(self, outbox)
+        channel = ScriptedChannel(self, self._limits.outbox(wake))
         channel.begin()
         return channel
 

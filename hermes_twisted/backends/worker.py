@@ -16,11 +16,9 @@ from ..core.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
 from ..core.supervision import Problem, State, Supervisor
 from ..hermes.locate import Hermes
 from ..hermes.problem import HostProblem
-from . import StateListener
+from . import SHUTDOWN_LIMIT, StateListener, refuse
 from .process import WorkerProcess
 
-#: How long Hermes may take to finalise its sessions when the worker ends.
-SHUTDOWN_LIMIT: Final = 5.0
 #: Seconds between thread switches in the worker (Python's default is 5 ms): a frame
 #: gets out this soon while an agent's thread computes.
 SWITCH_INTERVAL: Final = 0.001
@@ -31,10 +29,13 @@ LOST: Final = "Hermes' process ended before it answered this request; it is bein
 class WorkerChannel:
     """One seat's line to the worker; it outlives the worker's restarts."""
 
-    def __init__(self, backend: WorkerBackend, number: int, outbox: Outbox) -> None:
+    def __init__(
+        self, backend: WorkerBackend, number: int, outbox: Outbox, wake: Callable[[], None]
+    ) -> None:
         self._backend = backend
         self.number = number
         self.outbox = outbox
+        self.wake = wake
         self._tag = 0
         self._uncredited = 0
         self._unsettled = 0
@@ -47,8 +48,7 @@ class WorkerChannel:
     def submit(self, frame: frames.Frame) -> None:
         """See `Channel`."""
         if self._backend.state is State.BROKEN:
-            self.outbox.settle(len(frame.text))
-            self.outbox.put(frames.error(frame.id, frames.SERVER_ERROR, self._backend.excuse()))
+            refuse(self.outbox, frame, self._backend.problem)
         elif self._backend.state is State.READY:
             self._send(frame)
         else:
@@ -70,9 +70,7 @@ class WorkerChannel:
         """A worker is ready: introduce this seat, then send what has waited."""
         self._uncredited = 0
         self._backend.say(pack(Op.OPEN, self.number))
-        backlog, self.backlog = self.backlog, []
-        for frame in backlog:
-            self._send(frame)
+        self.release()
 
     def lose(self) -> None:
         """The worker is gone, and with it what it had to answer."""
@@ -87,8 +85,8 @@ class WorkerChannel:
         self._unsettled_bytes -= size
         self.outbox.settle(size, count)
 
-    def refuse(self) -> None:
-        """There will be no worker for some time: answer what has waited for one."""
+    def release(self) -> None:
+        """Let go what has waited: to the new worker, or to a refusal if there is to be none."""
         backlog, self.backlog = self.backlog, []
         for frame in backlog:
             self.submit(frame)
@@ -131,7 +129,6 @@ class WorkerBackend:
         self._listener: StateListener = lambda state, problem: None
         self._supervisor = Supervisor(reactor, self)
         self._channels: dict[int, WorkerChannel] = {}
-        self._wakes: dict[int, Callable[[], None]] = {}
         self._touched: dict[int, None] = {}
         self._reading = False
         self._process: WorkerProcess | None = None
@@ -155,9 +152,8 @@ class WorkerBackend:
             settle_count=1,
             settle_bytes=1,
         )
-        channel = WorkerChannel(self, number, outbox)
+        channel = WorkerChannel(self, number, outbox, wake)
         self._channels[number] = channel
-        self._wakes[number] = wake
         if self.state is State.READY:
             channel.begin()
         return channel
@@ -182,10 +178,6 @@ class WorkerBackend:
             self._supervisor.stop()
         return stopped
 
-    def excuse(self) -> str:
-        """Why requests are not answered now."""
-        return str(self.problem) if self.problem is not None else "Hermes is not running."
-
     # What the channels call.
 
     def say(self, packet: bytes) -> None:
@@ -196,7 +188,6 @@ class WorkerBackend:
     def forget(self, channel: WorkerChannel) -> None:
         """A seat has ended."""
         del self._channels[channel.number]
-        del self._wakes[channel.number]
         if self.state is State.READY:
             self.say(pack(Op.CLOSE, channel.number))
 
@@ -241,7 +232,7 @@ class WorkerBackend:
                 channel.begin()
         elif state is State.BROKEN:
             for channel in list(self._channels.values()):
-                channel.refuse()
+                channel.release()
         self._listener(state, problem)
         if state is State.STOPPED and self._stopped is not None:
             self._stopped.callback(None)
@@ -258,8 +249,7 @@ class WorkerBackend:
             self._reading = False
         touched, self._touched = self._touched, {}
         for number in touched:
-            if (wake := self._wakes.get(number)) is not None:
-                wake()
+            self._wake(number)
 
     def ended(self, problem: Problem) -> None:
         """The worker's process is gone."""
@@ -300,8 +290,8 @@ class WorkerBackend:
     def _wake(self, number: int) -> None:
         if self._reading:
             self._touched[number] = None
-        elif (wake := self._wakes.get(number)) is not None:
-            wake()
+        elif (channel := self._channels.get(number)) is not None:
+            channel.wake()
 
     def _finish_draining(self, finished: bool) -> None:
         drained, self._drained = self._drained, None

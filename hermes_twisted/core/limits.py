@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +48,19 @@ class Limits:
     """Silence, not even a pong, after which a client counts as gone."""
     close: float = 2.0
     """Time that a client has to answer a close frame."""
+
+    def outbox(
+        self, wake: Callable[[], None], explain: Callable[[], bytes] | None = None
+    ) -> outbox.Outbox:
+        """An outbox within these limits."""
+        return outbox.Outbox(
+            wake,
+            soft=self.soft,
+            hard=self.hard,
+            explain=explain,
+            settle_count=self.settle_count,
+            settle_bytes=self.settle_bytes,
+        )
 
     @property
     def settle_count(self) -> int:

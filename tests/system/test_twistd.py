@@ -471,10 +471,12 @@ class TestStopping:
         assert server.ended() == -signal.SIGTERM
         assert "Traceback" not in server.output
 
-    def test_running_requests_are_finished(self, world: World, free_port: int) -> None:
+    @pytest.mark.parametrize("method", ["block", "long.block"])
+    def test_running_requests_are_finished(self, world: World, free_port: int, method: str) -> None:
+        """Also those that run in threads of Hermes': `slash.exec`, `shell.exec` and the like."""
         server = world.twistd(free_port)
         client = server.client()
-        blocked = client.request("block", name="gate")
+        blocked = client.request(method, name="gate")
         client.event("stub.blocked")
 
         server.terminate()
@@ -498,20 +500,6 @@ class TestStopping:
 
         assert client.answer(blocked)["result"] == {"opened": True}
         assert [len(client.answer(one)["result"]["text"]) for one in large] == [1_000_000] * 20
-        assert client.closed()[0] == 1001
-
-    def test_pooled_requests_are_finished(self, world: World, free_port: int) -> None:
-        """`slash.exec`, `shell.exec` and the like run in threads of Hermes'."""
-        server = world.twistd(free_port)
-        client = server.client()
-        blocked = client.request("long.block", name="gate")
-        client.event("stub.blocked")
-
-        server.terminate()
-        client.notice()
-        client.request("open.respond", name="gate")
-
-        assert client.answer(blocked)["result"] == {"opened": True}
         assert client.closed()[0] == 1001
 
     def test_but_not_waited_for_without_end(self, world: World, free_port: int) -> None:

@@ -99,8 +99,11 @@ class Screen:
         self._run("kill-server")
 
 
-def attach(world: World, server: Server) -> Screen:
-    return Screen(world.directory, f"ws://127.0.0.1:{server.port}/api/ws?token={server.key}")
+def attach(world: World, server: Server, screens: list[Screen]) -> Screen:
+    """A UI on *server*, among the *screens* that the test's end closes."""
+    screen = Screen(world.directory, f"ws://127.0.0.1:{server.port}/api/ws?token={server.key}")
+    screens.append(screen)
+    return screen
 
 
 @pytest.fixture
@@ -118,8 +121,7 @@ def test_conversation(
 ) -> None:
     world.configure_hermes(model, hermes_python(version))
     server = world.twistd(free_port)
-    screen = attach(world, server)
-    screens.append(screen)
+    screen = attach(world, server, screens)
 
     screen.shows("─ ready │ fake model")
 
@@ -150,8 +152,7 @@ def test_new_ui_does_not_complain_of_an_old_hermes(
     """Not every other second, at any rate."""
     world.configure_hermes(model, hermes_python("0.14.0"))
     server = world.twistd(free_port)
-    screen = attach(world, server)
-    screens.append(screen)
+    screen = attach(world, server, screens)
 
     screen.shows("─ ready │ fake model")
 
@@ -165,8 +166,7 @@ def test_hermes_cannot_be_found(world: World, free_port: int, screens: list[Scre
     world.environment["HERMES_ATTACH_HERMES_PYTHON"] = sys.executable
     server = world.twistd(free_port)
 
-    screen = attach(world, server)
-    screens.append(screen)
+    screen = attach(world, server, screens)
 
     screen.shows("Hermes cannot be served.", "--hermes-python")
 
@@ -177,8 +177,7 @@ def test_worker_is_killed(
     """The UI says so, stays attached, and opens a new session by itself."""
     world.configure_hermes(model, hermes_python("0.19.0"))
     server = world.twistd(free_port)
-    screen = attach(world, server)
-    screens.append(screen)
+    screen = attach(world, server, screens)
     screen.shows("─ ready │ fake model", "Session: ")
     session = screen.session
 

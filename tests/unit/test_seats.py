@@ -50,13 +50,7 @@ class FakeChannel:
     """A line to a backend that answers nothing by itself."""
 
     def __init__(self, wake: Callable[[], None], limits: Limits = LIMITS) -> None:
-        self.outbox = Outbox(
-            wake,
-            soft=limits.soft,
-            hard=limits.hard,
-            settle_count=limits.settle_count,
-            settle_bytes=limits.settle_bytes,
-        )
+        self.outbox = limits.outbox(wake)
         self.submitted: list[frames.Frame] = []
         self.acknowledged: list[int] = []
         self.closed = 0
