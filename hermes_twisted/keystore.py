@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .core.keys import SingleKey, WeakKey, new_secret
+from .core.keys import Key, WeakKey, new_secret
 
 VARIABLE: Final = "HERMES_ATTACH_KEY"
 #: A key file is one line; more is somebody's other file.
@@ -30,10 +30,10 @@ class Secret:
     def __repr__(self) -> str:
         return f"<a key from {self.source}>"
 
-    def keyring(self) -> SingleKey:
+    def keyring(self) -> Key:
         """What admission compares with. Raises `BadKey` for a weak one."""
         try:
-            return SingleKey.of("default", self.text)
+            return Key.of("default", self.text)
         except WeakKey as weak:
             raise BadKey(
                 f"The key from {self.source} {weak}. Make a good one with: "

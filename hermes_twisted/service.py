@@ -217,7 +217,7 @@ class AttachService(Service):
             "seat {seat} attached from {peer} with key {key}",
             seat=number,
             peer=seat.peer,
-            key=seat.key,
+            key=seat.key.name,
         )
         if self._backend.state is State.BROKEN:
             seat.tell(_explain(self._backend.problem))

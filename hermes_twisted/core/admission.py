@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from .keys import Keyring
+from .keys import Key, Keyring
 
 PATH: Final = b"/api/ws"
 
@@ -54,9 +54,9 @@ class Head:
 
 @dataclass(frozen=True)
 class Admitted:
-    """Let in, with the key of this name."""
+    """Let in, with this key."""
 
-    key: str
+    key: Key
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ def admit(head: Head, rules: Rules) -> Admitted | Refused:
     presented = _presented(head)
     if isinstance(presented, Refused):
         return presented
-    name = rules.keyring.name_of(presented)
-    return KEY_WRONG if name is None else Admitted(name)
+    key = rules.keyring.find(presented)
+    return KEY_WRONG if key is None else Admitted(key)
 
 
 def _check_handshake(head: Head) -> Refused | None:

@@ -1,4 +1,4 @@
-"""Secrets that admit a client, as far as they have to be compared."""
+"""Keys that admit a client: names, scopes, lifetimes, and hashes to compare with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Protocol
 
 #: Random bytes in a key of ours: 256 bits.
@@ -22,27 +23,41 @@ class WeakKey(Exception):
     """A secret that must not guard a shell; the text says what is wrong, never the secret."""
 
 
+class Scope(StrEnum):
+    """What the holder of a key may ask for."""
+
+    FULL = "full"
+    CHAT = "chat"
+    WATCH = "watch"
+
+
 def new_secret() -> str:
     """A fresh random key: URL-safe, 256 bits."""
     return KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
 
 
-class Keyring(Protocol):
-    """Knows which secrets admit."""
+def digest_of(secret: bytes) -> bytes:
+    """What is kept of a secret. A plain hash will do: 256 random bits cannot be searched."""
+    return hashlib.sha256(secret).digest()
 
-    def name_of(self, secret: bytes) -> str | None:
-        """The name of the key that *secret* is, or None."""
+
+class Keyring(Protocol):
+    """Knows which secrets admit, now."""
+
+    def find(self, secret: bytes) -> Key | None:
+        """The key that *secret* is, or None if there is none, or it has ended."""
 
 
 @dataclass(frozen=True)
-class SingleKey:
-    """The keyring of one secret. Keeps its hash only."""
+class Key:
+    """A named secret, of which the hash alone is kept; the keyring of one, too."""
 
     name: str
     digest: bytes
+    scope: Scope = Scope.FULL
 
     @classmethod
-    def of(cls, name: str, secret: str) -> SingleKey:
+    def of(cls, name: str, secret: str, scope: Scope = Scope.FULL) -> Key:
         """Raises `WeakKey` for what is too short or cannot stand in a URL."""
         if len(secret) < MIN_LENGTH:
             raise WeakKey(f"is shorter than {MIN_LENGTH} characters")
@@ -50,9 +65,8 @@ class SingleKey:
             raise WeakKey("has characters other than letters, digits and - . _ ~")
         if len(set(secret)) < 6:
             raise WeakKey("repeats a few characters")
-        return cls(name, hashlib.sha256(secret.encode()).digest())
+        return cls(name, digest_of(secret.encode()), scope)
 
-    def name_of(self, secret: bytes) -> str | None:
+    def find(self, secret: bytes) -> Key | None:
         """Constant time, whatever *secret* is: digests of equal length are compared."""
-        same = hmac.compare_digest(hashlib.sha256(secret).digest(), self.digest)
-        return self.name if same else None
+        return self if hmac.compare_digest(digest_of(secret), self.digest) else None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from . import frames
+from .keys import Key
 from .limits import Limits
 from .outbox import Outbox
 
@@ -77,12 +78,12 @@ class Seat:
         limits: Limits,
         open_channel: Callable[[Callable[[], None]], Channel],
         *,
-        key: str = "",
+        key: Key,
         peer: str = "",
     ) -> None:
         self.number = number
         self.key = key
-        """The name of the key it was admitted with."""
+        """What it was admitted with."""
         self.peer = peer
         self._link = link
         self._limits = limits

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from hermes_twisted.core.keys import SingleKey, WeakKey, new_secret
+from hermes_twisted.core.keys import Key, WeakKey, new_secret
 
 SECRET = "correct-horse-battery-staple"
 
@@ -15,12 +15,12 @@ def test_new_secrets() -> None:
 
     assert re.fullmatch(r"hat_[A-Za-z0-9_-]{43}", secret)
     assert new_secret() != secret
-    SingleKey.of("k", secret)
+    Key.of("k", secret)
 
 
 def test_the_key_is_known() -> None:
     """The very secret gives the key's name."""
-    assert SingleKey.of("laptop", SECRET).name_of(SECRET.encode()) == "laptop"
+    assert Key.of("laptop", SECRET).find(SECRET.encode()) == Key.of("laptop", SECRET)
 
 
 @pytest.mark.parametrize(
@@ -39,20 +39,20 @@ def test_the_key_is_known() -> None:
 )
 def test_no_other_is(other: bytes) -> None:
     """Anything else, however close, long or odd, is unknown."""
-    assert SingleKey.of("laptop", SECRET).name_of(other) is None
+    assert Key.of("laptop", SECRET).find(other) is None
 
 
 def test_the_hash_is_not_a_key() -> None:
     """Who has read the stored hash does not get in with it."""
-    key = SingleKey.of("laptop", SECRET)
+    key = Key.of("laptop", SECRET)
 
-    assert key.name_of(key.digest) is None
-    assert key.name_of(key.digest.hex().encode()) is None
+    assert key.find(key.digest) is None
+    assert key.find(key.digest.hex().encode()) is None
 
 
 def test_the_secret_is_not_kept() -> None:
     """Neither the object nor its text holds the secret."""
-    key = SingleKey.of("laptop", SECRET)
+    key = Key.of("laptop", SECRET)
 
     assert SECRET not in repr(key)
     assert SECRET not in map(str, vars(key).values())
@@ -77,7 +77,7 @@ def test_the_secret_is_not_kept() -> None:
 def test_weak_secrets(secret: str, complaint: str) -> None:
     """What is short, cannot stand in a URL, or repeats itself may not guard a shell."""
     with pytest.raises(WeakKey, match=complaint) as caught:
-        SingleKey.of("k", secret)
+        Key.of("k", secret)
 
     assert not secret or secret not in str(caught.value)
 
@@ -85,4 +85,4 @@ def test_weak_secrets(secret: str, complaint: str) -> None:
 @pytest.mark.parametrize("secret", ["abcdefghijklmnop", "abcdef" * 3, "-._~-._~ABCD1234"])
 def test_good_enough(secret: str) -> None:
     """16 characters, six of them different, of what RFC 3986 leaves unreserved, will do."""
-    assert SingleKey.of("k", secret).name_of(secret.encode()) == "k"
+    assert Key.of("k", secret).find(secret.encode()) is not None

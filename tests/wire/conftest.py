@@ -21,7 +21,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, globalLogPublisher
 from zope.interface import implementer
 
-from hermes_twisted.core.keys import SingleKey
+from hermes_twisted.core.keys import Key
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.listeners import Listener
 from hermes_twisted.service import AttachService
@@ -139,7 +139,7 @@ class Server:
             cast("AsyncioSelectorReactor", loop),
             settings,
             self.backend,
-            lambda: SingleKey.of("main", KEY),
+            lambda: Key.of("main", KEY),
         )
         self.service.startService()
 

@@ -20,6 +20,7 @@ from twisted.logger import globalLogPublisher
 from hermes_twisted.backends import Backend, Problem, State
 from hermes_twisted.backends.inprocess import InProcessBackend
 from hermes_twisted.backends.worker import LOST, WorkerBackend
+from hermes_twisted.core.keys import Key
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.seats import Seat
 from hermes_twisted.hermes.locate import Hermes, worker_environment
@@ -73,7 +74,13 @@ class Client:
         self.frames = Awaited()
         self.texts: list[bytes] = []
         self._numbers = iter(range(1, 1_000_000))
-        self.seat = Seat(number, self, limits, lambda wake: backend.open(number, wake))
+        self.seat = Seat(
+            number,
+            self,
+            limits,
+            lambda wake: backend.open(number, wake),
+            key=Key.of("laptop", "hat_0123456789abcdef"),
+        )
 
     # What the seat calls: `Link`.
 
