@@ -6,11 +6,13 @@ import json
 import logging
 import threading
 from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from ..core.lanes import LanePool
 from ..core.outbox import ANSWER, DELTA, EVENT, Outbox
 from .encode import encode
+from .questions import Questions
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ class Dispatcher(Protocol):
     """What a seat needs of its host."""
 
     lanes: LanePool
+    questions: Questions
 
     def greet(self, seat: HostSeat) -> None:
         """Send `gateway.ready`."""
@@ -50,11 +53,13 @@ class HostSeat:
         self._urgent = host.lanes.lane(urgent=True)
         self._tags_lock = threading.Lock()
         self._tags: defaultdict[str | tuple[str], deque[int]] = defaultdict(deque)
+        self._followed: dict[str | tuple[str], Callable[[Any], None]] = {}
         self._closed = False
 
     def write(self, obj: dict[str, Any]) -> bool:
         """Queue one frame, serialised now; False only if the client is gone. Never blocks."""
         if self._closed:
+            self._host.questions.lost(obj)
             return False
         if "method" not in obj:
             return self.answer(obj, self._take_tag(obj.get("id")))
@@ -65,10 +70,20 @@ class HostSeat:
         except Exception:  # Hermes' objects may raise anything when they are asked for a text.
             _log.error("an event of type %.64s cannot be put in JSON: left out", kind)
             return True
-        return self._outbox.put(text, DELTA if kind in DELTA_EVENTS else EVENT)
+        if kind in DELTA_EVENTS:
+            return self._outbox.put(text, DELTA)
+        if isinstance(params, dict):
+            self._host.questions.notice(params, text)
+        return self._outbox.put(text, EVENT)
 
     def answer(self, response: dict[str, Any], tag: int) -> bool:
-        """Queue the answer to the request *tag*."""
+        """Queue the answer to the request *tag*, and do what was to follow it."""
+        queued = self._put_answer(response, tag)
+        if self._followed and (follow := self._followed.pop(_id_key(response.get("id")), None)):
+            follow(response)
+        return queued
+
+    def _put_answer(self, response: dict[str, Any], tag: int) -> bool:
         try:
             text = encode(response)
         except Exception:
@@ -80,6 +95,14 @@ class HostSeat:
         """Hermes may call this; the front decides when a client ends."""
 
     # The host's side.
+
+    def when_answered(self, identity: Any, follow: Callable[[Any], None]) -> None:
+        """Call *follow* with the answer to this request, behind it."""
+        self._followed[_id_key(identity)] = follow
+
+    def repeat(self, text: bytes) -> None:
+        """Queue an event that Hermes has written before, to this client or another."""
+        self._outbox.put(text, EVENT)
 
     @property
     def owes(self) -> bool:

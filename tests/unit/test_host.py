@@ -15,6 +15,7 @@ from hermes_twisted.core.outbox import EVENT, Outbox
 from hermes_twisted.hermes import host as module
 from hermes_twisted.hermes.host import SLOW_CLIENT_NOTICE, Host, Sink, explain_shedding
 from hermes_twisted.hermes.loading import look
+from hermes_twisted.hermes.questions import Questions
 from hermes_twisted.hermes.seat import HostSeat
 
 GUARD = 60.0
@@ -43,7 +44,7 @@ def make_host(make_server: MakeServer, pool: LanePool, no_hermes: None) -> MakeH
 
     def make(*names: str) -> Host:
         server = make_server(*names)
-        return Host(server, look(server), pool, Sink())
+        return Host.of(server, look(server), pool)
 
     return make
 
@@ -358,7 +359,7 @@ def test_mcp_discovery_that_fails(
 
 def test_sink() -> None:
     """Frames that belong to nobody are dropped and counted, and nobody is told they arrived."""
-    sink = Sink()
+    sink = Sink(Questions(ModuleType("tui_gateway.server")))
 
     assert sink.write({"method": "event"}) is False
     assert sink.write({}) is False

@@ -4,12 +4,14 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from hermes_twisted.core.lanes import LanePool
 from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, Item, Outbox
+from hermes_twisted.hermes.questions import Questions
 from hermes_twisted.hermes.seat import INTERNAL_ERROR, HostSeat
 
 GUARD = 60.0
@@ -27,6 +29,7 @@ class FakeHost:
 
     def __init__(self, lanes: Any, handler: Handler = echo) -> None:
         self.lanes = lanes
+        self.questions = Questions(ModuleType("tui_gateway.server"))
         self.handler = handler
         self.log: list[Any] = []
 

@@ -136,6 +136,12 @@ def _list(params):
     return {"sessions": [{"id": sid} for sid in _sessions]}
 
 
+@method("session.where")
+def _where(params):
+    transport = _sessions[params["session_id"]]["transport"]
+    return {"detached": transport is _detached_ws_transport}
+
+
 @method("stream")
 def _stream(params):
     """Events from a thread of their own, as an agent's turn sends them."""
