@@ -16,8 +16,9 @@ from .absent import QUIET
 from .encode import encode
 from .loading import Findings, check_config, import_server, look, replay_epoch
 from .questions import Questions
+from .recovery import resume_all
 from .resuming import ACTIVATE, RESUME, Resuming
-from .seat import HostSeat
+from .seat import Former, HostSeat
 
 _log = logging.getLogger(__name__)
 
@@ -92,12 +93,22 @@ class Host:
         binds = "_close_sessions_for_transport" not in findings.hooks
         return cls(server, findings, lanes, sink, questions, Resuming(server, binds=binds))
 
-    def open(self, outbox: Outbox) -> HostSeat:
-        """A client has come; `gateway.ready` follows."""
-        seat = HostSeat(self, outbox)
+    def open(
+        self, outbox: Outbox, former: list[Former] | None = None, *, notes: bool = False
+    ) -> HostSeat:
+        """A client has come: `gateway.ready` follows, or its *former* sessions."""
+        seat = HostSeat(self, outbox, notes=notes)
         self._seats.add(seat)
-        seat.welcome()
+        seat.welcome(former or [])
         return seat
+
+    def sessions_of(self, seat: HostSeat) -> list[Former]:
+        """The sessions whose events go to *seat*, with what it takes to resume them."""
+        return [
+            {"id": sid, "key": session.get("session_key"), "cols": session.get("cols")}
+            for sid, session in list(self.server._sessions.items())
+            if session.get("transport") is seat
+        ]
 
     def dispatch(self, request: Any, seat: HostSeat) -> dict[str, Any] | None:
         """Hermes' dispatcher; None means that the answer comes through `seat.write`."""
@@ -140,9 +151,23 @@ class Host:
                 self.resuming.rebind(response, seat)
         return response
 
-    def greet(self, seat: HostSeat) -> None:
-        """What `tui_gateway.ws.handle_ws` does when a socket opens, and its ready frame."""
+    def greet(self, seat: HostSeat, former: list[Former]) -> None:
+        """What `tui_gateway.ws.handle_ws` does when a socket opens, and its ready frame.
+
+        A client that had sessions in another process gets them back instead: the ready
+        frame would make it start over.
+        """
         self._start_mcp_discovery()
+        if not (former and resume_all(seat, former)):
+            self._say_ready(seat)
+        self._call_hook("register_live_transport", seat)
+        if not self._first_seat_seen:
+            self._first_seat_seen = True
+            self._call_hook("_ensure_skin_watcher")
+            self._call_hook("_start_backend_heartbeat_refresher")
+            self._call_hook("_schedule_startup_orphan_sweep")
+
+    def _say_ready(self, seat: HostSeat) -> None:
         try:
             skin = self.server.resolve_skin()
         except Exception:
@@ -155,12 +180,6 @@ class Host:
             payload["replay_epoch"] = replay_epoch()
         params = {"type": "gateway.ready", "payload": payload}
         seat.write({"jsonrpc": "2.0", "method": "event", "params": params})
-        self._call_hook("register_live_transport", seat)
-        if not self._first_seat_seen:
-            self._first_seat_seen = True
-            self._call_hook("_ensure_skin_watcher")
-            self._call_hook("_start_backend_heartbeat_refresher")
-            self._call_hook("_schedule_startup_orphan_sweep")
 
     def release(self, seat: HostSeat) -> None:
         """What `handle_ws` does when a socket has closed, as this release does it. Blocks."""

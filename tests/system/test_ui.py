@@ -191,17 +191,24 @@ def test_wrong_key(world: World, free_port: int, screens: list[Screen]) -> None:
 def test_worker_is_killed(
     world: World, free_port: int, model: FakeModel, screens: list[Screen]
 ) -> None:
-    """The UI says so, stays attached, and opens a new session by itself."""
+    """In the middle of a reply: the words stay, the user is told, and the session goes on."""
     world.configure_hermes(model, hermes_python("0.19.0"))
     server = world.twistd(free_port)
     screen = attach(world, server, screens)
-    screen.shows("─ ready │ fake model", "Session: ")
-    session = screen.session
+    screen.shows("─ ready │ fake model")
+    screen.type("first tokens=40")
+    screen.shows("w38 w39", "─ ready │")
+    screen.type("second tokens=500 rate=50")
+    screen.shows("w99 w100")
 
     kill_worker(server)
 
     screen.shows("was killed by SIGKILL. It is being started again.")
-    wait_until(lambda: screen.session not in ("", session), "the next session")
-    screen.shows("─ ready │ fake model")
-    screen.type("again tokens=40")
-    screen.shows("w38 w39")
+    screen.shows("Hermes was restarted. Its reply broke off there", "w99 w100", "─ ready │")
+    screen.type("third tokens=60")
+    same = ("first tokens=40", "second tokens=500", "third tokens=60")
+    wait_until(
+        lambda: any(all(part in text for part in same) for text in model.asked),
+        "a request with the whole conversation",
+    )
+    screen.shows("third tokens=60", "w0 w1", "w58 w59", "─ ready │")

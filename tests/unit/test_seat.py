@@ -12,7 +12,7 @@ import pytest
 from hermes_twisted.core.lanes import LanePool
 from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, Item, Outbox
 from hermes_twisted.hermes.questions import Questions
-from hermes_twisted.hermes.seat import INTERNAL_ERROR, HostSeat
+from hermes_twisted.hermes.seat import INTERNAL_ERROR, Former, HostSeat
 
 GUARD = 60.0
 EVERYTHING = 2**40
@@ -37,7 +37,7 @@ class FakeHost:
         self.log.append(request)
         return self.handler(request, seat)
 
-    def greet(self, seat: HostSeat) -> None:
+    def greet(self, seat: HostSeat, former: list[Former]) -> None:
         self.log.append("greeted")
 
     def release(self, seat: HostSeat) -> None:
@@ -419,7 +419,7 @@ def test_urgent_overtakes(client: Client) -> None:
 
 def test_welcome_comes_first(client: Client) -> None:
     """The greeting runs before the client's first request."""
-    client.seat.welcome()
+    client.seat.welcome([])
     client.ask(1, {"id": 1, "method": "m"})
 
     client.items()
