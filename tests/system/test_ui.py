@@ -212,3 +212,22 @@ def test_worker_is_killed(
         "a request with the whole conversation",
     )
     screen.shows("third tokens=60", "w0 w1", "w58 w59", "─ ready │")
+
+
+def test_worker_is_killed_while_it_asks(
+    world: World, free_port: int, model: FakeModel, screens: list[Screen]
+) -> None:
+    """The question goes away with who asked it, and the session goes on."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.twistd(free_port)
+    screen = attach(world, server, screens)
+    screen.shows("─ ready │ fake model")
+    screen.type('tool=terminal args={"command": "rm -rf /tmp/some-nonexistent-path-xyz"}')
+    screen.shows("approval required", "1. Allow once")
+
+    kill_worker(server)
+
+    screen.shows("Hermes was restarted. Its reply broke off there", "─ ready │")
+    assert "approval required" not in screen.text
+    screen.type("again tokens=40")
+    screen.shows("w38 w39", "─ ready │")

@@ -413,9 +413,9 @@ def test_session_of_a_client(stub_host: Host) -> None:
     """A session is bound to its seat until the client goes; its turn goes on."""
     seat, outbox = open_seat(stub_host)
     ask(stub_host, seat, "session.create")
-    [session] = stub_host.server._sessions.values()
+    [(sid, session)] = stub_host.server._sessions.items()
     assert session["transport"] is seat
-    assert sent(outbox)[-1]["result"]["session_id"] == "00000001"
+    assert sent(outbox)[-1]["result"]["session_id"] == sid
 
     detach(stub_host, seat)
 
@@ -429,6 +429,7 @@ def test_shutdown_of_the_stub(
     monkeypatch.setenv("STUB_SHUTDOWN_MARK", str(tmp_path / "mark"))
     seat, _outbox = open_seat(stub_host)
     ask(stub_host, seat, "session.create")
+    [sid] = stub_host.server._sessions
 
     assert stub_host.shutdown(GUARD)
-    assert (tmp_path / "mark").read_text() == "00000001"
+    assert (tmp_path / "mark").read_text() == sid
