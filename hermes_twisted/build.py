@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -14,6 +15,7 @@ from .backends.scripted import BadScript, Script, ScriptedBackend
 from .backends.worker import WorkerBackend
 from .core.keys import Keyring
 from .hermes.locate import Hermes, locate, worker_environment
+from .hermes.problem import HostProblem
 from .service import AttachService, CannotStart
 from .settings import BadSetting, Settings, read_environment
 
@@ -57,6 +59,14 @@ def build_backend(
 
     environment = worker_environment(environ, settings.home)
     return WorkerBackend(reactor, settings.limits, find, environment, umask=umask)
+
+
+def find_hermes_python(environ: Mapping[str, str]) -> Path:
+    """Hermes' interpreter, where it is looked for by itself. Raises `BadSetting`."""
+    try:
+        return locate(None, environ).python
+    except HostProblem as absent:
+        raise BadSetting(f"{absent.problem} {absent.advice}") from None
 
 
 def read_script(settings: Settings) -> Script | None:

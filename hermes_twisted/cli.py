@@ -12,6 +12,7 @@ from twisted.python import usage
 
 from . import __version__, keystore
 from .core.keys import new_secret
+from .install import CannotInstall, install
 from .reactors import ensure_asyncio
 from .settings import DEFAULT_PORT, ENVIRONMENT_PREFIX, BadSetting, default_home, read_environment
 from .terminal import attach_url, export_line
@@ -22,6 +23,7 @@ Usage: hermes-attach COMMAND [options]
   serve [options]   serve Hermes in the foreground; the options of `twistd hermes-attach`
   demo [options]    the same with a recorded conversation: needs no Hermes and no model
   url [options]     print the line that attaches a terminal UI to this machine's server
+  install-service   write unit files for systemd, and say what to do next
   --version         print the version
 
 `hermes-attach COMMAND --help` lists a command's options."""
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         demo(rest)
     elif command == "url":
         print(url(rest))
+    elif command == "install-service":
+        print(install_service(rest))
     elif command in ("--help", "-h", "help"):
         print(USAGE)
     elif command == "--version":
@@ -89,6 +93,18 @@ def url(arguments: Sequence[str]) -> str:
         sys.exit(2)
     encrypted = bool(options["tls"])
     return export_line(attach_url(options["host"], options["port"], secret, encrypted=encrypted))
+
+
+def install_service(arguments: Sequence[str]) -> str:
+    """What was written, and what to do. Exits with 2 for wrong usage, 1 if that cannot be."""
+    try:
+        return install(arguments, read_environment())
+    except usage.UsageError as problem:
+        print(f"hermes-attach install-service: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except CannotInstall as problem:
+        print(f"hermes-attach install-service: {problem}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _known_secret(options: _UrlOptions) -> keystore.Secret:
