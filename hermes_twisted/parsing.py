@@ -6,12 +6,17 @@ words, what would do.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 BACKENDS: Final = ("worker", "inprocess", "scripted")
 
+_DNS_NAME: Final = re.compile(
+    r"(?=.{1,253}$)(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*"
+)
 _SIZE_UNITS: Final = {"k": 1024, "m": 1024**2, "g": 1024**3}
 _TIME_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _FLAGS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -80,6 +85,23 @@ def backend(value: str) -> str:
     """The name of a backend."""
     if value not in BACKENDS:
         raise ValueError(f"must be one of {', '.join(BACKENDS)}")
+    return value
+
+
+def host_name(value: str) -> str:
+    """A DNS name, perhaps with `*.` in front, or an address, as a certificate can hold it."""
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(value.strip("[]").partition("%")[0]))
+    name = value.lower().rstrip(".")
+    if not _DNS_NAME.fullmatch(name.removeprefix("*.")):
+        raise ValueError("must be a DNS name in ASCII or an IP address, such as attach.example")
+    return name
+
+
+def tls(value: str) -> str:
+    """Where a certificate of ours comes from."""
+    if value != "self":
+        raise ValueError("must be self; a certificate of yours is given with --tls-cert")
     return value
 
 
