@@ -36,11 +36,11 @@ def show_authority_lines(certificate: Path, pin: str) -> None:
 def authority_lines(certificate: Path, pin: str) -> str:
     """How to make the terminal UI trust the authority in *certificate*, and check that it does."""
     copy = f"~/{AUTHORITY_COPY}"
-    user, host = getpass.getuser(), socket.gethostname()
+    host = _user() + socket.gethostname()
     return (
         "The certificate is signed by this server's own authority, which the terminal UI has to\n"
         "know. On the machine with the terminal UI, paste once:\n\n"
-        f"  scp {user}@{host}:{shlex.quote(str(certificate))} {copy}\n\n"
+        f"  scp {host}:{shlex.quote(str(certificate))} {copy}\n\n"
         "and, in the same shell as above, before hermes --tui:\n\n"
         f"  export NODE_EXTRA_CA_CERTS={copy}\n\n"
         f"(On this machine: export NODE_EXTRA_CA_CERTS={shlex.quote(str(certificate))})\n"
@@ -68,6 +68,13 @@ def attach_url(host: str, port: int | str, secret: Secret, *, encrypted: bool = 
     scheme = "wss" if encrypted else "ws"
     name = f"[{host}]" if ":" in host else host
     return f"{scheme}://{name}:{port}{PATH.decode()}?token={secret.text}"
+
+
+def _user() -> str:
+    # A KeyError before Python 3.13, an OSError since: a number without a name.
+    with contextlib.suppress(KeyError, OSError):
+        return getpass.getuser() + "@"
+    return ""
 
 
 def _show(text: str) -> None:

@@ -24,6 +24,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from .certificates import Authority
+from .core.quota import Quota
 from .listeners import TLSChoice
 from .parsing import host_name
 from .pem import BadTLS, Credentials, pin, read_certificates, read_credentials
@@ -120,6 +121,7 @@ class TLS:
         self._hosts: list[str] = []
         self._credentials: Credentials | None = None
         self._context: SSL.Context | None = None
+        self._warnings = Quota(1, 86400.0, clock.seconds)
         self._checks = LoopingCall(self._check)
         self._checks.clock = clock
 
@@ -193,7 +195,7 @@ class TLS:
             return
         assert self._credentials is not None
         last = self._credentials.leaf.not_valid_after_utc
-        if last - self._now() < EXPIRY_WARNING:
+        if last - self._now() < EXPIRY_WARNING and self._warnings.spend():
             self._log.warn(
                 "the TLS certificate is valid until {date} UTC only: renew it, then send SIGHUP",
                 date=f"{last:%Y-%m-%d %H:%M}",
