@@ -16,8 +16,11 @@ from .backends.worker import WorkerBackend
 from .core.keys import Keyring
 from .hermes.locate import Hermes, locate, worker_environment
 from .hermes.problem import HostProblem
-from .service import AttachService, CannotStart
+from .listening import CannotStart
+from .pem import BadTLS
+from .service import AttachService
 from .settings import BadSetting, Settings, read_environment
+from .tls import TLS, Own, build_source
 
 
 def build_service(
@@ -28,6 +31,7 @@ def build_service(
 ) -> AttachService:
     """The service before *backend*. A missing *secret* is made when it starts."""
     known = secret
+    tls = build_tls(reactor, settings)
 
     def make_keyring() -> Keyring:
         nonlocal known
@@ -40,8 +44,28 @@ def build_service(
     def announce(ports: list[IListeningPort]) -> None:
         assert known is not None
         terminal.show_attach_lines(settings.listeners[0], ports[0].getHost(), known)
+        if tls is not None and isinstance(tls.source, Own):
+            terminal.show_authority_lines(tls.source.authority.certificate, tls.pin)
 
-    return AttachService(reactor, settings, backend, make_keyring, announce)
+    return AttachService(reactor, settings, backend, make_keyring, announce, tls)
+
+
+def build_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> TLS | None:
+    """TLS as *settings* have it; nothing is read or written yet."""
+    choice = settings.tls
+    if choice is None:
+        return None
+    return TLS(reactor, build_source(choice, settings.home), choice.client_ca)
+
+
+def check_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> None:
+    """Read certificate and key where a mistake can still be shown. Raises `BadSetting`."""
+    tls = build_tls(reactor, settings)
+    try:
+        if tls is not None:
+            tls.check()
+    except BadTLS as bad:
+        raise BadSetting(str(bad)) from None
 
 
 def build_backend(

@@ -6,6 +6,7 @@ words, what would do.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,9 @@ BACKENDS: Final = ("worker", "inprocess", "scripted")
 
 _HOST: Final = re.compile(r"\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+")
 _PORT: Final = re.compile(r":[0-9]{1,5}$")
+_DNS_NAME: Final = re.compile(
+    r"(?=.{1,253}$)(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*"
+)
 _SIZE_UNITS: Final = {"k": 1024, "m": 1024**2, "g": 1024**3}
 _TIME_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _FLAGS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -99,6 +103,23 @@ def origin(value: str) -> str:
     name = _PORT.sub("", authority)
     if scheme not in ("http", "https") or _HOST.fullmatch(name) is None or name != name.lower():
         raise ValueError("must be an origin such as https://app.example or http://localhost:3000")
+    return value
+
+
+def host_name(value: str) -> str:
+    """A DNS name, perhaps with `*.` in front, or an address, as a certificate can hold it."""
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(value.strip("[]").partition("%")[0]))
+    name = value.lower().rstrip(".")
+    if not _DNS_NAME.fullmatch(name.removeprefix("*.")):
+        raise ValueError("must be a DNS name in ASCII or an IP address, such as attach.example")
+    return name
+
+
+def tls(value: str) -> str:
+    """Where a certificate of ours comes from."""
+    if value != "self":
+        raise ValueError("must be self; a certificate of yours is given with --tls-cert")
     return value
 
 

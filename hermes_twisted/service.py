@@ -8,12 +8,9 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from .backends import Backend, Problem, State
 from .core.admission import Admitted, HostRule, Rules
@@ -22,8 +19,11 @@ from .core.meter import Meter, NullMeter
 from .core.seats import Seat, Seats
 from .gate import Gate
 from .listeners import Listener, is_local, port_number
+from .listening import CannotStart, open_port
+from .pem import BadTLS
 from .protocol import AttachFactory, AttachProtocol
 from .settings import Settings
+from .tls import TLS
 from .waiting_room import WaitingRoom
 from .web import AttachResource, FrontSite, peer_name
 
@@ -43,10 +43,6 @@ MakeKeyring = Callable[[], Keyring]
 Announce = Callable[[list[IListeningPort]], None]
 
 
-class CannotStart(Exception):
-    """The service cannot be started: what is wrong, and what to do."""
-
-
 class AttachService(Service):
     """Listens, admits, seats clients before a backend. Knows nothing of its home.
 
@@ -64,6 +60,7 @@ class AttachService(Service):
         backend: Backend,
         make_keyring: MakeKeyring,
         announce: Announce = lambda ports: None,
+        tls: TLS | None = None,
         meter: Meter | None = None,
     ) -> None:
         self._reactor = reactor
@@ -72,6 +69,7 @@ class AttachService(Service):
         self._make_keyring = make_keyring
         self._announce = announce
         self._meter = meter or NullMeter()
+        self._tls = tls
         self._seats = Seats()
         self._links: dict[AttachProtocol, None] = {}
         self._suspects: set[AttachProtocol] = set()
@@ -101,6 +99,7 @@ class AttachService(Service):
         try:
             for listener in self._settings.listeners:
                 self._ports.append(self._listen(listener, site))
+            self._start_tls()
         except CannotStart:
             self._close_ports()
             raise
@@ -122,8 +121,16 @@ class AttachService(Service):
             self._waiting_room.close()
         return Deferred.fromCoroutine(self._stop())
 
+    def reload(self) -> None:
+        """Take up what has changed in files; nobody is disconnected."""
+        self._log.info("reloading")
+        if self._tls is not None:
+            self._tls.reload()
+
     async def _stop(self) -> None:
         closing = self._close_ports()
+        if self._tls is not None:
+            self._tls.stop()
         if self._pings.running:
             self._pings.stop()
         for seat in self._seats:
@@ -162,29 +169,24 @@ class AttachService(Service):
     # Listening.
 
     def _listen(self, listener: Listener, site: FrontSite) -> IListeningPort:
-        opened: list[IListeningPort] = []
-        failed: list[Failure] = []
+        factory = self._tls.wrap(site) if listener.tls and self._tls is not None else site
+        return open_port(
+            self._reactor, listener, factory, allow_plaintext=self._settings.allow_plaintext
+        )
+
+    def _start_tls(self) -> None:
+        """Before the first connection: those come in a later turn of the loop."""
+        if self._tls is None:
+            return
+        hosts = [
+            getattr(port.getHost(), "host", "")
+            for listener, port in zip(self._settings.listeners, self._ports, strict=True)
+            if listener.tls
+        ]
         try:
-            endpoint = serverFromString(self._reactor, listener.description)
-            endpoint.listen(site).addCallbacks(opened.append, failed.append)
-        except Exception as error:
-            # Endpoint plugins raise whatever they like: IndexError, KeyError, ValueError.
-            failed.append(Failure(error))
-        if failed:
-            raise _cannot_listen(listener, failed[0])
-        if not opened:
-            raise CannotStart(
-                f"{listener.description} does not open at once; that is not supported."
-            )
-        port = opened[0]
-        if not (listener.encrypted or self._settings.allow_plaintext or is_local(port.getHost())):
-            maybeDeferred(port.stopListening).addErrback(lambda _failure: None)
-            raise CannotStart(
-                f"{listener.description} would carry keys and conversations in the clear beyond "
-                "this machine. Use an ssl: endpoint, an SSH tunnel or Tailscale to a loopback "
-                "port, or a proxy with TLS; --allow-plaintext listens all the same."
-            )
-        return port
+            self._tls.start(hosts)
+        except BadTLS as bad:
+            raise CannotStart(str(bad)) from None
 
     def _host_rule(self) -> HostRule:
         beyond = any(not is_local(port.getHost()) for port in self._ports)
@@ -289,21 +291,6 @@ class AttachService(Service):
             else:
                 self._suspects.add(link)
                 link.ping()
-
-
-def _cannot_listen(listener: Listener, failure: Failure) -> CannotStart:
-    error = failure.value
-    if isinstance(error, CannotListenError):
-        # The gist first: twistd shows a hundred characters of a daemon's failure.
-        return CannotStart(
-            f"port {error.port}: {getattr(error.socketError, 'strerror', error.socketError)}. "
-            f"Cannot listen on {listener.description}: is another server there already? "
-            "Choose another port or endpoint."
-        )
-    return CannotStart(
-        f"Cannot listen on {listener.description}: {failure.getErrorMessage()} "
-        f"({failure.type.__name__ if failure.type else 'error'}). Check the endpoint's syntax."
-    )
 
 
 def _explain(problem: Problem | None) -> str:

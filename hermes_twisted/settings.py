@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from . import parsing
 from .core.limits import Limits
-from .listeners import Listener, parse_listener
+from .listeners import Listener, TLSChoice, choose_tls, parse_listener, with_tls
 
 ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
 DEFAULT_PORT: Final = 8643
@@ -59,6 +59,15 @@ OPTIONS: Final = (
         default=False,
         flag=True,
     ),
+    Option("tls", "Speak TLS with a certificate of the server's own making: self", parsing.tls),
+    Option("tls-cert", "Speak TLS with this certificate: PEM file with the chain, the server's "
+           "own first", parsing.path),
+    Option("tls-key", "Its private key: PEM file, readable by you alone (default: in --tls-cert)",
+           parsing.path),
+    Option("tls-name", "Another name or address of this server, for the certificate of "
+           "--tls self. May be repeated", parsing.host_name, repeated=True),
+    Option("tls-client-ca", "Only clients with a certificate from an authority in this PEM file",
+           parsing.path),
     Option("allow-host", "Another name that clients use for this server, with any port. "
            "May be repeated", parsing.host, repeated=True),
     Option("allow-origin", "Origin of a web page that may attach. May be repeated",
@@ -121,6 +130,7 @@ class Settings:
     home: Path
     """Hermes' home directory."""
     allow_plaintext: bool = False
+    tls: TLSChoice | None = None
     hosts: frozenset[str] = frozenset()
     origins: frozenset[bytes] = frozenset()
     courtesy_hold: bool = True
@@ -152,12 +162,14 @@ class Settings:
             raise BadSetting("--max-queued-soft must not be above --max-queued-hard.")
         if values["max-threads"] < 2:
             raise BadSetting("--max-threads must be 2 or more: one is kept for urgent requests.")
+        tls = _tls(values)
         described = values["listen"] or [f"tcp:{values['port']}:interface=127.0.0.1:backlog=1024"]
         threads = values["max-threads"]
         return cls(
-            listeners=tuple(_listener(text) for text in described),
+            listeners=_listeners(described, tls),
             home=values["hermes-home"] or default_home(environ),
             allow_plaintext=values["allow-plaintext"],
+            tls=tls,
             hosts=frozenset(name.lower() for name in values["allow-host"] or ()),
             origins=frozenset(origin.encode() for origin in values["allow-origin"] or ()),
             courtesy_hold=not values["no-courtesy-hold"],
@@ -207,6 +219,23 @@ def _listener(text: str) -> Listener:
         return parse_listener(text)
     except ValueError as error:
         raise BadSetting(f"--listen {text}: {error}") from None
+
+
+def _listeners(described: Sequence[str], tls: TLSChoice | None) -> tuple[Listener, ...]:
+    listeners = tuple(_listener(text) for text in described)
+    try:
+        return listeners if tls is None else with_tls(listeners)
+    except ValueError as error:
+        raise BadSetting(str(error)) from None
+
+
+def _tls(values: Mapping[str, Any]) -> TLSChoice | None:
+    names = ("tls", "tls-cert", "tls-key", "tls-name", "tls-client-ca")
+    kind, certificate, key, more, client_ca = (values[name] for name in names)
+    try:
+        return choose_tls(kind, certificate, key, more or (), client_ca)
+    except ValueError as error:
+        raise BadSetting(str(error)) from None
 
 
 def _convert(option: Option, value: Any, source: str) -> Any:

@@ -13,10 +13,11 @@ from twisted.python import usage
 
 from . import __version__, keystore
 from .backends.scripted import Script
-from .build import build_backend, build_service, read_script
+from .build import build_backend, build_service, check_tls, read_script
+from .listening import CannotStart
 from .reactors import WrongReactor, ensure_asyncio
-from .service import CannotStart
 from .settings import REPEATED, BadSetting, Option, Settings, read_environment, usage_rows
+from .signals import ReloadOnHangup
 
 _PARAMETERS, _FLAGS = usage_rows()
 
@@ -60,6 +61,7 @@ class Options(usage.Options):
             # Whatever we start shall not inherit it.
             os.environ.pop(keystore.VARIABLE, None)
             self.script = read_script(self.settings)
+            check_tls(self.reactor, self.settings)
             if self.secret is not None:
                 self.secret.keyring()
             elif self.daemon:
@@ -129,8 +131,8 @@ def makeService(options: Options) -> IService:
     os.umask(umask)
     backend = build_backend(options.reactor, options.settings, options.script, umask=umask)
     service = build_service(options.reactor, options.settings, options.secret, backend)
-    if options.daemon:
-        return service  # Its launcher waits for the exception, and shows it.
-    foreground = ForegroundService()  # type: ignore[no-untyped-call]
-    service.setServiceParent(foreground)  # type: ignore[no-untyped-call]
-    return foreground
+    # A daemon's launcher waits for the exception, and shows it.
+    home = MultiService() if options.daemon else ForegroundService()  # type: ignore[no-untyped-call]
+    service.setServiceParent(home)  # type: ignore[no-untyped-call]
+    ReloadOnHangup(options.reactor, service.reload).setServiceParent(home)  # type: ignore[no-untyped-call]
+    return home

@@ -26,6 +26,7 @@ from .core.courtesy import looks_like_terminal
 from .core.limits import Limits
 from .core.quota import Quota
 from .core.sources import source_of
+from .core.tls_errors import HANDSHAKE, TLS_TO_PLAIN_PORT, explain
 from .pages import NO_SUCH_PAGE, Page, refuse, write_index, write_json
 from .protocol import AttachFactory, AttachProtocol
 from .waiting_room import WaitingProtocol, WaitingRoom
@@ -36,6 +37,9 @@ LOGGED_REFUSALS = 10
 BODY_TOO_LARGE = Refused(
     413, "body", "The request's body is too large.", "Send none: no page here reads it."
 )
+#: Handshakes with TLS gone wrong that are logged in a minute.
+LOGGED_TLS_FAILURES = 10
+
 #: Decides on a handshake from a source.
 Decide = Callable[[Head, str], Admitted | Refused]
 #: Answers /ready: whether the backend serves, and the body.
@@ -166,12 +170,24 @@ class FrontChannel(http.HTTPChannel):
 
     site: FrontSite
     _deadline: IDelayedCall | None = None
+    _silent = True
 
     def connectionMade(self) -> None:
         """Start the clock; twisted.web's own starts anew with every byte."""
         super().connectionMade()  # type: ignore[no-untyped-call]
         self._restart_deadline()
         self.site.pending.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came, decrypted if they were encrypted."""
+        if self._silent:
+            self._silent = False
+            if data.startswith(HANDSHAKE):
+                # It would wait for an answer that HTTP does not have.
+                self.site.log_tls_failure(TLS_TO_PLAIN_PORT, self.getPeer())  # type: ignore[no-untyped-call]
+                self.loseConnection()  # type: ignore[no-untyped-call]
+                return
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
 
     def requestDone(self, request: Request) -> None:
         """A page was written; the connection may ask for another."""
@@ -181,6 +197,10 @@ class FrontChannel(http.HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone before any upgrade."""
         self._leave()
+        # By its name: only those who use TLS need OpenSSL here.
+        if reason.check("OpenSSL.SSL.Error"):
+            errors = getattr(reason.value, "args", ()) or ((),)
+            self.site.log_tls_failure(explain(errors[0]), self.getPeer())  # type: ignore[no-untyped-call]
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def handed_over(self) -> None:
@@ -251,6 +271,7 @@ class FrontSite(Site):
         self.limits = limits
         self.pending = Pending(limits.pending)
         self._refusals = Quota(LOGGED_REFUSALS, 60.0, clock.seconds)
+        self._tls_failures = Quota(LOGGED_TLS_FAILURES, 60.0, clock.seconds)
         self._pages: dict[bytes, IResource] = {
             b"/": Page(write_index),
             b"/health": Page(lambda request: write_json(request, 200, {"status": "ok"})),
@@ -263,6 +284,21 @@ class FrontSite(Site):
         """By the path's bytes as they came: not decoded, no dot segments."""
         path, _, _query = request.uri.partition(b"?")
         return self._pages.get(path, self._nothing)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """For TLS (RFC 7301): with `h2` installed, twisted.web would offer that as well."""
+        return [b"http/1.1"]
+
+    def log_tls_failure(self, what: str, peer: IAddress) -> None:
+        """One line for a handshake that could not be, within a quota."""
+        if self._tls_failures.spend():
+            missed = self._tls_failures.take_missed()
+            self._log.info(
+                "{what} ({peer}){more}",
+                what=what,
+                peer=peer_name(peer),
+                more=f" ({missed} more were not logged)" if missed else "",
+            )
 
     def log(self, request: http.Request) -> None:
         """One line for a refusal, within a quota; never the query, where keys are."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hermes_twisted.core.limits import Limits
-from hermes_twisted.listeners import Listener
+from hermes_twisted.listeners import Listener, TLSChoice
 from hermes_twisted.settings import (
     OPTIONS,
     BadSetting,
@@ -62,6 +62,9 @@ def test_everything_can_be_given() -> None:
         {
             "listen": ["tcp:1:interface=127.0.0.1", "unix:/run/a.sock:mode=600"],
             "allow-plaintext": 1,
+            "tls-cert": "/etc/a.crt",
+            "tls-key": "/etc/a.key",
+            "tls-client-ca": "/etc/clients.pem",
             "allow-host": ["Attach.Example", "b"],
             "allow-origin": ["https://mine.example"],
             "key-file": "/etc/key",
@@ -84,9 +87,13 @@ def test_everything_can_be_given() -> None:
     )
 
     assert settings == Settings(
-        listeners=(Listener("tcp:1:interface=127.0.0.1"), Listener("unix:/run/a.sock:mode=600")),
+        listeners=(
+            Listener("tcp:1:interface=127.0.0.1", tls=True),
+            Listener("unix:/run/a.sock:mode=600"),
+        ),
         home=Path("/home/h"),
         allow_plaintext=True,
+        tls=TLSChoice(Path("/etc/a.crt"), Path("/etc/a.key"), client_ca=Path("/etc/clients.pem")),
         hosts=frozenset({"attach.example", "b"}),
         origins=frozenset({b"https://mine.example"}),
         key_file=Path("/etc/key"),
@@ -115,6 +122,54 @@ def test_port() -> None:
     [listener] = gather({"port": "9000"}).listeners
 
     assert listener.description == "tcp:9000:interface=127.0.0.1:backlog=1024"
+
+
+def test_tls_of_our_own() -> None:
+    """`--tls self`, on the default port too, with every name that is given."""
+    settings = gather({"tls": "self", "tls-name": ["Attach.Example.", "[::1]", "10.0.0.1"]})
+
+    assert settings.tls == TLSChoice(names=("attach.example", "::1", "10.0.0.1"))
+    assert [listener.encrypted for listener in settings.listeners] == [True]
+
+
+def test_no_tls() -> None:
+    """Unless it is asked for."""
+    settings = gather()
+
+    assert settings.tls is None
+    assert [listener.encrypted for listener in settings.listeners] == [False]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"tls": "yes"}, "--tls 'yes': must be self; a certificate of yours is given with"),
+        ({"tls": "self", "tls-cert": "/a"}, "contradict"),
+        ({"tls-key": "/a"}, "--tls-key needs --tls-cert"),
+        ({"tls-client-ca": "/a"}, "--tls-client-ca needs TLS"),
+        ({"tls": "self", "listen": ["unix:/a"]}, "--listen names none of them"),
+        ({"tls": "self", "tls-name": ["a b"]}, "must be a DNS name"),
+        ({"tls": "self", "tls-name": ["münchen.example"]}, "must be a DNS name"),
+        ({"tls": "self", "tls-name": [f"{'a' * 64}.example"]}, "must be a DNS name"),
+        ({"tls": "self", "tls-name": ["https://a"]}, "must be a DNS name"),
+        ({"tls": "self", "tls-name": [""]}, "must be a DNS name"),
+    ],
+)
+def test_bad_tls(given: dict[str, Any], text: str) -> None:
+    """What cannot be is named."""
+    assert text in complaint(given)
+
+
+def test_contradiction_with_the_environment() -> None:
+    """Wherever the two come from, one has to go."""
+    assert "contradict" in complaint({"tls-cert": "/a"}, {"HERMES_ATTACH_TLS": "self"})
+
+
+def test_wildcard_and_scope() -> None:
+    """A certificate may be for all of a domain; an address has no zone there."""
+    settings = gather({"tls": "self", "tls-name": ["*.Example", "fe80::1%eth0", "my_host"]})
+
+    assert settings.tls == TLSChoice(names=("*.example", "fe80::1", "my_host"))
 
 
 def test_listen_replaces_the_port() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import getpass
 import shlex
 import socket
 from pathlib import Path
@@ -31,6 +32,7 @@ def name(monkeypatch: pytest.MonkeyPatch) -> None:
         (TCP, IPv4Address("TCP", "0.0.0.0", 9), "ws://server.example:9"),
         (TCP, IPv6Address("TCP", "::", 9), "ws://server.example:9"),
         (TCP, IPv4Address("TCP", "", 9), "ws://server.example:9"),
+        (Listener("tcp:9", tls=True), LOOPBACK, "wss://127.0.0.1:8643"),
         (Listener("ssl:443"), IPv4Address("TCP", "192.0.2.1", 443), "wss://192.0.2.1:443"),
     ],
 )
@@ -57,6 +59,29 @@ def test_export_line_is_one_word() -> None:
         "export",
         "HERMES_TUI_GATEWAY_URL=ws://h/?a=1&b=$x",
     ]
+
+
+def test_authority_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How to copy the authority's certificate and name it to Node, each line one to paste."""
+    monkeypatch.setattr(getpass, "getuser", lambda: "ann")
+
+    text = terminal.authority_lines(Path("/home/ann/my hermes/ca.pem"), "sha256//abc=")
+
+    lines = [line.strip() for line in text.splitlines()]
+    assert "scp ann@server.example:'/home/ann/my hermes/ca.pem' ~/hermes-attach-ca.pem" in lines
+    assert "export NODE_EXTRA_CA_CERTS=~/hermes-attach-ca.pem" in lines
+    assert "The server's public key: sha256//abc=" in lines
+
+
+def test_authority_lines_of_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container a user may be but a number."""
+
+    def nobody() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+
+    assert "scp server.example:/ca.pem " in terminal.authority_lines(Path("/ca.pem"), "sha256//")
 
 
 def test_shown_on_the_terminal_alone(

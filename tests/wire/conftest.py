@@ -28,6 +28,7 @@ from hermes_twisted.listeners import Listener
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
 from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryWire
+from hermes_twisted.tls import TLS
 
 # The same examples in every run: a failure is the change's, not the dice's.
 hypothesis.settings.register_profile(
@@ -132,7 +133,7 @@ class Server:
 
     key = KEY
 
-    def __init__(self, loop: MemoryLoop, settings: Settings) -> None:
+    def __init__(self, loop: MemoryLoop, settings: Settings, tls: TLS | None = None) -> None:
         self.loop = loop
         self.backend = FakeBackend(loop, settings.limits)
         self.wires: list[MemoryWire] = []
@@ -142,6 +143,7 @@ class Server:
             settings,
             self.backend,
             lambda: Key.of("main", KEY),
+            tls=tls,
             meter=self.meter,
         )
         self.service.startService()
@@ -185,10 +187,12 @@ def start(clock: MemoryLoop, tmp_path: Path) -> Iterator[Start]:
     """Starts servers with other limits and settings than the default ones."""
     servers: list[Server] = []
 
-    def start(settings: dict[str, Any] | None = None, **limits: Any) -> Server:
+    def start(
+        settings: dict[str, Any] | None = None, tls: TLS | None = None, **limits: Any
+    ) -> Server:
         usual = Settings((Listener("tcp:8643:interface=127.0.0.1"),), tmp_path, drain=0.0)
         changed = dataclasses.replace(usual, limits=Limits(**limits), **(settings or {}))
-        servers.append(Server(clock, changed))
+        servers.append(Server(clock, changed, tls))
         return servers[-1]
 
     yield start
