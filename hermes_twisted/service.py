@@ -19,6 +19,7 @@ from .backends import Backend, Problem, State
 from .core.admission import Admitted, Head, HostRule, Refused, Rules, admit
 from .core.keys import Keyring
 from .core.seats import Seat, Seats
+from .keywatch import KeyWatch
 from .listeners import Listener, is_local, port_number
 from .protocol import AttachFactory, AttachProtocol
 from .settings import Settings
@@ -78,13 +79,13 @@ class AttachService(Service):
         self._rules: Rules | None = None
         self._pings = LoopingCall(self._ping_all)
         self._pings.clock = reactor
+        self._key_watch = KeyWatch(reactor, self._seats)
         self._stopping = False
         self._reported: Problem | None = None
         self._empty: Deferred[None] | None = None
 
     def startService(self) -> None:
         """Listen and start the backend. Raises `CannotStart`, so that twistd notices."""
-        keyring = self._make_keyring()
         factory = AttachFactory(
             self._reactor, self._settings.limits, self._open_seat, self._close_seat
         )
@@ -97,6 +98,8 @@ class AttachService(Service):
         try:
             for listener in self._settings.listeners:
                 self._ports.append(self._listen(listener, site))
+            # Not before: a key that is made now is shown once, and only if all went well.
+            keyring = self._make_keyring()
         except CannotStart:
             self._close_ports()
             raise
@@ -105,6 +108,7 @@ class AttachService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._backend_changed)
         self._pings.start(PING_INTERVAL, now=False)
+        self._key_watch.start(keyring)
         for port in self._ports:
             self._log.info("listening on {where}", where=peer_name(port.getHost()))
         self._announce(self._ports)
@@ -119,6 +123,7 @@ class AttachService(Service):
         closing = self._close_ports()
         if self._pings.running:
             self._pings.stop()
+        self._key_watch.stop()
         for seat in self._seats:
             seat.tell(STOPPING_NOTICE)
         deadline = self._reactor.seconds() + self._settings.drain
@@ -151,6 +156,10 @@ class AttachService(Service):
     def _drop_links(self) -> None:
         for link in list(self._links):
             link.abort()
+
+    def reload(self) -> None:
+        """Read anew what is kept in files: the keys."""
+        self._key_watch.look(anew=True)
 
     # Listening.
 

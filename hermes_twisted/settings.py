@@ -62,7 +62,10 @@ OPTIONS: Final = (
     Option("allow-host", "Another name that clients use for this server, with any port. "
            "May be repeated", repeated=True),
     Option("allow-origin", "Origin of a web page that may attach. May be repeated", repeated=True),
-    Option("key-file", "File with the key, readable by you alone", parsing.path),
+    Option("key-file", "File with one more key, readable by you alone, such as a credential of "
+           "systemd", parsing.path),
+    Option("accept-api-server-key", "Admit with the key of Hermes' API server, too: whoever has "
+           "that one can then attach", parsing.flag, default=False, flag=True),
     Option("backend", "Where Hermes runs: worker, inprocess or scripted", parsing.backend,
            default="worker"),
     Option("script", "Recording that the scripted backend plays", parsing.path),
@@ -106,6 +109,7 @@ class Settings:
     hosts: frozenset[str] = frozenset()
     origins: frozenset[bytes] = frozenset()
     key_file: Path | None = None
+    accept_api_server_key: bool = False
     backend: str = "worker"
     script: Path | None = None
     hermes_python: Path | None = None
@@ -142,6 +146,7 @@ class Settings:
             hosts=frozenset(name.lower() for name in values["allow-host"] or ()),
             origins=frozenset(origin.encode() for origin in values["allow-origin"] or ()),
             key_file=values["key-file"],
+            accept_api_server_key=values["accept-api-server-key"],
             backend=values["backend"],
             script=values["script"],
             hermes_python=values["hermes-python"],
