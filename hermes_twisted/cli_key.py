@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getopt
 import json
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any, Final, TextIO
 
 from twisted.python import usage
 
-from . import keystore, parsing, terminal
+from . import __version__, keystore, parsing, terminal
 from .cli_url import ADDRESS_FLAGS, ADDRESS_PARAMETERS, HOME_PARAMETER, address_url, home_of
 from .core.keyfile import time_text
 from .core.keys import KeyProblem, Record, Same, Scope
@@ -48,11 +49,30 @@ class _Options(usage.Options):
         """How the command is called."""
         return f"Usage: hermes-attach key {self.command} [options]"
 
+    def parseOptions(self, options: Any = None) -> None:
+        """Options may come before and behind the name. Raises `usage.UsageError`."""
+        try:
+            pairs, names = getopt.gnu_getopt(list(options), self.shortOpt, self.longOpt)
+        except getopt.GetoptError as error:
+            raise usage.UsageError(f"{error}.") from None
+        ordered = [
+            f"{name}={value}" if f"{name[2:]}=" in self.longOpt else name + value
+            for name, value in pairs
+        ]
+        super().parseOptions([*ordered, "--", *names])  # type: ignore[no-untyped-call]
+
+    def opt_version(self) -> None:
+        """Show the version and exit."""
+        print(f"hermes-twisted {__version__}")
+        sys.exit(0)
+
 
 class _Named(_Options):
-    def parseArgs(self, name: str) -> None:  # type: ignore[override]  # Looked at by `usage`.
+    def parseArgs(self, *names: str) -> None:
         """The one argument."""
-        self["name"] = name
+        if len(names) != 1:
+            raise usage.UsageError("give the key one name, such as laptop.")
+        (self["name"],) = names
 
 
 class _New(_Named):
@@ -93,11 +113,11 @@ def key(arguments: Sequence[str]) -> None:
         print(USAGE)
         return
     if command not in _COMMANDS:
-        _fail(f"there is no command {command!r}: new, list, revoke or rotate.", 2)
+        _fail(f"{command}: there is no such command; there are new, list, revoke and rotate.", 2)
     kind, run = _COMMANDS[command]
     options = kind()
     try:
-        options.parseOptions(rest)  # type: ignore[no-untyped-call]
+        options.parseOptions(rest)
         run(options)
     except usage.UsageError as problem:
         _fail(f"{command}: {problem}", 2)

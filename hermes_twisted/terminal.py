@@ -66,13 +66,15 @@ def attach_lines(
 
 def paste_lines(url: str, *, every_shell: bool, key_known: bool = True) -> str:
     """What to paste on the client's machine, and what to run there."""
-    text = "On the machine with the terminal UI, paste:\n"
+    text = "On the machine with the terminal UI, paste"
+    if every_shell:
+        text += " the line of your shell"
     if not key_known:
-        text = (
-            "On the machine with the terminal UI, paste, with your key in the place of KEY\n"
-            "(hermes-attach key rotate NAME makes and shows a new one):\n"
+        text += (
+            ", with your key in the place of KEY\n"
+            "(hermes-attach key rotate NAME makes and shows a new one)"
         )
-    return f"{text}\n{_assignments(url, every_shell)}\n\n  hermes --tui\n"
+    return f"{text}:\n\n{_assignments(url, every_shell)}\n\n  hermes --tui\n"
 
 
 def attach_url(

@@ -198,7 +198,15 @@ class Keys:
         return self._revoking(earlier)._with_new(name, scope, expires, disconnect)
 
     def revoke(self, name: str, *, disconnect: bool = False) -> Keys:
-        """Without the key of that name. Raises `KeyProblem`."""
+        """Without the key of that name. Raises `KeyProblem`.
+
+        *disconnect* may come later: then it is for the keys of that name that were revoked.
+        """
+        if self._unrevoked(name) is None and disconnect:
+            old = [r for r in self.records if r.key.name == name and not r.disconnect]
+            if old:
+                records = (replace(r, disconnect=r.disconnect or r in old) for r in self.records)
+                return replace(self, records=tuple(records))
         return self._revoking(self._named(name), disconnect)
 
     def rotate(

@@ -65,6 +65,7 @@ def test_everything_can_be_given() -> None:
             "allow-host": ["Attach.Example", "b"],
             "allow-origin": ["https://mine.example"],
             "key-file": "/etc/key",
+            "accept-api-server-key": 1,
             "backend": "scripted",
             "script": "/tmp/talk.jsonl",
             "hermes-home": "/home/h",
@@ -90,6 +91,7 @@ def test_everything_can_be_given() -> None:
         hosts=frozenset({"attach.example", "b"}),
         origins=frozenset({b"https://mine.example"}),
         key_file=Path("/etc/key"),
+        accept_api_server_key=True,
         backend="scripted",
         script=Path("/tmp/talk.jsonl"),
         hermes_python=Path("/venv/bin/python"),
@@ -482,7 +484,7 @@ def test_usage_rows() -> None:
     rows = {row[0]: row for row in [*parameters, *flags]}
 
     assert set(rows) == {option.name for option in OPTIONS if not option.repeated}
-    assert [row[0] for row in flags] == ["allow-plaintext"]
+    assert [row[0] for row in flags] == ["allow-plaintext", "accept-api-server-key"]
     assert list(rows["port"][1:3]) == ["p", None]
     assert rows["port"][3].endswith("(default: 8643).")
     assert rows["script"][3] == "Recording that the scripted backend plays."

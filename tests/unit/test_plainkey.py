@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from pathlib import Path
 
 import pytest
 
-from hermes_twisted import keystore
-from hermes_twisted.keystore import MAX_FILE, VARIABLE, BadKey, Secret
+from hermes_twisted import plainkey
+from hermes_twisted.plainkey import MAX_FILE, VARIABLE, Secret
+from hermes_twisted.private import BadKey
 
 TEXT = "hat_AAAAbbbbCCCCddddEEEE"
 
@@ -26,95 +26,26 @@ def write(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
 
 def complaint(path: Path) -> str:
     with pytest.raises(BadKey) as caught:
-        keystore.find(path, {}, path.parent)
+        plainkey.find(path, {})
     text = str(caught.value)
     assert str(path) in text
     return text
 
 
-def test_key_file_comes_first(key_file: Path, tmp_path: Path) -> None:
-    """A named file wins over the environment and over the key of our own making."""
-    keystore.make(tmp_path)
-
-    secret = keystore.find(key_file, {VARIABLE: "another"}, tmp_path)
-
-    assert secret == Secret(TEXT, str(key_file))
+def test_key_file_comes_first(key_file: Path) -> None:
+    """Of a named file and the environment, the file's key is the one to show."""
+    assert plainkey.find(key_file, {VARIABLE: "another"}) == Secret(TEXT, str(key_file))
 
 
-def test_environment_comes_second(tmp_path: Path) -> None:
-    """A key in the environment wins over the one of our own making."""
-    keystore.make(tmp_path)
-
-    assert keystore.find(None, {VARIABLE: TEXT}, tmp_path) == Secret(TEXT, VARIABLE)
+def test_environment_comes_second() -> None:
+    """Without a file it is the environment's."""
+    assert plainkey.find(None, {VARIABLE: TEXT}) == Secret(TEXT, VARIABLE)
 
 
-def test_made_key_comes_last(tmp_path: Path) -> None:
-    """The key that was made before is found again; an empty variable is none."""
-    made = keystore.make(tmp_path)
-
-    assert keystore.find(None, {VARIABLE: ""}, tmp_path) == made
-
-
-def test_no_key(tmp_path: Path) -> None:
-    """Where there is no key, none is invented."""
-    assert keystore.find(None, {}, tmp_path) is None
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_make(tmp_path: Path) -> None:
-    """A made key is strong, and in a file and directory of its owner alone."""
-    home = tmp_path / "not" / "there" / "yet"
-
-    secret = keystore.make(home)
-
-    path = keystore.default_path(home)
-    assert path == home / "attach" / "key"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert path.read_text() == secret.text + "\n"
-    assert secret.keyring().find(secret.text.encode()) is not None
-
-
-def test_make_twice(tmp_path: Path) -> None:
-    """A key that is there is never overwritten."""
-    first = keystore.make(tmp_path)
-
-    with pytest.raises(BadKey, match="File exists"):
-        keystore.make(tmp_path)
-
-    assert keystore.find(None, {}, tmp_path) == first
-
-
-def test_make_follows_no_link(tmp_path: Path) -> None:
-    """A link that somebody laid in the way is not written through."""
-    path = keystore.default_path(tmp_path)
-    path.parent.mkdir()
-    path.symlink_to(tmp_path / "elsewhere")
-
-    with pytest.raises(BadKey):
-        keystore.make(tmp_path)
-
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_make_where_nothing_can_be_written(tmp_path: Path) -> None:
-    """A key that cannot be written is refused with the reason and a way out."""
-    (tmp_path / "attach").write_text("a file in the way")
-
-    with pytest.raises(BadKey, match="--key-file") as caught:
-        keystore.make(tmp_path)
-
-    assert str(tmp_path / "attach" / "key") in str(caught.value)
-
-
-def test_dangling_link(tmp_path: Path) -> None:
-    """A link to nowhere is a mistake to be told, not "no key yet"."""
-    path = keystore.default_path(tmp_path)
-    path.parent.mkdir()
-    path.symlink_to(tmp_path / "nowhere")
-
-    with pytest.raises(BadKey, match="No such file"):
-        keystore.find(None, {}, tmp_path)
+def test_no_key() -> None:
+    """Where there is no key, none is invented; an empty variable is none."""
+    assert plainkey.find(None, {}) is None
+    assert plainkey.find(None, {VARIABLE: ""}) is None
 
 
 def test_absent_file(tmp_path: Path) -> None:
@@ -170,7 +101,7 @@ def test_readable_by_its_owner(tmp_path: Path, mode: int) -> None:
     """What only its owner may touch will do."""
     path = write(tmp_path / "key", TEXT, mode)
 
-    assert keystore.find(path, {}, tmp_path) == Secret(TEXT, str(path))
+    assert plainkey.find(path, {}) == Secret(TEXT, str(path))
 
 
 @pytest.mark.parametrize("content", [TEXT, f"{TEXT}\n", f"{TEXT}\r\n", f"\n  {TEXT}\t\n\n"])
@@ -178,7 +109,7 @@ def test_white_space(tmp_path: Path, content: str) -> None:
     """White space around the key does not count."""
     path = write(tmp_path / "key", content)
 
-    assert keystore.find(path, {}, tmp_path) == Secret(TEXT, str(path))
+    assert plainkey.find(path, {}) == Secret(TEXT, str(path))
 
 
 @pytest.mark.parametrize(
@@ -207,13 +138,13 @@ def test_largest_file(tmp_path: Path) -> None:
     """A file of just the largest size is read whole."""
     path = write(tmp_path / "key", TEXT + "\n" * (MAX_FILE - len(TEXT)))
 
-    assert keystore.find(path, {}, tmp_path) == Secret(TEXT, str(path))
+    assert plainkey.find(path, {}) == Secret(TEXT, str(path))
 
 
 def test_weak_key() -> None:
     """A weak key is refused with its source and a recipe, and not quoted."""
     with pytest.raises(BadKey, match="shorter than") as caught:
-        Secret("hunter2", VARIABLE).keyring()
+        plainkey.find(None, {VARIABLE: "hunter2"})
 
     text = str(caught.value)
     assert VARIABLE in text
@@ -228,3 +159,39 @@ def test_secret_is_not_shown() -> None:
 
     assert TEXT not in f"{secret!r} {secret}"
     assert "/etc/key" in repr(secret)
+
+
+def test_link_to_a_key_file(key_file: Path, tmp_path: Path) -> None:
+    """A named file may be a link: secrets are often mounted so."""
+    (tmp_path / "link").symlink_to(key_file)
+
+    assert plainkey.find(tmp_path / "link", {}) == Secret(TEXT, str(tmp_path / "link"))
+
+
+def test_systemd_credential(tmp_path: Path) -> None:
+    """A credential of a service with its own user shows permissions that its group has not."""
+    path = write(tmp_path / "attach-key", TEXT, 0o440)
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+
+    assert plainkey.find(path, environ) == Secret(TEXT, str(path))
+    with pytest.raises(BadKey, match="by others"):
+        plainkey.find(path, {"CREDENTIALS_DIRECTORY": str(tmp_path / "other")})
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o404, 0o420, 0o460])
+def test_not_how_a_credential_looks(tmp_path: Path, mode: int) -> None:
+    """Among credentials, too, a file that others can read or write is refused."""
+    path = write(tmp_path / "attach-key", TEXT, mode)
+
+    with pytest.raises(BadKey, match="by others"):
+        plainkey.find(path, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+
+def test_owner(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key file may be ours or root's, and nobody else's: its owner can exchange the key."""
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(plainkey, "_ROOT", os.getuid())
+    assert plainkey.find(key_file, {}) is not None
+
+    monkeypatch.setattr(plainkey, "_ROOT", 54321)
+    assert "belongs to another user" in complaint(key_file)
