@@ -9,6 +9,7 @@ what comes from there is not known here, and does not admit.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +53,7 @@ def read(home: Path, environ: Mapping[str, str]) -> Secret:
     """The key, as Hermes would take it. Raises `BadKey` for none, or a weak one."""
     dotenv, config = paths(home)
     value, source = environ.get(VARIABLE), f"{VARIABLE} in the environment"
-    if dotenv.exists():
+    if os.path.lexists(dotenv):
         found = _from_dotenv(dotenv)
         if found is not None:
             value, source = found, f"{VARIABLE} in {dotenv}"
@@ -60,7 +61,7 @@ def read(home: Path, environ: Mapping[str, str]) -> Secret:
         value = value and value.encode("ascii", "ignore").decode()
     if value:
         return _checked(value, source)
-    key = _from_config(config) if config.exists() else None
+    key = _from_config(config) if os.path.lexists(config) else None
     if key in (None, ""):
         raise BadKey(
             f"--accept-api-server-key: there is no {VARIABLE} in {dotenv} or in the environment, "

@@ -207,6 +207,8 @@ def _shown(options: usage.Options) -> Iterator[Callable[[Record, str], None]]:
                 output.write(text)
                 output.flush()
             except OSError as error:
+                with contextlib.suppress(OSError):
+                    output.close()  # Or it would try once more when it is closed later.
                 raise BadKey(
                     f"key {record.key.name!r} was made, but could not be shown "
                     f"({error.strerror}): `key rotate {record.key.name}` makes another."

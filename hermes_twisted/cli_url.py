@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,23 @@ from .private import BadKey
 from .settings import DEFAULT_PORT, BadSetting, default_home, read_environment
 from .shells import shell
 
+
+def _coerced(name: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What `usage` converts a value with; its error names the option."""
+
+    def coerce(value: str) -> Any:
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise usage.UsageError(f"--{name} {value!r}: {error}.") from None
+
+    return coerce
+
+
 #: Where the server is, as options that several commands have.
 ADDRESS_PARAMETERS = (
     ["host", None, "127.0.0.1", "The server's name or address, as the client sees it."],
-    ["port", "p", DEFAULT_PORT, "The server's port.", int],
+    ["port", "p", DEFAULT_PORT, "The server's port.", _coerced("port", parsing.port)],
 )
 ADDRESS_FLAGS = (["tls", None, "The server speaks TLS (wss)."],)
 HOME_PARAMETER = ["hermes-home", None, None, "Hermes' home directory."]
@@ -31,7 +44,13 @@ class _UrlOptions(usage.Options):
     synopsis = "[options]"
     optParameters = (
         *ADDRESS_PARAMETERS,
-        ["shell", None, "bash", "The client's shell: bash, zsh, fish, powershell or cmd.", shell],
+        [
+            "shell",
+            None,
+            "posix",
+            "The client's shell: bash, zsh, fish, powershell or cmd.",
+            _coerced("shell", shell),
+        ],
         ["key-file", None, None, "File with the key."],
         HOME_PARAMETER,
     )
@@ -55,7 +74,7 @@ def url(arguments: Sequence[str]) -> str:
     try:
         options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
         secret = _known_secret(options)
-        line = terminal.export_line(address_url(options, secret), shell(options["shell"]))
+        line = terminal.export_line(address_url(options, secret), options["shell"])
     except (usage.UsageError, BadSetting, BadKey) as problem:
         print(f"hermes-attach url: {problem}", file=sys.stderr)
         sys.exit(2)
