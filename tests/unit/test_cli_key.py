@@ -138,7 +138,8 @@ class TestNew:
         self, home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """If it cannot be shown after all, it is said how to get another."""
-        monkeypatch.setattr(terminal, "open_terminal", lambda: Path("/dev/full").open("w"))
+        full = os.open("/dev/full", os.O_WRONLY)
+        monkeypatch.setattr(terminal, "open_terminal", lambda: os.fdopen(full, "w"))
 
         found, out, err = run("new", "laptop")
 
