@@ -114,5 +114,5 @@ def _known_secret(options: usage.Options) -> Secret | None:
         return apiserver.read(home, environ)
     secret = plainkey.find(Path(options["key-file"]) if options["key-file"] else None, environ)
     if secret is None and not keystore.read(home).active:
-        raise BadKey(keyring.no_key(home))
+        raise BadKey(keyring.no_key(home, environ))
     return secret

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from . import apiserver, keystore, plainkey
 from .core.keys import FROM_ENVIRONMENT, FROM_FILE, Key, KeyProblem, Keyring, Keys, Scope
 from .plainkey import Secret
 from .private import BadKey, Signature, signature
+from .settings import default_home
 
 #: The key that the first start makes.
 FIRST_NAME: Final = "default"
@@ -183,11 +185,16 @@ class ServerKeys:
         return secret
 
 
-def no_key(home: Path) -> str:
-    """That there is no key, and what to do."""
+def no_key(home: Path, environ: Mapping[str, str]) -> str:
+    """That no key admits, and what to do."""
+    path = keystore.store_path(home)
+    what = f"Every key in {path} is revoked or expired."
+    if not os.path.lexists(path):
+        what = f"There is no key yet, in {path}."
+    option = "" if home == default_home(environ) else f" --hermes-home {shlex.quote(str(home))}"
     return (
-        f"There is no key in {keystore.store_path(home)}. Make one in a terminal, with: "
-        f"hermes-attach key new NAME.{former_key(home)}"
+        f"{what} Make one in a terminal, with: hermes-attach key new NAME{option}; or give one "
+        f"with --key-file.{former_key(home)}"
     )
 
 

@@ -66,7 +66,7 @@ class Options(usage.Options):
                 self.server_keys.is_first_start and not self.daemon and terminal.is_there()
             )
             if not (self.server_keys.admits or makes_first):
-                raise BadSetting(keyring.no_key(self.settings.home))
+                raise BadSetting(keyring.no_key(self.settings.home, read_environment()))
         except WrongReactor as wrong:
             raise usage.UsageError(self._advise(wrong)) from None
         except (BadSetting, BadKey) as problem:

@@ -270,7 +270,7 @@ class TestMistakes:
         ended = world.run("twistd", "--pidfile=pid", "--logfile=log", "hermes-attach")
 
         assert ended.returncode == 1
-        assert_advice(ended.stdout, "no key yet", "--nodaemon", "--key-file")
+        assert_advice(ended.stdout, "no key yet", "hermes-attach key new NAME;", "--key-file")
         assert not (world.home / "attach").exists()
 
     @pytest.mark.parametrize("command", [TWISTD, TWIST, SERVE], ids=lambda c: c[0])
