@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.interfaces import IListeningPort
 
-from . import keystore, terminal
+from . import apiserver, terminal
 from .backends import Backend
 from .backends.inprocess import InProcessBackend
 from .backends.scripted import BadScript, Script, ScriptedBackend
@@ -16,34 +16,55 @@ from .backends.worker import WorkerBackend
 from .core.keys import Keyring
 from .hermes.locate import Hermes, locate, worker_environment
 from .hermes.problem import HostProblem
+from .keyring import FIRST_NAME, ServerKeys, former_key
 from .listening import CannotStart
 from .pem import BadTLS
+from .plainkey import Secret
+from .private import BadKey
 from .service import AttachService
 from .settings import BadSetting, Settings, read_environment
 from .tls import TLS, Own, build_source
 
 
+def build_keys(settings: Settings, environ: Mapping[str, str]) -> ServerKeys:
+    """The keys that *settings* name; nothing is read yet."""
+    return ServerKeys(
+        settings.home,
+        environ,
+        key_file=settings.key_file,
+        api_server=settings.accept_api_server_key,
+    )
+
+
 def build_service(
     reactor: AsyncioSelectorReactor,
     settings: Settings,
-    secret: keystore.Secret | None,
+    keys: ServerKeys,
     backend: Backend,
 ) -> AttachService:
-    """The service before *backend*. A missing *secret* is made when it starts."""
-    known = secret
+    """The service before *backend*. The first key is made when it starts."""
+    made: Secret | None = None
     tls = build_tls(reactor, settings)
 
     def make_keyring() -> Keyring:
-        nonlocal known
+        nonlocal made
         try:
-            known = known or keystore.make(settings.home)
-            return known.keyring()
-        except keystore.BadKey as bad:
+            if keys.is_first_start:
+                made = keys.make_first()
+        except BadKey as bad:
             raise CannotStart(str(bad)) from None
+        return keys
 
     def announce(ports: list[IListeningPort]) -> None:
-        assert known is not None
-        terminal.show_attach_lines(settings.listeners[0], ports[0].getHost(), known)
+        first = None
+        if made is not None:
+            first = (
+                f"This is the first key, {FIRST_NAME!r}. It is shown this once; hermes-attach key "
+                f"makes, lists and ends keys.{former_key(settings.home)}\n\n"
+            )
+        terminal.show_attach_lines(
+            settings.listeners[0], ports[0].getHost(), made or keys.take_secret(), first=first
+        )
         if tls is not None and isinstance(tls.source, Own):
             terminal.show_authority_lines(tls.source.authority.certificate, tls.pin)
 
@@ -77,6 +98,8 @@ def build_backend(
     if settings.backend == "inprocess":
         return InProcessBackend(reactor, settings.limits, settings.home)
     environ = dict(read_environment())
+    if settings.accept_api_server_key:
+        environ.pop(apiserver.VARIABLE, None)  # It is one of our secrets now.
 
     def find() -> Hermes:
         return locate(settings.hermes_python, environ)

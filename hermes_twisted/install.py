@@ -15,7 +15,7 @@ from twisted.python import usage
 
 from . import parsing
 from .build import find_hermes_python
-from .settings import BadSetting
+from .settings import BadSetting, read_environment
 from .units import Plan, service_unit, socket_unit
 
 SYSTEM_UNITS: Final = Path("/etc/systemd/system")
@@ -25,6 +25,18 @@ _LISTEN: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]{1,5}|[/@].+")
 
 class CannotInstall(Exception):
     """The units cannot be written; why, and what to do."""
+
+
+def install_service(arguments: Sequence[str]) -> str:
+    """What was written, and what to do. Exits with 2 for wrong usage, 1 if that cannot be."""
+    try:
+        return install(arguments, read_environment())
+    except usage.UsageError as problem:
+        print(f"hermes-attach install-service: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except CannotInstall as problem:
+        print(f"hermes-attach install-service: {problem}", file=sys.stderr)
+        sys.exit(1)
 
 
 class InstallOptions(usage.Options):

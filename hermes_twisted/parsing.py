@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ _DNS_NAME: Final = re.compile(
 )
 _SIZE_UNITS: Final = {"k": 1024, "m": 1024**2, "g": 1024**3}
 _TIME_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_LIFETIME_UNITS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400}
+_LIFETIME: Final = "must be a time such as 12h, 30d or 8w, or a date such as 2026-12-31"
 _FLAGS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -81,6 +84,27 @@ def some_seconds(value: str) -> float:
         if number := seconds(value):
             return number
     raise ValueError("must be a time such as 30, 90s, 15m or 1h, and above 0")
+
+
+def lifetime(value: str, now: float) -> int | None:
+    """When what is made *now* ends, in seconds since 1970: after a time, when a day begins
+    in UTC, or None for `never`.
+    """
+    given = value.strip().lower()
+    if given == "never":
+        return None
+    factor = _LIFETIME_UNITS.get(given[-1:])
+    try:
+        if factor is not None:
+            # Through `datetime`, which knows how far the calendar goes.
+            end = datetime.fromtimestamp(now, UTC) + timedelta(seconds=count(given[:-1]) * factor)
+        else:
+            end = datetime.strptime(given, "%Y-%m-%d").replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(_LIFETIME) from None
+    if end.timestamp() <= now:
+        raise ValueError("must not be in the past")
+    return int(end.timestamp())
 
 
 def backend(value: str) -> str:

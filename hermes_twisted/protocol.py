@@ -12,12 +12,9 @@ from zope.interface import implementer
 
 from .core.admission import Admitted
 from .core.limits import Limits
-from .core.seats import CLOSE_UNSUPPORTED, Seat
+from .core.seats import CLOSE_POLICY, CLOSE_UNSUPPORTED, Seat
 from .core.websocket import split_texts, text_frames
 from .promptly import write_promptly
-
-#: RFC 6455 §7.4.1
-CLOSE_POLICY = 1008
 
 #: Makes a seat for an admitted link.
 OpenSeat = Callable[["AttachProtocol", Admitted], Seat]

@@ -18,6 +18,7 @@ from .core.keys import Keyring
 from .core.meter import Meter, NullMeter
 from .core.seats import Seat, Seats
 from .gate import Gate
+from .keywatch import KeyWatch
 from .listeners import Listener, is_local, port_number
 from .listening import CannotStart, open_port
 from .pem import BadTLS
@@ -78,13 +79,13 @@ class AttachService(Service):
         self._gate = Gate(settings.limits, reactor.seconds, self._meter)
         self._pings = LoopingCall(self._ping_all)
         self._pings.clock = reactor
+        self._key_watch = KeyWatch(reactor, self._seats)
         self._stopping = False
         self._reported: Problem | None = None
         self._empty: Deferred[None] | None = None
 
     def startService(self) -> None:
         """Listen and start the backend. Raises `CannotStart`, so that twistd notices."""
-        keyring = self._make_keyring()
         if self._settings.courtesy_hold:
             self._waiting_room = WaitingRoom(self._reactor, self._settings.limits, self._meter)
         factory = AttachFactory(
@@ -100,6 +101,8 @@ class AttachService(Service):
             for listener in self._settings.listeners:
                 self._ports.append(self._listen(listener, site))
             self._start_tls()
+            # Not before: a key that is made now is shown once, and only if all went well.
+            keyring = self._make_keyring()
         except CannotStart:
             self._close_ports()
             raise
@@ -108,6 +111,7 @@ class AttachService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._backend_changed)
         self._pings.start(PING_INTERVAL, now=False)
+        self._key_watch.start(keyring)
         for port in self._ports:
             self._log.info("listening on {where}", where=peer_name(port.getHost()))
         self._announce(self._ports)
@@ -126,6 +130,7 @@ class AttachService(Service):
         self._log.info("reloading")
         if self._tls is not None:
             self._tls.reload()
+        self._key_watch.look(anew=True)
 
     async def _stop(self) -> None:
         closing = self._close_ports()
@@ -133,6 +138,7 @@ class AttachService(Service):
             self._tls.stop()
         if self._pings.running:
             self._pings.stop()
+        self._key_watch.stop()
         for seat in self._seats:
             seat.tell(STOPPING_NOTICE)
         deadline = self._reactor.seconds() + self._settings.drain

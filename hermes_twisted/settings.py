@@ -72,7 +72,10 @@ OPTIONS: Final = (
            "May be repeated", parsing.host, repeated=True),
     Option("allow-origin", "Origin of a web page that may attach. May be repeated",
            parsing.origin, repeated=True),
-    Option("key-file", "File with the key, readable by you alone", parsing.path),
+    Option("key-file", "File with one more key, readable by you alone, such as a credential of "
+           "systemd", parsing.path),
+    Option("accept-api-server-key", "Admit with the key of Hermes' API server, too: whoever has "
+           "that one can then attach", parsing.flag, default=False, flag=True),
     Option("backend", "Where Hermes runs: worker, inprocess or scripted", parsing.backend,
            default="worker"),
     Option("script", "Recording that the scripted backend plays", parsing.path),
@@ -135,6 +138,7 @@ class Settings:
     origins: frozenset[bytes] = frozenset()
     courtesy_hold: bool = True
     key_file: Path | None = None
+    accept_api_server_key: bool = False
     backend: str = "worker"
     script: Path | None = None
     hermes_python: Path | None = None
@@ -174,6 +178,7 @@ class Settings:
             origins=frozenset(origin.encode() for origin in values["allow-origin"] or ()),
             courtesy_hold=not values["no-courtesy-hold"],
             key_file=values["key-file"],
+            accept_api_server_key=values["accept-api-server-key"],
             backend=values["backend"],
             script=values["script"],
             hermes_python=values["hermes-python"],

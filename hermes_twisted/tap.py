@@ -11,10 +11,12 @@ from twisted.application.service import IService, MultiService
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.python import usage
 
-from . import __version__, keystore
+from . import __version__, keyring, plainkey, terminal
 from .backends.scripted import Script
-from .build import build_backend, build_service, check_tls, read_script
+from .build import build_backend, build_keys, build_service, check_tls, read_script
+from .keyring import ServerKeys
 from .listening import CannotStart
+from .private import BadKey
 from .reactors import WrongReactor, ensure_asyncio
 from .settings import REPEATED, BadSetting, Option, Settings, read_environment, usage_rows
 from .signals import ReloadOnHangup
@@ -29,15 +31,16 @@ class Options(usage.Options):
     longdesc = (
         "Serve Hermes Agent's terminal UI over a WebSocket at /api/ws. Every option can "
         "also be set in the environment, as HERMES_ATTACH_ and its name in capitals, or in "
-        "a TOML file named with --config. The key is never an option: it comes from "
-        "--key-file, from HERMES_ATTACH_KEY, or is made on the first start in a terminal."
+        "a TOML file named with --config. A key is never an option: `hermes-attach key` makes "
+        "and ends keys, and so does the first start in a terminal; --key-file and "
+        "HERMES_ATTACH_KEY give one more."
     )
     optParameters = _PARAMETERS
     optFlags = _FLAGS
 
     reactor: AsyncioSelectorReactor
     settings: Settings
-    secret: keystore.Secret | None
+    server_keys: ServerKeys
     script: Script | None
 
     def __init__(self) -> None:
@@ -50,28 +53,25 @@ class Options(usage.Options):
         sys.exit(0)
 
     def postOptions(self) -> None:
-        """Install the reactor, gather the settings, find the key."""
+        """Install the reactor, gather the settings, find the keys."""
         try:
             self.reactor = ensure_asyncio()
             given = {name: value for name, value in self.items() if value not in (None, 0)}
             self.settings = Settings.gather({**given, **self._repeated}, read_environment())
-            self.secret = keystore.find(
-                self.settings.key_file, read_environment(), self.settings.home
-            )
+            self.server_keys = build_keys(self.settings, read_environment())
             # Whatever we start shall not inherit it.
-            os.environ.pop(keystore.VARIABLE, None)
+            os.environ.pop(plainkey.VARIABLE, None)
             self.script = read_script(self.settings)
             check_tls(self.reactor, self.settings)
-            if self.secret is not None:
-                self.secret.keyring()
-            elif self.daemon:
-                raise BadSetting(
-                    "There is no key yet, and a daemon cannot show one. Start once in a "
-                    "terminal with --nodaemon, or give a key with --key-file."
-                )
+            self.server_keys.load()
+            makes_first = (
+                self.server_keys.is_first_start and not self.daemon and terminal.is_there()
+            )
+            if not (self.server_keys.admits or makes_first):
+                raise BadSetting(keyring.no_key(self.settings.home, read_environment()))
         except WrongReactor as wrong:
             raise usage.UsageError(self._advise(wrong)) from None
-        except (BadSetting, keystore.BadKey) as problem:
+        except (BadSetting, BadKey) as problem:
             raise usage.UsageError(str(problem)) from None
 
     def _parent_option(self, name: str) -> Any:
@@ -130,7 +130,7 @@ def makeService(options: Options) -> IService:
     umask = os.umask(0o077)
     os.umask(umask)
     backend = build_backend(options.reactor, options.settings, options.script, umask=umask)
-    service = build_service(options.reactor, options.settings, options.secret, backend)
+    service = build_service(options.reactor, options.settings, options.server_keys, backend)
     # A daemon's launcher waits for the exception, and shows it.
     home = MultiService() if options.daemon else ForegroundService()  # type: ignore[no-untyped-call]
     service.setServiceParent(home)  # type: ignore[no-untyped-call]

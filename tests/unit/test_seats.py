@@ -10,7 +10,7 @@ from hermes_twisted.core import frames
 from hermes_twisted.core.keys import Key
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.outbox import ANSWER, Outbox
-from hermes_twisted.core.seats import BATCH, Seat, Seats
+from hermes_twisted.core.seats import BATCH, CLOSE_POLICY, Seat, Seats
 
 LAPTOP = Key.of("laptop", "hat_0123456789abcdef")
 
@@ -441,6 +441,30 @@ def test_end_asks_the_client(table: Table) -> None:
     table.seat.end("the server stops")
 
     assert table.link.told == [(1001, "the server stops")]
+
+
+def test_end_with_another_code(table: Table) -> None:
+    """An end for another reason has the code of that."""
+    table.seat.end("the key was revoked", CLOSE_POLICY)
+
+    assert table.link.told == [(1008, "the key was revoked")]
+
+
+def test_requests_after_the_end_are_void(table: Table) -> None:
+    """From our close frame on nothing of the client runs: neither what comes nor what waited."""
+    table.make_slow()
+    table.seat.received(request("held"))
+    assert not table.seat.ending
+
+    table.seat.end("the key was revoked")
+    table.seat.received(request("late"))
+    table.seat.received(b"{")
+    table.seat.received(request("session.interrupt"))
+    table.drain()
+
+    assert table.seat.ending
+    assert table.methods == []
+    assert len(table.link.sent) == 1
 
 
 def test_link_lost_closes_the_channel_once(table: Table) -> None:

@@ -21,7 +21,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, globalLogPublisher
 from zope.interface import implementer
 
-from hermes_twisted.core.keys import Key
+from hermes_twisted.core.keys import Key, Keyring
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.meter import Tally
 from hermes_twisted.listeners import Listener
@@ -133,7 +133,13 @@ class Server:
 
     key = KEY
 
-    def __init__(self, loop: MemoryLoop, settings: Settings, tls: TLS | None = None) -> None:
+    def __init__(
+        self,
+        loop: MemoryLoop,
+        settings: Settings,
+        keyring: Keyring | None = None,
+        tls: TLS | None = None,
+    ) -> None:
         self.loop = loop
         self.backend = FakeBackend(loop, settings.limits)
         self.wires: list[MemoryWire] = []
@@ -142,7 +148,7 @@ class Server:
             cast("AsyncioSelectorReactor", loop),
             settings,
             self.backend,
-            lambda: Key.of("main", KEY),
+            lambda: keyring or Key.of("main", KEY),
             tls=tls,
             meter=self.meter,
         )
@@ -153,10 +159,10 @@ class Server:
         self.wires.append(wire)
         return wire
 
-    def attach(self, **options: Any) -> tuple[MemoryWire, FakeChannel]:
+    def attach(self, *, key: str = KEY, **options: Any) -> tuple[MemoryWire, FakeChannel]:
         """A client with a seat, and the backend's end of it."""
         wire = self.wire(**options)
-        assert wire.upgrade(KEY).status == 101
+        assert wire.upgrade(key).status == 101
         return wire, self.backend.channels[-1]
 
     def stop(self) -> Deferred[None]:
@@ -188,11 +194,14 @@ def start(clock: MemoryLoop, tmp_path: Path) -> Iterator[Start]:
     servers: list[Server] = []
 
     def start(
-        settings: dict[str, Any] | None = None, tls: TLS | None = None, **limits: Any
+        settings: dict[str, Any] | None = None,
+        tls: TLS | None = None,
+        keyring: Keyring | None = None,
+        **limits: Any,
     ) -> Server:
         usual = Settings((Listener("tcp:8643:interface=127.0.0.1"),), tmp_path, drain=0.0)
         changed = dataclasses.replace(usual, limits=Limits(**limits), **(settings or {}))
-        servers.append(Server(clock, changed, tls))
+        servers.append(Server(clock, changed, keyring, tls))
         return servers[-1]
 
     yield start
