@@ -8,10 +8,12 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.interfaces import IListeningPort
 
 from . import keystore, terminal
+from .audit import AuditLog
 from .backends import Backend
 from .backends.inprocess import InProcessBackend
 from .backends.scripted import BadScript, Script, ScriptedBackend
 from .backends.worker import WorkerBackend
+from .core.journal import Audit, NullAudit
 from .core.keys import Keyring
 from .hermes.locate import Hermes, locate, worker_environment
 from .service import AttachService, CannotStart
@@ -39,13 +41,31 @@ def build_service(
         assert known is not None
         terminal.show_attach_lines(settings.listeners[0], ports[0].getHost(), known)
 
-    return AttachService(reactor, settings, backend, make_keyring, announce)
+    audit = build_audit(settings)
+    return AttachService(reactor, settings, backend, make_keyring, announce, audit=audit)
+
+
+def build_audit(settings: Settings) -> Audit:
+    """The audit log that *settings* name."""
+    if settings.audit_file is None:
+        return NullAudit()
+    return AuditLog(
+        settings.audit_file, max_bytes=settings.audit_max_bytes, keep=settings.audit_keep
+    )
 
 
 def build_backend(
-    reactor: AsyncioSelectorReactor, settings: Settings, script: Script | None, *, umask: int
+    reactor: AsyncioSelectorReactor,
+    settings: Settings,
+    script: Script | None,
+    *,
+    umask: int,
+    core_limit: int | None = None,
 ) -> Backend:
-    """The backend that *settings* name; *umask* is the one that Hermes' files get."""
+    """The backend that *settings* name.
+
+    *umask* and *core_limit* are those of the user's files and programs, for Hermes.
+    """
     if script is not None:
         return ScriptedBackend(reactor, settings.limits, script, pace=1.0)
     if settings.backend == "inprocess":
@@ -56,7 +76,9 @@ def build_backend(
         return locate(settings.hermes_python, environ)
 
     environment = worker_environment(environ, settings.home)
-    return WorkerBackend(reactor, settings.limits, find, environment, umask=umask)
+    return WorkerBackend(
+        reactor, settings.limits, find, environment, umask=umask, core_limit=core_limit
+    )
 
 
 def read_script(settings: Settings) -> Script | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,8 +16,10 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from . import __version__
 from .backends import Backend, Problem, State
 from .core.admission import Admitted, Head, HostRule, Refused, Rules, admit
+from .core.journal import Audit, Journal, NullAudit
 from .core.keys import Keyring
 from .core.seats import Seat, Seats
 from .listeners import Listener, is_local, port_number
@@ -65,12 +68,15 @@ class AttachService(Service):
         backend: Backend,
         make_keyring: MakeKeyring,
         announce: Announce = lambda ports: None,
+        *,
+        audit: Audit | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._backend = backend
         self._make_keyring = make_keyring
         self._announce = announce
+        self._journal = Journal(audit or NullAudit(), reactor.seconds)
         self._seats = Seats()
         self._links: dict[AttachProtocol, None] = {}
         self._suspects: set[AttachProtocol] = set()
@@ -91,8 +97,9 @@ class AttachService(Service):
         site = FrontSite(
             self._reactor,
             self._settings.limits,
-            AttachResource(factory, self._decide),
+            AttachResource(factory, self._decide, self._journal.admitted),
             self._readiness,
+            self._journal.refused,
         )
         try:
             for listener in self._settings.listeners:
@@ -105,8 +112,10 @@ class AttachService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._backend_changed)
         self._pings.start(PING_INTERVAL, now=False)
-        for port in self._ports:
-            self._log.info("listening on {where}", where=peer_name(port.getHost()))
+        places = [peer_name(port.getHost()) for port in self._ports]
+        for place in places:
+            self._log.info("listening on {where}", where=place)
+        self._journal.started(version=__version__, pid=os.getpid(), listening=" ".join(places))
         self._announce(self._ports)
 
     def stopService(self) -> Deferred[None]:
@@ -131,6 +140,7 @@ class AttachService(Service):
         await self._close_links()
         await self._backend.stop()
         await closing
+        self._journal.stopped(pid=os.getpid())
 
     def _close_ports(self) -> Deferred[Any]:
         ports, self._ports = self._ports, []
@@ -219,6 +229,7 @@ class AttachService(Service):
             peer=seat.peer,
             key=seat.key.name,
         )
+        self._journal.opened(seat)
         if self._backend.state is State.BROKEN:
             seat.tell(_explain(self._backend.problem))
         return seat
@@ -228,6 +239,7 @@ class AttachService(Service):
         self._links.pop(link, None)
         self._suspects.discard(link)
         self._log.info("seat {seat} detached", seat=seat.number)
+        self._journal.closed(seat, link)
         if not len(self._seats) and self._empty is not None:
             empty, self._empty = self._empty, None
             empty.callback(None)
@@ -264,6 +276,7 @@ class AttachService(Service):
         Once more, because after a stall of this process the timer runs before the
         sockets have been read: what looks like silence may lie in their buffers.
         """
+        self._journal.settle()
         limit = self._reactor.seconds() - self._settings.limits.dead_after
         suspects, self._suspects = self._suspects, set()
         for link in list(self._links):
@@ -274,6 +287,7 @@ class AttachService(Service):
                     "seat {seat} has been silent for too long",
                     seat=link.seat.number if link.seat else 0,
                 )
+                link.ended_by = "silence"
                 link.abort()
             else:
                 self._suspects.add(link)

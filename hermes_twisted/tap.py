@@ -11,7 +11,7 @@ from twisted.application.service import IService, MultiService
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.python import usage
 
-from . import __version__, keystore
+from . import __version__, hardening, keystore, redaction
 from .backends.scripted import Script
 from .build import build_backend, build_service, read_script
 from .reactors import WrongReactor, ensure_asyncio
@@ -57,8 +57,8 @@ class Options(usage.Options):
             self.secret = keystore.find(
                 self.settings.key_file, read_environment(), self.settings.home
             )
-            # Whatever we start shall not inherit it.
-            os.environ.pop(keystore.VARIABLE, None)
+            # Whatever we start shall not inherit it, and nobody read it in /proc.
+            hardening.forget_variable(keystore.VARIABLE)
             self.script = read_script(self.settings)
             if self.secret is not None:
                 self.secret.keyring()
@@ -81,6 +81,16 @@ class Options(usage.Options):
         """Whether twistd will daemonise; `twist` and our own launcher never do."""
         parent = self.parent
         return parent is not None and "nodaemon" in parent and not parent["nodaemon"]
+
+    @property
+    def log_file(self) -> str | None:
+        """The file that twistd is going to log to; None if it is none, or not twistd."""
+        if self.parent is None or "nodaemon" not in self.parent:
+            return None
+        if self._parent_option("syslog") or self._parent_option("logger"):
+            return None
+        name = self._parent_option("logfile") or ("twistd.log" if self.daemon else "-")
+        return None if name == "-" else str(name)
 
     def _advise(self, wrong: WrongReactor) -> str:
         # twistd keeps the name in `reactor`; twist the reactor there, the name beside it.
@@ -127,7 +137,16 @@ def makeService(options: Options) -> IService:
     # Read before twistd sets its own: files that the agent makes follow the user's.
     umask = os.umask(0o077)
     os.umask(umask)
-    backend = build_backend(options.reactor, options.settings, options.script, umask=umask)
+    # Before twistd opens its log, which is what follows.
+    redaction.install([options.secret.text] if options.secret is not None else [])
+    if options.log_file is not None:
+        hardening.keep_private(options.log_file)
+    # Where Hermes runs in this process, the limit is the one of its programs too.
+    in_process = options.settings.backend == "inprocess"
+    core_limit = None if in_process else hardening.forbid_core_files()
+    backend = build_backend(
+        options.reactor, options.settings, options.script, umask=umask, core_limit=core_limit
+    )
     service = build_service(options.reactor, options.settings, options.secret, backend)
     if options.daemon:
         return service  # Its launcher waits for the exception, and shows it.

@@ -47,10 +47,20 @@ FULL = Refused(
     (("Retry-After", "10"),),
 )
 
+#: The headers of a WebSocket handshake, which admission has checked.
+_HANDSHAKE = frozenset(
+    (b"host", b"origin", b"upgrade", b"connection", b"sec-websocket-key",
+     b"sec-websocket-version", b"sec-websocket-protocol", b"sec-websocket-extensions")
+)  # fmt: skip
+
 #: Decides on a handshake, knowing all that the service knows.
 Decide = Callable[[Head], Admitted | Refused]
 #: Answers /ready: whether the backend serves, and the body.
 Readiness = Callable[[], tuple[bool, dict[str, Any]]]
+#: Told who was admitted, and their address.
+NoteAdmission = Callable[[Admitted, str], None]
+#: Told of a refusal, and the address of who was refused.
+NoteRefusal = Callable[[Refused, str], None]
 
 
 def peer_name(address: IAddress | None) -> str:
@@ -77,6 +87,7 @@ def write_json(request: Request, status: int, body: dict[str, Any]) -> bytes:
 
 def refuse(request: Request, refused: Refused) -> bytes:
     """A refusal: RFC 9457 for programs, two lines for people at a terminal."""
+    cast("FrontRequest", request).refusal = refused
     for name, value in refused.headers:
         request.setHeader(name.encode(), value.encode())
     accept = b",".join(request.requestHeaders.getRawHeaders(b"accept", []))
@@ -118,8 +129,14 @@ class AttachResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, factory: AttachFactory, decide: Decide) -> None:
+    def __init__(
+        self,
+        factory: AttachFactory,
+        decide: Decide,
+        note_admission: NoteAdmission = lambda admitted, peer: None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._note_admission = note_admission
         self._factory = factory
         self._decide = decide
 
@@ -128,11 +145,16 @@ class AttachResource(Resource):
         decision = self._decide(head_of(request))
         if isinstance(decision, Refused):
             return refuse(request, decision)
-        # Autobahn parses the request once more: it need not see the key.
+        # Autobahn parses the request once more, and quotes it in its debug lines: it need
+        # not see the key, nor whatever else a client thought that we should have.
         request.uri = PATH
-        request.requestHeaders.removeHeader(b"authorization")
+        for name, _values in list(request.requestHeaders.getAllRawHeaders()):
+            if name.lower() not in _HANDSHAKE:
+                request.requestHeaders.removeHeader(name)
         cast("FrontChannel", request.channel).handed_over()
-        ticket = _Ticket(self._factory, decision, peer_name(request.getClientAddress()))
+        peer = peer_name(request.getClientAddress())
+        self._note_admission(decision, peer)
+        ticket = _Ticket(self._factory, decision, peer)
         return WebSocketResource(ticket).render(request)
 
 
@@ -154,6 +176,8 @@ class _Ticket:
 class FrontRequest(Request):
     """A request whose body is bounded before twisted.web would spool it to disk."""
 
+    refusal: Refused | None = None
+    """Why it was refused, if it was."""
     _received = 0
     _refused = False
 
@@ -196,6 +220,7 @@ class FrontRequest(Request):
             b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n"
             b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
         )
+        self._channel.site.audit_refusal(self, BODY_TOO_LARGE)
         self._channel.loseConnection()  # type: ignore[no-untyped-call]
 
 
@@ -282,12 +307,18 @@ class FrontSite(Site):
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, limits: Limits, attach: AttachResource, ready: Readiness
+        self,
+        clock: IReactorTime,
+        limits: Limits,
+        attach: AttachResource,
+        ready: Readiness,
+        note_refusal: NoteRefusal = lambda refused, peer: None,
     ) -> None:
         super().__init__(Resource(), timeout=limits.handshake, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
         self.pending = Pending(limits.pending)
+        self._note_refusal = note_refusal
         self._refusals = Quota(LOGGED_REFUSALS, 60.0, clock.seconds)
         self._pages: dict[bytes, IResource] = {
             b"/": Page(_index),
@@ -304,6 +335,9 @@ class FrontSite(Site):
 
     def log(self, request: http.Request) -> None:
         """One line for a refusal, within a quota; never the query, where keys are."""
+        refusal = cast("FrontRequest", request).refusal
+        if refusal is not None:
+            self.audit_refusal(request, refusal)
         if request.code < 400 or request.code == 404 or not self._refusals.spend():
             return
         missed = self._refusals.take_missed()
@@ -313,6 +347,10 @@ class FrontSite(Site):
             status=request.code,
             more=f" ({missed} more were not logged)" if missed else "",
         )
+
+    def audit_refusal(self, request: http.Request, refused: Refused) -> None:
+        """Have it written down."""
+        self._note_refusal(refused, peer_name(request.getClientAddress()))
 
 
 def _index(request: Request) -> bytes:
