@@ -1,0 +1,120 @@
+"""Which events are written down, and how many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from hermes_twisted.core.admission import HOST_REFUSED, KEY_WRONG, Admitted, Refused
+from hermes_twisted.core.journal import REFUSALS, Journal, NullAudit, Value
+from hermes_twisted.core.keys import Key, Scope
+
+SECRET = "correct-horse-battery-staple"
+
+
+class Notes:
+    """An audit that can be read."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.closed = 0
+
+    def record(self, event: str, **fields: Value) -> None:
+        self.events.append({"event": event, **fields})
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Time:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def journal(notes: Notes, time: Time) -> Journal:
+    return Journal(notes, time)
+
+
+def test_admitted(journal: Journal, notes: Notes) -> None:
+    """The key's name and scope, never what it consists of."""
+    key = Key.of("laptop", SECRET, Scope.WATCH)
+
+    journal.admitted(Admitted(key), "127.0.0.1:9")
+
+    [event] = notes.events
+    assert {name: value for name, value in event.items() if value is not None} == {
+        "event": "admitted",
+        "peer": "127.0.0.1:9",
+        "key": "laptop",
+        "scope": "watch",
+    }
+
+
+def test_refused(journal: Journal, notes: Notes) -> None:
+    """Why, for programs, and who."""
+    journal.refused(Refused(401, "A title", "Advice."), "[::1]:9")
+
+    [event] = notes.events
+    assert event["event"] == "refused"
+    assert event["status"] == 401
+    assert event["reason"]
+    assert event["peer"] == "[::1]:9"
+
+
+def test_refusals_are_bounded(journal: Journal, notes: Notes, time: Time) -> None:
+    """So many a minute for each reason; the rest are counted, and the count is written."""
+    for number in range(1000):
+        journal.refused(KEY_WRONG, f"127.0.0.1:{number}")
+        journal.refused(HOST_REFUSED, f"127.0.0.1:{number}")
+
+    assert Counter(event["status"] for event in notes.events) == {401: REFUSALS, 403: REFUSALS}
+
+    time.now += 59
+    journal.refused(KEY_WRONG, "127.0.0.1:1")
+    assert len(notes.events) == 2 * REFUSALS
+
+    time.now += 1
+    journal.refused(KEY_WRONG, "127.0.0.1:2")
+    more, refused = notes.events[2 * REFUSALS :]
+    assert (more["event"], more["count"]) == ("more-refused", 1001 - REFUSALS)
+    assert more["reason"] == refused["reason"] == notes.events[0]["reason"]
+    assert refused["peer"] == "127.0.0.1:2"
+
+
+def test_counts_are_settled(journal: Journal, notes: Notes) -> None:
+    """What was only counted is written when it is asked for, once, and at the latest at the end."""
+    for _ in range(REFUSALS + 3):
+        journal.refused(KEY_WRONG, "127.0.0.1:1")
+    journal.settle()
+    journal.settle()
+    journal.refused(KEY_WRONG, "127.0.0.1:1")
+
+    journal.stopped()
+
+    assert [event.get("count") for event in notes.events[REFUSALS:]] == [3, 1, None]
+    assert notes.events[-1]["event"] == "server-stopped"
+    assert notes.closed == 1
+
+
+def test_nothing_is_kept() -> None:
+    """Without an audit log, the same calls do nothing."""
+    journal = Journal(NullAudit(), Time())
+
+    journal.started(version="1")
+    journal.refused(KEY_WRONG, "127.0.0.1:1")
+    journal.stopped()
