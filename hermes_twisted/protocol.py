@@ -69,7 +69,7 @@ class AttachProtocol(WebSocketServerProtocol):
     ended_by = ""
     """Who or what ended the link, in a word, once that is known."""
     close_code: int | None = None
-    """RFC 6455 §7.1.5; None if there was no closing handshake."""
+    """Of the close frame that we sent or, if we sent none, that came; None if none did."""
     _fragments = 0
     _owed_pong: bytes | None = None
 
@@ -86,6 +86,7 @@ class AttachProtocol(WebSocketServerProtocol):
         transport = self._tcp()
         transport.unregisterProducer()
         self._valve = Valve(self._writable_again)
+        self.bytes_in = 0  # The handshake does not count.
         transport.registerProducer(self._valve, True)
         self.seat = self.factory.open_seat(self, self.admitted)
 
@@ -148,7 +149,7 @@ class AttachProtocol(WebSocketServerProtocol):
         if self.closeHandshakeTimeoutCall is not None:  # Autobahn lets it run on.
             self.closeHandshakeTimeoutCall.cancel()
             self.closeHandshakeTimeoutCall = None
-        self.close_code = (self.localCloseCode or code) if wasClean else None
+        self.close_code = self.localCloseCode or (code if wasClean else None)
         self.ended_by = self.ended_by or self._ended_by(wasClean)
         seat, self.seat = self.seat, None
         if seat is not None:

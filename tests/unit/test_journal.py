@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import pytest
 
 from hermes_twisted.core.admission import HOST_REFUSED, KEY_WRONG, Admitted, Refused
-from hermes_twisted.core.journal import REFUSALS, Journal, NullAudit, Value
+from hermes_twisted.core.journal import REFUSALS, Journal, NullAudit
 from hermes_twisted.core.keys import Key, Scope
+from hermes_twisted.testing import MemoryAudit
 
 SECRET = "correct-horse-battery-staple"
-
-
-class Notes:
-    """An audit that can be read."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.closed = 0
-
-    def record(self, event: str, **fields: Value) -> None:
-        self.events.append({"event": event, **fields})
-
-    def close(self) -> None:
-        self.closed += 1
 
 
 class Time:
@@ -36,8 +22,8 @@ class Time:
 
 
 @pytest.fixture
-def notes() -> Notes:
-    return Notes()
+def notes() -> MemoryAudit:
+    return MemoryAudit()
 
 
 @pytest.fixture
@@ -46,18 +32,18 @@ def time() -> Time:
 
 
 @pytest.fixture
-def journal(notes: Notes, time: Time) -> Journal:
+def journal(notes: MemoryAudit, time: Time) -> Journal:
     return Journal(notes, time)
 
 
-def test_admitted(journal: Journal, notes: Notes) -> None:
+def test_admitted(journal: Journal, notes: MemoryAudit) -> None:
     """The key's name and scope, never what it consists of."""
     key = Key.of("laptop", SECRET, Scope.WATCH)
 
     journal.admitted(Admitted(key), "127.0.0.1:9")
 
     [event] = notes.events
-    assert {name: value for name, value in event.items() if value is not None} == {
+    assert event == {
         "event": "admitted",
         "peer": "127.0.0.1:9",
         "key": "laptop",
@@ -65,7 +51,7 @@ def test_admitted(journal: Journal, notes: Notes) -> None:
     }
 
 
-def test_refused(journal: Journal, notes: Notes) -> None:
+def test_refused(journal: Journal, notes: MemoryAudit) -> None:
     """Why, for programs, and who."""
     journal.refused(Refused(401, "A title", "Advice."), "[::1]:9")
 
@@ -76,7 +62,7 @@ def test_refused(journal: Journal, notes: Notes) -> None:
     assert event["peer"] == "[::1]:9"
 
 
-def test_refusals_are_bounded(journal: Journal, notes: Notes, time: Time) -> None:
+def test_refusals_are_bounded(journal: Journal, notes: MemoryAudit, time: Time) -> None:
     """So many a minute for each reason; the rest are counted, and the count is written."""
     for number in range(1000):
         journal.refused(KEY_WRONG, f"127.0.0.1:{number}")
@@ -96,7 +82,7 @@ def test_refusals_are_bounded(journal: Journal, notes: Notes, time: Time) -> Non
     assert refused["peer"] == "127.0.0.1:2"
 
 
-def test_counts_are_settled(journal: Journal, notes: Notes) -> None:
+def test_counts_are_settled(journal: Journal, notes: MemoryAudit) -> None:
     """What was only counted is written when it is asked for, once, and at the latest at the end."""
     for _ in range(REFUSALS + 3):
         journal.refused(KEY_WRONG, "127.0.0.1:1")
@@ -108,7 +94,7 @@ def test_counts_are_settled(journal: Journal, notes: Notes) -> None:
 
     assert [event.get("count") for event in notes.events[REFUSALS:]] == [3, 1, None]
     assert notes.events[-1]["event"] == "server-stopped"
-    assert notes.closed == 1
+    assert notes.closed
 
 
 def test_nothing_is_kept() -> None:

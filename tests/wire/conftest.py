@@ -26,7 +26,7 @@ from hermes_twisted.core.limits import Limits
 from hermes_twisted.listeners import Listener
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
-from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryWire
+from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryAudit, MemoryWire
 
 # The same examples in every run: a failure is the change's, not the dice's.
 hypothesis.settings.register_profile(
@@ -135,11 +135,13 @@ class Server:
         self.loop = loop
         self.backend = FakeBackend(loop, settings.limits)
         self.wires: list[MemoryWire] = []
+        self.audit = MemoryAudit()
         self.service = AttachService(
             cast("AsyncioSelectorReactor", loop),
             settings,
             self.backend,
             lambda: Key.of("main", KEY),
+            audit=self.audit,
         )
         self.service.startService()
 
