@@ -50,7 +50,7 @@ FULL = Refused(
 #: The headers of a WebSocket handshake, which admission has checked.
 _HANDSHAKE = frozenset(
     (b"host", b"origin", b"upgrade", b"connection", b"sec-websocket-key",
-     b"sec-websocket-version", b"sec-websocket-protocol", b"sec-websocket-extensions")
+     b"sec-websocket-version", b"sec-websocket-extensions")
 )  # fmt: skip
 
 #: Decides on a handshake, knowing all that the service knows.
