@@ -85,25 +85,32 @@ class RedactingObserver:
             self._clean(event)
         except Exception:
             # Closed rather than open: the event may hold what could not be searched.
-            kept = {name: event[name] for name in _HARMLESS if name in event}
-            event.clear()
-            event.update(kept, log_format=UNREDACTABLE)
+            self._keep_only(("log_time", "log_level", "time", "isError"), event)
+            event["log_format"] = UNREDACTABLE
 
     def _clean(self, event: LogEvent) -> None:
+        # First what formatting brings to light: attributes, objects' own texts, a value that
+        # looks like a secret where it stands.
+        text = formatEvent(event)
+        cleaned = self._redact(text)
         for name, value in list(event.items()):
-            cleaned = self._value(value)
-            if cleaned is not value:
-                event[name] = cleaned
-        if "message" in event and isinstance(event["message"], tuple):
+            if name not in _FORMATS:
+                event[name] = self._value(value)
+        if cleaned != text:
+            # Of the other fields, any may be the one.
+            self._keep_only(_HARMLESS, event)
+            event["log_text"], event["log_format"] = cleaned, "{log_text}"
+            return
+        if isinstance(event.get("message"), tuple):
             # Legacy observers write these with `str`.
             event["message"] = tuple(map(self._shown, event["message"]))
         if isinstance(event.get("format"), str):
             self._clean_legacy_format(event)
-        # Last, what only formatting brings to light: attributes, and objects' own texts.
-        text = formatEvent(event)
-        if (cleaned := self._redact(text)) != text:
-            event["log_text"], event["log_format"] = cleaned, "{log_text}"
-            event.pop("log_flattened", None)
+
+    def _keep_only(self, names: Iterable[str], event: LogEvent) -> None:
+        kept = {name: event[name] for name in names if name in event}
+        event.clear()
+        event.update(kept)
 
     def _clean_legacy_format(self, event: LogEvent) -> None:
         try:
@@ -174,8 +181,13 @@ def _differ(new: Iterable[Any], old: Iterable[Any]) -> bool:
     return any(one is not other for one, other in zip(new, old, strict=True))
 
 
-#: What Twisted itself puts into an event.
-_HARMLESS: Final[tuple[str, ...]] = ("log_time", "log_level", "time", "isError")
+#: Not to be searched but for what they make: `token={}` is no secret, and would break.
+_FORMATS: Final = ("log_format", "format")
+#: What Twisted itself puts into an event, searched by then.
+_HARMLESS: Final = (
+    *("log_time", "log_level", "log_namespace", "log_system", "log_failure", "log_trace"),
+    *("time", "system", "isError", "failure"),
+)
 
 _redactor: Final = Redactor()
 _observer: Final = RedactingObserver(_redactor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -53,7 +53,7 @@ class Key:
     """A named secret, of which the hash alone is kept; the keyring of one, too."""
 
     name: str
-    digest: bytes
+    digest: bytes = field(repr=False)
     scope: Scope = Scope.FULL
 
     @classmethod

@@ -86,3 +86,14 @@ def test_weak_secrets(secret: str, complaint: str) -> None:
 def test_good_enough(secret: str) -> None:
     """16 characters, six of them different, of what RFC 3986 leaves unreserved, will do."""
     assert Key.of("k", secret).find(secret.encode()) is not None
+
+
+def test_a_key_does_not_show_itself() -> None:
+    """Neither the secret nor what it could be guessed by, wherever a key is printed."""
+    key = Key.of("laptop", SECRET)
+
+    for text in (repr(key), str(key), f"{key}"):
+        assert "laptop" in text
+        assert SECRET not in text
+        assert repr(key.digest) not in text
+        assert key.digest.hex() not in text

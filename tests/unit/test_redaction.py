@@ -17,6 +17,8 @@ from twisted.logger import (
     Logger,
     LogLevel,
     LogPublisher,
+    eventAsJSON,
+    eventFromJSON,
     jsonFileLogObserver,
     textFileLogObserver,
 )
@@ -122,6 +124,13 @@ def test_a_secret_that_begins_with_another() -> None:
     assert redactor("abcdefghij") == HIDDEN
 
 
+def flattened(log: Logger) -> None:
+    """As an event that was saved, and read again."""
+    event = {"log_format": "{it} {it.attribute} token={x}", "it": Shows(), "x": "unknown-value"}
+    saved = eventAsJSON(event)
+    log.observer({**eventFromJSON(saved), "log_level": LogLevel.info, "log_time": 0.0})
+
+
 def raised(error: Exception) -> Failure:
     try:
         raise error
@@ -155,6 +164,8 @@ LOGGED: dict[str, Callable[[Logger], None]] = {
     "a failure's own source line": lambda log: log.failure("it failed", local()),
     "a cause": lambda log: log.failure("it failed", raised(ValueError(raised(KeyError(SECRET))))),
     "a failure as a field": lambda log: log.info("{it}", it=raised(ValueError(SECRET))),
+    "where it stands": lambda log: log.info("/api/ws?token={it}", it="unknown-value"),
+    "flattened": flattened,
     "a namespace": lambda log: Logger(SECRET, observer=log.observer).info("it"),
 }
 
@@ -168,6 +179,7 @@ def test_new_style(sinks: Sinks, how: str) -> None:
         assert text
         assert SECRET not in text
         assert "hat_A" not in text
+        assert "unknown-value" not in text
     assert HIDDEN in sinks.text.getvalue() or how == "a field that is not shown"
     assert UNREDACTABLE not in sinks.text.getvalue()
     json.loads(sinks.json.getvalue())
