@@ -61,14 +61,17 @@ class Journal:
         self._now = now
         self._quotas: dict[str, Quota] = {}
         self._opened: dict[int, float] = {}
+        self._stopped = False
 
     def started(self, **fields: Value) -> None:
         """The server listens."""
+        self._stopped = False
         self._audit.record("server-started", **fields)
 
     def stopped(self, **fields: Value) -> None:
-        """It has ended its last link; the last event."""
+        """It has ended its last link; the last event, although connections may linger."""
         self.settle()
+        self._stopped = True
         self._audit.record("server-stopped", **fields)
         self._audit.close()
 
@@ -101,6 +104,8 @@ class Journal:
 
     def refused(self, refused: Refused, peer: str) -> None:
         """Someone at the address *peer* was kept out."""
+        if self._stopped:
+            return
         reason = _reason_of(refused)
         # Reasons are constants of ours: there are few.
         quota = self._quotas.setdefault(reason, Quota(REFUSALS, PERIOD, self._now))

@@ -104,3 +104,15 @@ def test_nothing_is_kept() -> None:
     journal.started(version="1")
     journal.refused(KEY_WRONG, "127.0.0.1:1")
     journal.stopped()
+
+
+def test_nothing_after_the_end(journal: Journal, notes: MemoryAudit) -> None:
+    """A request on a connection that lingers does not open the record again; a new start does."""
+    journal.stopped()
+    journal.refused(KEY_WRONG, "127.0.0.1:1")
+    assert [event["event"] for event in notes.events] == ["server-stopped"]
+
+    notes.closed = False
+    journal.started(version="1")
+    journal.refused(KEY_WRONG, "127.0.0.1:1")
+    assert notes.events[-1]["event"] == "refused"
