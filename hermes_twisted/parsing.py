@@ -6,12 +6,15 @@ words, what would do.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 BACKENDS: Final = ("worker", "inprocess", "scripted")
 
+_HOST: Final = re.compile(r"\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+")
+_PORT: Final = re.compile(r":[0-9]{1,5}$")
 _SIZE_UNITS: Final = {"k": 1024, "m": 1024**2, "g": 1024**3}
 _TIME_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _FLAGS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -80,6 +83,22 @@ def backend(value: str) -> str:
     """The name of a backend."""
     if value not in BACKENDS:
         raise ValueError(f"must be one of {', '.join(BACKENDS)}")
+    return value
+
+
+def host(value: str) -> str:
+    """A name or address, as it stands in a `Host` header without the port."""
+    if _HOST.fullmatch(value) is None:
+        raise ValueError("must be a name or address alone, such as attach.example or [2001:db8::1]")
+    return value.lower()
+
+
+def origin(value: str) -> str:
+    """A web page's origin (RFC 6454 §6.2), as browsers write it; never `null`."""
+    scheme, _, authority = value.partition("://")
+    name = _PORT.sub("", authority)
+    if scheme not in ("http", "https") or _HOST.fullmatch(name) is None or name != name.lower():
+        raise ValueError("must be an origin such as https://app.example or http://localhost:3000")
     return value
 
 

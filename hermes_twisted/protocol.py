@@ -53,6 +53,8 @@ class AttachProtocol(WebSocketServerProtocol):
     factory: AttachFactory
     admitted: Admitted
     peer_name = ""
+    source = ""
+    """What limits are counted by: see `core.sources`."""
     _log = Logger()
     # Autobahn would copy, and format for a debug line, all options for each connection.
     CONFIG_ATTRS = ()  # type: ignore[assignment]  # `AttachFactory` sets them at once.

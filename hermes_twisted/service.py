@@ -18,14 +18,17 @@ from twisted.python.failure import Failure
 
 from . import __version__
 from .backends import Backend, Problem, State
-from .core.admission import Admitted, Head, HostRule, Refused, Rules, admit
+from .core.admission import Admitted, HostRule, Rules
 from .core.journal import Audit, Journal, NullAudit
 from .core.keys import Keyring
+from .core.meter import Meter, NullMeter
 from .core.seats import Seat, Seats
+from .gate import Gate
 from .listeners import Listener, is_local, port_number
 from .protocol import AttachFactory, AttachProtocol
 from .settings import Settings
-from .web import FULL, AttachResource, FrontSite, peer_name
+from .waiting_room import WaitingRoom
+from .web import AttachResource, FrontSite, peer_name
 
 #: How often silent clients are pinged, in seconds: proxies and routers forget quiet
 #: connections after a minute or so.
@@ -36,10 +39,6 @@ DRAIN_POLL: Final = 0.05
 
 STOPPING_NOTICE: Final = "The attach server is stopping; this terminal will be disconnected."
 STOPPING_REASON: Final = "the server is stopping"
-
-SERVER_STOPS: Final = Refused(
-    503, "This server is stopping.", "Try again in a moment.", (("Retry-After", "5"),)
-)
 
 #: Makes the keyring; the first moment at which a new key may be written.
 MakeKeyring = Callable[[], Keyring]
@@ -68,6 +67,7 @@ class AttachService(Service):
         backend: Backend,
         make_keyring: MakeKeyring,
         announce: Announce = lambda ports: None,
+        meter: Meter | None = None,
         *,
         audit: Audit | None = None,
     ) -> None:
@@ -77,11 +77,13 @@ class AttachService(Service):
         self._make_keyring = make_keyring
         self._announce = announce
         self._journal = Journal(audit or NullAudit(), reactor.seconds)
+        self._meter = meter or NullMeter()
         self._seats = Seats()
         self._links: dict[AttachProtocol, None] = {}
         self._suspects: set[AttachProtocol] = set()
         self._ports: list[IListeningPort] = []
-        self._rules: Rules | None = None
+        self._waiting_room: WaitingRoom | None = None
+        self._gate = Gate(settings.limits, reactor.seconds, self._meter)
         self._pings = LoopingCall(self._ping_all)
         self._pings.clock = reactor
         self._stopping = False
@@ -91,15 +93,17 @@ class AttachService(Service):
     def startService(self) -> None:
         """Listen and start the backend. Raises `CannotStart`, so that twistd notices."""
         keyring = self._make_keyring()
+        if self._settings.courtesy_hold:
+            self._waiting_room = WaitingRoom(self._reactor, self._settings.limits, self._meter)
         factory = AttachFactory(
             self._reactor, self._settings.limits, self._open_seat, self._close_seat
         )
         site = FrontSite(
             self._reactor,
             self._settings.limits,
-            AttachResource(factory, self._decide, self._journal.admitted),
+            AttachResource(factory, self._gate.decide, self._waiting_room, self._journal),
             self._readiness,
-            self._journal.refused,
+            self._journal,
         )
         try:
             for listener in self._settings.listeners:
@@ -107,7 +111,7 @@ class AttachService(Service):
         except CannotStart:
             self._close_ports()
             raise
-        self._rules = Rules(keyring, self._host_rule(), self._settings.origins)
+        self._gate.open(self._rules(keyring))
         self._stopping = False
         super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._backend_changed)
@@ -122,6 +126,9 @@ class AttachService(Service):
         """Tell the clients, let requests finish, close, and end Hermes in order."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._stopping = True
+        self._gate.close()
+        if self._waiting_room is not None:
+            self._waiting_room.close()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -197,13 +204,15 @@ class AttachService(Service):
 
     # Admission.
 
-    def _decide(self, head: Head) -> Admitted | Refused:
-        if self._rules is None or self._stopping:
-            return SERVER_STOPS
-        decision = admit(head, self._rules)
-        if isinstance(decision, Admitted) and len(self._seats) >= self._settings.limits.connections:
-            return FULL
-        return decision
+    def _rules(self, keyring: Keyring) -> Rules:
+        limits = self._settings.limits
+        return Rules(
+            keyring,
+            self._host_rule(),
+            self._settings.origins,
+            links=limits.connections,
+            links_of_source=limits.connections_of_source,
+        )
 
     def _readiness(self) -> tuple[bool, dict[str, Any]]:
         state = self._backend.state
@@ -223,6 +232,7 @@ class AttachService(Service):
         )
         self._seats.add(seat)
         self._links[link] = None
+        self._gate.entered(link.source)
         self._log.info(
             "seat {seat} attached from {peer} with key {key}",
             seat=number,
@@ -237,6 +247,7 @@ class AttachService(Service):
     def _close_seat(self, link: AttachProtocol, seat: Seat) -> None:
         self._seats.remove(seat)
         self._links.pop(link, None)
+        self._gate.left(link.source)
         self._suspects.discard(link)
         self._log.info("seat {seat} detached", seat=seat.number)
         self._journal.closed(seat, link)

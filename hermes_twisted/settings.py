@@ -62,8 +62,9 @@ OPTIONS: Final = (
         flag=True,
     ),
     Option("allow-host", "Another name that clients use for this server, with any port. "
-           "May be repeated", repeated=True),
-    Option("allow-origin", "Origin of a web page that may attach. May be repeated", repeated=True),
+           "May be repeated", parsing.host, repeated=True),
+    Option("allow-origin", "Origin of a web page that may attach. May be repeated",
+           parsing.origin, repeated=True),
     Option("key-file", "File with the key, readable by you alone", parsing.path),
     Option("backend", "Where Hermes runs: worker, inprocess or scripted", parsing.backend,
            default="worker"),
@@ -77,6 +78,23 @@ OPTIONS: Final = (
            default=_LIMITS.dead_after),
     Option("max-connections", "Terminals attached at once", parsing.count,
            default=_LIMITS.connections),
+    Option("max-connections-per-address", "The same, from one address (of IPv6: one /64 network)",
+           parsing.count, default=_LIMITS.connections_of_source),
+    Option("max-failures", "Wrong keys of one address in --failure-period, after which further "
+           "ones are refused with 429; a right one is always let in", parsing.count,
+           default=_LIMITS.failures),
+    Option("failure-period", "Time in which wrong keys of one address add up",
+           parsing.some_seconds, default=_LIMITS.failure_period),
+    Option("max-failure-sources", "Addresses for which wrong keys are counted", parsing.count,
+           default=_LIMITS.failure_sources),
+    Option("no-courtesy-hold", "Refuse terminal UIs over HTTP alone. Else a few are let into a "
+           "waiting room without any function, where their users read what is wrong",
+           parsing.flag, default=False, flag=True),
+    Option("max-held", "Refused terminal UIs in the waiting room", parsing.count,
+           default=_LIMITS.held),
+    Option("max-held-per-address", "The same, from one address", parsing.count,
+           default=_LIMITS.held_of_source),
+    Option("hold-time", "How long each stays there", parsing.some_seconds, default=_LIMITS.hold),
     Option("max-pending", "Sockets without a key at once", parsing.count, default=_LIMITS.pending),
     Option("max-message", "Bytes of one message from a client", parsing.size,
            default=_LIMITS.max_message),
@@ -113,6 +131,7 @@ class Settings:
     allow_plaintext: bool = False
     hosts: frozenset[str] = frozenset()
     origins: frozenset[bytes] = frozenset()
+    courtesy_hold: bool = True
     key_file: Path | None = None
     backend: str = "worker"
     script: Path | None = None
@@ -155,6 +174,7 @@ class Settings:
             allow_plaintext=values["allow-plaintext"],
             hosts=frozenset(name.lower() for name in values["allow-host"] or ()),
             origins=frozenset(origin.encode() for origin in values["allow-origin"] or ()),
+            courtesy_hold=not values["no-courtesy-hold"],
             key_file=values["key-file"],
             backend=values["backend"],
             script=values["script"],
@@ -172,6 +192,13 @@ class Settings:
                 threads=threads,
                 urgent_threads=min(_LIMITS.urgent_threads, max(1, threads // 4)),
                 connections=values["max-connections"],
+                connections_of_source=values["max-connections-per-address"],
+                failures=values["max-failures"],
+                failure_period=values["failure-period"],
+                failure_sources=values["max-failure-sources"],
+                held=values["max-held"],
+                held_of_source=values["max-held-per-address"],
+                hold=values["hold-time"],
                 pending=values["max-pending"],
                 handshake=values["handshake-timeout"],
                 dead_after=values["dead-after"],

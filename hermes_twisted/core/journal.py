@@ -102,16 +102,18 @@ class Journal:
             denied=denied,
         )
 
-    def refused(self, refused: Refused, peer: str) -> None:
-        """Someone at the address *peer* was kept out."""
+    def refused(self, refused: Refused, peer: str, *, held: bool | None = None) -> None:
+        """Someone at the address *peer* was kept out; *held*, perhaps, in the waiting room."""
         if self._stopped:
             return
-        reason = _reason_of(refused)
+        reason = refused.code
         # Reasons are constants of ours: there are few.
         quota = self._quotas.setdefault(reason, Quota(REFUSALS, PERIOD, self._now))
         if quota.spend():
             self._settle(reason, quota)
-            self._audit.record("refused", reason=reason, status=refused.status, peer=peer)
+            self._audit.record(
+                "refused", reason=reason, status=refused.status, peer=peer, held=held
+            )
 
     def settle(self) -> None:
         """Write down how many were only counted since this was last asked."""
@@ -121,12 +123,6 @@ class Journal:
     def _settle(self, reason: str, quota: Quota) -> None:
         if missed := quota.take_missed():
             self._audit.record("more-refused", reason=reason, count=missed)
-
-
-def _reason_of(refused: Refused) -> str:
-    """A short word for programs: the refusal's own, or its status."""
-    code: str = getattr(refused, "code", "")
-    return code or f"status-{refused.status}"
 
 
 def _key_fields(key: Key) -> dict[str, Value]:

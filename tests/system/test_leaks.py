@@ -160,6 +160,14 @@ def knock_everywhere(port: int, key: str) -> None:
         assert b" 401 " in ask(port, handshake(f"/api/ws?{query}", [host]))
 
 
+def be_held(port: int, key: str) -> None:
+    """A terminal UI with a wrong key, and the right one in its requests."""
+    url = f"ws://127.0.0.1:{port}/api/ws?token={WRONG}"
+    with connect(url, compression=None, proxy=None, user_agent_header="node") as held:
+        assert WRONG not in str(held.recv(PATIENCE))
+        held.send(json.dumps({"id": 1, "method": key, "params": {"text": SAID}}))
+
+
 def speak_badly(server: Server, key: str) -> None:
     """A client with a valid key sends what is wrong, and private."""
     private = SAID.encode()
@@ -226,6 +234,7 @@ def assert_clean(shown: dict[str, str], *secrets: str) -> None:
 
 def assert_session_leaks_nothing(world: World, server: Server, converse: Any) -> None:
     """A whole life: refused clients, bad ones, a conversation, a crash, another one, a stop."""
+    be_held(server.port, server.key)
     knock_everywhere(server.port, server.key)
     converse(attach(server, f"token={server.key}"))
     speak_badly(server, server.key)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import hermes_twisted
 from tests.conftest import hermes_python, skip
 from tests.fake_model import FakeModel
 from tests.system.conftest import Server, World, kill_worker, wait_until
@@ -99,6 +100,9 @@ class Screen:
         self._run("kill-server")
 
 
+DEMO = Path(hermes_twisted.__file__).with_name("demo.jsonl")
+
+
 def attach(world: World, server: Server, screens: list[Screen]) -> Screen:
     """A UI on *server*, among the *screens* that the test's end closes."""
     screen = Screen(world.directory, f"ws://127.0.0.1:{server.port}/api/ws?token={server.key}")
@@ -169,6 +173,19 @@ def test_hermes_cannot_be_found(world: World, free_port: int, screens: list[Scre
     screen = attach(world, server, screens)
 
     screen.shows("Hermes cannot be served.", "--hermes-python")
+
+
+def test_wrong_key(world: World, free_port: int, screens: list[Screen]) -> None:
+    """The user of a stock UI reads why it is not attached, instead of an empty error."""
+    server = world.twistd(free_port, "--backend=scripted", f"--script={DEMO}")
+    server.key = "hat_of-another-server-000000000000000000000000"
+
+    screen = attach(world, server, screens)
+
+    screen.shows(
+        "Not attached. This key is not known here", "─ Not attached: This key is not known"
+    )
+    assert "ready │" not in screen.text
 
 
 def test_worker_is_killed(

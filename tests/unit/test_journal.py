@@ -53,13 +53,10 @@ def test_admitted(journal: Journal, notes: MemoryAudit) -> None:
 
 def test_refused(journal: Journal, notes: MemoryAudit) -> None:
     """Why, for programs, and who."""
-    journal.refused(Refused(401, "A title", "Advice."), "[::1]:9")
+    journal.refused(Refused(401, "a-code", "A title", "Advice."), "[::1]:9")
 
     [event] = notes.events
-    assert event["event"] == "refused"
-    assert event["status"] == 401
-    assert event["reason"]
-    assert event["peer"] == "[::1]:9"
+    assert event == {"event": "refused", "reason": "a-code", "status": 401, "peer": "[::1]:9"}
 
 
 def test_refusals_are_bounded(journal: Journal, notes: MemoryAudit, time: Time) -> None:

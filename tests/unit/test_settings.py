@@ -367,6 +367,36 @@ def test_empty_items() -> None:
     assert complaint({"allow-host": ["a", ""]}).startswith("--allow-host ['a', '']: ")
 
 
+@pytest.mark.parametrize("name", ["attach.example", "127.0.0.1", "[2001:db8::1]", "A_b-c.d"])
+def test_hosts(name: str) -> None:
+    """Names and addresses, in whatever case."""
+    assert gather({"allow-host": [name]}).hosts == {name.lower()}
+
+
+@pytest.mark.parametrize("name", ["a:80", "https://a", "a/b", "2001:db8::1", "a b", "*"])
+def test_no_hosts(name: str) -> None:
+    """Anything else would never match a header."""
+    assert "attach.example" in complaint({"allow-host": [name]})
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://app.example", "http://localhost:3000", "https://[2001:db8::1]:8443"]
+)
+def test_origins(origin: str) -> None:
+    """As a browser writes them."""
+    assert gather({"allow-origin": [origin]}).origins == {origin.encode()}
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["null", "file://", "*", "app.example", "https://", "https://a/", "https://A.example",
+     "ws://a", "https://a:b", "https://u@a"],
+)  # fmt: skip
+def test_no_origins(origin: str) -> None:
+    """What is no origin, or that of any sandboxed page, may not be allowed."""
+    assert "https://app.example" in complaint({"allow-origin": [origin]})
+
+
 def test_scripted_needs_a_script() -> None:
     """The scripted backend is nothing without a recording."""
     text = complaint({"backend": "scripted"})
@@ -502,7 +532,8 @@ def test_usage_rows() -> None:
     rows = {row[0]: row for row in [*parameters, *flags]}
 
     assert set(rows) == {option.name for option in OPTIONS if not option.repeated}
-    assert [row[0] for row in flags] == ["allow-plaintext", "no-audit"]
+    assert [row[0] for row in flags] == [option.name for option in OPTIONS if option.flag]
+    assert "allow-plaintext" in rows
     assert list(rows["port"][1:3]) == ["p", None]
     assert rows["port"][3].endswith("(default: 8643).")
     assert rows["script"][3] == "Recording that the scripted backend plays."

@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from hermes_twisted.core.keys import Key
 from hermes_twisted.core.limits import Limits
+from hermes_twisted.core.meter import Tally
 from hermes_twisted.listeners import Listener
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
@@ -136,12 +137,14 @@ class Server:
         self.backend = FakeBackend(loop, settings.limits)
         self.wires: list[MemoryWire] = []
         self.audit = MemoryAudit()
+        self.meter = Tally()
         self.service = AttachService(
             cast("AsyncioSelectorReactor", loop),
             settings,
             self.backend,
             lambda: Key.of("main", KEY),
             audit=self.audit,
+            meter=self.meter,
         )
         self.service.startService()
 

@@ -145,6 +145,15 @@ def test_a_large_body(server: Any) -> None:
     assert event["status"] == 413
 
 
+def test_held(server: Any) -> None:
+    """Who is kept in the waiting room is refused, not admitted, and takes no seat."""
+    node = [("User-Agent", "node")]
+    assert server.wire().ask(handshake("/api/ws?token=wrong", node), head=True).status == 101
+
+    [event] = server.audit.events[1:]
+    assert (event["event"], event["reason"], event["held"]) == ("refused", "key-wrong", True)
+
+
 def test_pages_are_not_noted(server: Any) -> None:
     """Health checks would fill it."""
     for page in ("/", "/health", "/ready"):
@@ -156,7 +165,7 @@ def test_pages_are_not_noted(server: Any) -> None:
 def test_a_storm_of_refusals(server: Any) -> None:
     """So many lines, then counts, which are written within seconds."""
     for _ in range(500):
-        server.wire().ask(handshake("/api/ws?token=wrong"))
+        server.wire().ask(handshake("/api/ws"))
     assert len(server.audit.of("refused")) == REFUSALS
 
     server.loop.advance(PING_INTERVAL)
