@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.interfaces import IListeningPort
 
 from . import apiserver, terminal
+from .audit import AuditLog
 from .backends import Backend
 from .backends.inprocess import InProcessBackend
 from .backends.scripted import BadScript, Script, ScriptedBackend
 from .backends.worker import WorkerBackend
+from .core.journal import Audit, NullAudit
 from .core.keys import Keyring
 from .hermes.locate import Hermes, locate, worker_environment
 from .hermes.problem import HostProblem
@@ -26,13 +28,16 @@ from .settings import BadSetting, Settings, read_environment
 from .tls import TLS, Own, build_source
 
 
-def build_keys(settings: Settings, environ: Mapping[str, str]) -> ServerKeys:
-    """The keys that *settings* name; nothing is read yet."""
+def build_keys(
+    settings: Settings, environ: Mapping[str, str], tell: Callable[[str], None]
+) -> ServerKeys:
+    """The keys that *settings* name; nothing is read yet. *tell*: see `ServerKeys`."""
     return ServerKeys(
         settings.home,
         environ,
         key_file=settings.key_file,
         api_server=settings.accept_api_server_key,
+        tell=tell,
     )
 
 
@@ -68,7 +73,9 @@ def build_service(
         if tls is not None and isinstance(tls.source, Own):
             terminal.show_authority_lines(tls.source.authority.certificate, tls.pin)
 
-    return AttachService(reactor, settings, backend, make_keyring, announce, tls)
+    return AttachService(
+        reactor, settings, backend, make_keyring, announce, tls, audit=build_audit(settings)
+    )
 
 
 def build_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> TLS | None:
@@ -89,10 +96,27 @@ def check_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> None:
         raise BadSetting(str(bad)) from None
 
 
+def build_audit(settings: Settings) -> Audit:
+    """The audit log that *settings* name."""
+    if settings.audit_file is None:
+        return NullAudit()
+    return AuditLog(
+        settings.audit_file, max_bytes=settings.audit_max_bytes, keep=settings.audit_keep
+    )
+
+
 def build_backend(
-    reactor: AsyncioSelectorReactor, settings: Settings, script: Script | None, *, umask: int
+    reactor: AsyncioSelectorReactor,
+    settings: Settings,
+    script: Script | None,
+    *,
+    umask: int,
+    core_limit: int | None = None,
 ) -> Backend:
-    """The backend that *settings* name; *umask* is the one that Hermes' files get."""
+    """The backend that *settings* name.
+
+    *umask* and *core_limit* are those of the user's files and programs, for Hermes.
+    """
     if script is not None:
         return ScriptedBackend(reactor, settings.limits, script, pace=1.0)
     if settings.backend == "inprocess":
@@ -105,7 +129,9 @@ def build_backend(
         return locate(settings.hermes_python, environ)
 
     environment = worker_environment(environ, settings.home)
-    return WorkerBackend(reactor, settings.limits, find, environment, umask=umask)
+    return WorkerBackend(
+        reactor, settings.limits, find, environment, umask=umask, core_limit=core_limit
+    )
 
 
 def find_hermes_python(environ: Mapping[str, str]) -> Path:

@@ -69,4 +69,4 @@ def demo(options: Sequence[str]) -> None:
         for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
             del os.environ[name]
         os.environ[plainkey.VARIABLE] = new_secret()
-        serve(["--backend", "scripted", "--script", str(script), *options])
+        serve(["--backend", "scripted", "--script", str(script), "--no-audit", *options])

@@ -86,7 +86,10 @@ class ServerKeys:
         key_file: Path | None = None,
         api_server: bool = False,
         now: Callable[[], float] = time.time,
+        tell: Callable[[str], None] = lambda secret: None,
     ) -> None:
+        """*tell* is told every secret that is read in the clear, for the log to hide it."""
+        self._tell = tell
         self._home = home
         self._now = now
         # Not the environment itself: it will not have our secret for long.
@@ -180,6 +183,7 @@ class ServerKeys:
 
     def _known(self, secret: Secret) -> Secret:
         """Keep the first to show it, until it is taken."""
+        self._tell(secret.text)
         if self._is_wanted and self._secret is None:
             self._secret = secret
         return secret

@@ -10,7 +10,7 @@ import html
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -43,6 +43,7 @@ def write_json(request: Request, status: int, body: dict[str, Any]) -> bytes:
 
 def refuse(request: Request, refused: Refused) -> bytes:
     """A refusal, in the words that this client understands."""
+    cast("Any", request).refusal = refused  # For the access and audit logs.
     for name, value in refused.headers:
         request.setHeader(name.encode(), value.encode())
     accept = _accepted(request)

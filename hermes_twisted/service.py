@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -12,8 +13,10 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
+from . import __version__
 from .backends import Backend, Problem, State
 from .core.admission import Admitted, HostRule, Rules
+from .core.journal import Audit, Journal, NullAudit
 from .core.keys import Keyring
 from .core.meter import Meter, NullMeter
 from .core.seats import Seat, Seats
@@ -62,13 +65,16 @@ class AttachService(Service):
         make_keyring: MakeKeyring,
         announce: Announce = lambda ports: None,
         tls: TLS | None = None,
+        *,
         meter: Meter | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._backend = backend
         self._make_keyring = make_keyring
         self._announce = announce
+        self._journal = Journal(audit or NullAudit(), reactor.seconds)
         self._meter = meter or NullMeter()
         self._tls = tls
         self._seats = Seats()
@@ -94,8 +100,9 @@ class AttachService(Service):
         site = FrontSite(
             self._reactor,
             self._settings.limits,
-            AttachResource(factory, self._gate.decide, self._waiting_room),
+            AttachResource(factory, self._gate.decide, self._waiting_room, self._journal),
             self._readiness,
+            self._journal,
         )
         try:
             for listener in self._settings.listeners:
@@ -112,8 +119,10 @@ class AttachService(Service):
         self._backend.start(self._backend_changed)
         self._pings.start(PING_INTERVAL, now=False)
         self._key_watch.start(keyring)
-        for port in self._ports:
-            self._log.info("listening on {where}", where=peer_name(port.getHost()))
+        places = [peer_name(port.getHost()) for port in self._ports]
+        for place in places:
+            self._log.info("listening on {where}", where=place)
+        self._journal.started(version=__version__, pid=os.getpid(), listening=" ".join(places))
         self._announce(self._ports)
 
     def stopService(self) -> Deferred[None]:
@@ -151,6 +160,7 @@ class AttachService(Service):
         await self._close_links()
         await self._backend.stop()
         await closing
+        self._journal.stopped(pid=os.getpid())
 
     def _close_ports(self) -> Deferred[Any]:
         ports, self._ports = self._ports, []
@@ -237,6 +247,7 @@ class AttachService(Service):
             peer=seat.peer,
             key=seat.key.name,
         )
+        self._journal.opened(seat)
         if self._backend.state is State.BROKEN:
             seat.tell(_explain(self._backend.problem))
         return seat
@@ -247,6 +258,7 @@ class AttachService(Service):
         self._gate.left(link.source)
         self._suspects.discard(link)
         self._log.info("seat {seat} detached", seat=seat.number)
+        self._journal.closed(seat, link)
         if not len(self._seats) and self._empty is not None:
             empty, self._empty = self._empty, None
             empty.callback(None)
@@ -283,6 +295,7 @@ class AttachService(Service):
         Once more, because after a stall of this process the timer runs before the
         sockets have been read: what looks like silence may lie in their buffers.
         """
+        self._journal.settle()
         limit = self._reactor.seconds() - self._settings.limits.dead_after
         suspects, self._suspects = self._suspects, set()
         for link in list(self._links):
@@ -293,6 +306,7 @@ class AttachService(Service):
                     "seat {seat} has been silent for too long",
                     seat=link.seat.number if link.seat else 0,
                 )
+                link.ended_by = "silence"
                 link.abort()
             else:
                 self._suspects.add(link)

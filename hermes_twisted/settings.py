@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import parsing
-from .core.limits import Limits
+from .core.limits import MIB, Limits
 from .listeners import Listener, TLSChoice, choose_tls, parse_listener, with_tls
 
 ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
 DEFAULT_PORT: Final = 8643
+AUDIT_MAX_BYTES: Final = 10 * MIB
+AUDIT_KEEP: Final = 5
 
 
 class BadSetting(Exception):
@@ -118,6 +120,12 @@ OPTIONS: Final = (
     Option("max-threads", "Threads that run requests", parsing.count, default=_LIMITS.threads),
     Option("handshake-timeout", "Time for a request's head", parsing.some_seconds,
            default=_LIMITS.handshake),
+    Option("audit-file", "Audit log (default: attach/audit.jsonl in Hermes' home)", parsing.path),
+    Option("no-audit", "Keep no audit log", parsing.flag, default=False, flag=True),
+    Option("audit-max-bytes", "Bytes of the audit log's file before the next is begun",
+           parsing.size, default=AUDIT_MAX_BYTES),
+    Option("audit-keep", "Earlier files of the audit log that are kept", parsing.count,
+           default=AUDIT_KEEP),
     Option("config", "TOML file with any of these settings", parsing.path),
 )  # fmt: skip
 
@@ -143,6 +151,10 @@ class Settings:
     script: Path | None = None
     hermes_python: Path | None = None
     drain: float = 10.0
+    audit_file: Path | None = None
+    """Where the audit log is kept; None for none."""
+    audit_max_bytes: int = AUDIT_MAX_BYTES
+    audit_keep: int = AUDIT_KEEP
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -169,9 +181,11 @@ class Settings:
         tls = _tls(values)
         described = values["listen"] or [f"tcp:{values['port']}:interface=127.0.0.1:backlog=1024"]
         threads = values["max-threads"]
+        home = values["hermes-home"] or default_home(environ)
+        audit_file = values["audit-file"] or home / "attach" / "audit.jsonl"
         return cls(
             listeners=_listeners(described, tls),
-            home=values["hermes-home"] or default_home(environ),
+            home=home,
             allow_plaintext=values["allow-plaintext"],
             tls=tls,
             hosts=frozenset(name.lower() for name in values["allow-host"] or ()),
@@ -183,6 +197,9 @@ class Settings:
             script=values["script"],
             hermes_python=values["hermes-python"],
             drain=values["drain"],
+            audit_file=None if values["no-audit"] else audit_file,
+            audit_max_bytes=values["audit-max-bytes"],
+            audit_keep=values["audit-keep"],
             limits=Limits(
                 max_message=values["max-message"],
                 waiting_requests=values["max-waiting-requests"],

@@ -1,4 +1,8 @@
-"""SIGHUP means reload, where the process is ours: under twistd, twist and our own command."""
+"""Signals, where the process is ours: under twistd, twist and our own command.
+
+SIGHUP means reload. A second SIGTERM or SIGINT means now: the first one lets what runs
+finish, which may take as long as `--drain`.
+"""
 
 from __future__ import annotations
 
@@ -38,3 +42,17 @@ class ReloadOnHangup(Service):
     def _received(self, number: int, frame: object) -> None:
         # Between two bytecodes of anything: the reactor's turn is the place to act in.
         self._reactor.callFromThread(self._reload)
+
+
+class EndAtOnce(Service):
+    """While a stop is under way, SIGTERM and SIGINT end the process by their default.
+
+    Even if the loop hangs. The worker sees the end of its socket, and ends itself.
+    """
+
+    def stopService(self) -> None:
+        """The stop begins."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)

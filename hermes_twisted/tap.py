@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.python import usage
 
-from . import __version__, keyring, plainkey, terminal
+from . import __version__, hardening, keyring, plainkey, redaction, terminal
 from .backends.scripted import Script
 from .build import build_backend, build_keys, build_service, check_tls, read_script
 from .keyring import ServerKeys
@@ -19,7 +20,8 @@ from .listening import CannotStart
 from .private import BadKey
 from .reactors import WrongReactor, ensure_asyncio
 from .settings import REPEATED, BadSetting, Option, Settings, read_environment, usage_rows
-from .signals import ReloadOnHangup
+from .signals import EndAtOnce, ReloadOnHangup
+from .systemd import Manager, Reporter
 
 _PARAMETERS, _FLAGS = usage_rows()
 
@@ -58,9 +60,9 @@ class Options(usage.Options):
             self.reactor = ensure_asyncio()
             given = {name: value for name, value in self.items() if value not in (None, 0)}
             self.settings = Settings.gather({**given, **self._repeated}, read_environment())
-            self.server_keys = build_keys(self.settings, read_environment())
-            # Whatever we start shall not inherit it.
-            os.environ.pop(plainkey.VARIABLE, None)
+            self.server_keys = build_keys(self.settings, read_environment(), redaction.know)
+            # Whatever we start shall not inherit it, and nobody read it in /proc.
+            hardening.forget_variable(plainkey.VARIABLE)
             self.script = read_script(self.settings)
             check_tls(self.reactor, self.settings)
             self.server_keys.load()
@@ -83,6 +85,16 @@ class Options(usage.Options):
         """Whether twistd will daemonise; `twist` and our own launcher never do."""
         parent = self.parent
         return parent is not None and "nodaemon" in parent and not parent["nodaemon"]
+
+    @property
+    def log_file(self) -> str | None:
+        """The file that twistd is going to log to; None if it is none, or not twistd."""
+        if self.parent is None or "nodaemon" not in self.parent:
+            return None
+        if self._parent_option("syslog") or self._parent_option("logger"):
+            return None
+        name = self._parent_option("logfile") or ("twistd.log" if self.daemon else "-")
+        return None if name == "-" else str(name)
 
     def _advise(self, wrong: WrongReactor) -> str:
         # twistd keeps the name in `reactor`; twist the reactor there, the name beside it.
@@ -129,10 +141,25 @@ def makeService(options: Options) -> IService:
     # Read before twistd sets its own: files that the agent makes follow the user's.
     umask = os.umask(0o077)
     os.umask(umask)
-    backend = build_backend(options.reactor, options.settings, options.script, umask=umask)
+    # Before twistd opens its log, which is what follows.
+    redaction.install()
+    if options.log_file is not None:
+        hardening.keep_private(options.log_file)
+    # Where Hermes runs in this process, the limit is the one of its programs too.
+    in_process = options.settings.backend == "inprocess"
+    core_limit = None if in_process else hardening.forbid_core_files()
+    backend = build_backend(
+        options.reactor, options.settings, options.script, umask=umask, core_limit=core_limit
+    )
     service = build_service(options.reactor, options.settings, options.server_keys, backend)
     # A daemon's launcher waits for the exception, and shows it.
     home = MultiService() if options.daemon else ForegroundService()  # type: ignore[no-untyped-call]
     service.setServiceParent(home)  # type: ignore[no-untyped-call]
-    ReloadOnHangup(options.reactor, service.reload).setServiceParent(home)  # type: ignore[no-untyped-call]
+    reload = service.reload
+    if (manager := Manager.take(os.environ, os.getpid())) is not None:
+        reporter = Reporter(options.reactor, manager, options.settings.drain)
+        reporter.setServiceParent(home)  # type: ignore[no-untyped-call]
+        reload = partial(reporter.reloading, reload)
+    ReloadOnHangup(options.reactor, reload).setServiceParent(home)  # type: ignore[no-untyped-call]
+    EndAtOnce().setServiceParent(home)  # type: ignore[no-untyped-call]
     return home

@@ -23,6 +23,7 @@ from twisted.web.server import Request, Site
 
 from .core.admission import PATH, Admitted, Head, Refused
 from .core.courtesy import looks_like_terminal
+from .core.journal import Journal
 from .core.limits import Limits
 from .core.quota import Quota
 from .core.sources import source_of
@@ -39,6 +40,11 @@ BODY_TOO_LARGE = Refused(
 )
 #: Handshakes with TLS gone wrong that are logged in a minute.
 LOGGED_TLS_FAILURES = 10
+#: The headers of a WebSocket handshake, which admission has checked.
+_HANDSHAKE = frozenset(
+    (b"host", b"origin", b"upgrade", b"connection", b"sec-websocket-key",
+     b"sec-websocket-version", b"sec-websocket-extensions")
+)  # fmt: skip
 
 #: Decides on a handshake from a source.
 Decide = Callable[[Head, str], Admitted | Refused]
@@ -69,9 +75,14 @@ class AttachResource(Resource):
     isLeaf = True
 
     def __init__(
-        self, factory: AttachFactory, decide: Decide, waiting_room: WaitingRoom | None
+        self,
+        factory: AttachFactory,
+        decide: Decide,
+        waiting_room: WaitingRoom | None,
+        journal: Journal,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._journal = journal
         self._factory = factory
         self._decide = decide
         self._waiting_room = waiting_room
@@ -87,9 +98,13 @@ class AttachResource(Resource):
             link.admitted = decision
             link.source = source
             link.peer_name = peer_name(address)
+            self._journal.admitted(decision, link.peer_name)
             return _upgrade(request, link)
         held = self._hold(head, decision, source)
-        return _upgrade(request, held) if held is not None else refuse(request, decision)
+        if held is None:
+            return refuse(request, decision)
+        self._journal.refused(decision, peer_name(address), held=True)
+        return _upgrade(request, held)
 
     def _hold(self, head: Head, refused: Refused, source: str) -> WaitingProtocol | None:
         """Out of courtesy: a place in the waiting room, for whom it is meant for."""
@@ -100,9 +115,12 @@ class AttachResource(Resource):
 
 
 def _upgrade(request: Request, protocol: AttachProtocol | WaitingProtocol) -> Any:
-    # Autobahn parses the request once more: it need not see the key.
+    # Autobahn parses the request once more, and quotes it in its debug lines: it need not see
+    # the key, nor whatever else a client thought that we should have.
     request.uri = PATH
-    request.requestHeaders.removeHeader(b"authorization")
+    for name, _values in list(request.requestHeaders.getAllRawHeaders()):
+        if name.lower() not in _HANDSHAKE:
+            request.requestHeaders.removeHeader(name)
     cast("FrontChannel", request.channel).handed_over()
     return WebSocketResource(_Ticket(protocol)).render(request)
 
@@ -120,6 +138,8 @@ class _Ticket:
 class FrontRequest(Request):
     """A request whose body is bounded before twisted.web would spool it to disk."""
 
+    refusal: Refused | None = None
+    """Why it was refused, if it was."""
     _received = 0
     _refused = False
 
@@ -162,6 +182,8 @@ class FrontRequest(Request):
             b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n"
             b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
         )
+        peer = peer_name(self.getClientAddress())  # type: ignore[no-untyped-call]
+        self._channel.site.journal.refused(BODY_TOO_LARGE, peer)
         self._channel.loseConnection()  # type: ignore[no-untyped-call]
 
 
@@ -264,12 +286,18 @@ class FrontSite(Site):
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, limits: Limits, attach: AttachResource, ready: Readiness
+        self,
+        clock: IReactorTime,
+        limits: Limits,
+        attach: AttachResource,
+        ready: Readiness,
+        journal: Journal,
     ) -> None:
         super().__init__(Resource(), timeout=limits.handshake, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
         self.pending = Pending(limits.pending)
+        self.journal = journal
         self._refusals = Quota(LOGGED_REFUSALS, 60.0, clock.seconds)
         self._tls_failures = Quota(LOGGED_TLS_FAILURES, 60.0, clock.seconds)
         self._pages: dict[bytes, IResource] = {
@@ -302,6 +330,9 @@ class FrontSite(Site):
 
     def log(self, request: http.Request) -> None:
         """One line for a refusal, within a quota; never the query, where keys are."""
+        refusal = cast("FrontRequest", request).refusal
+        if refusal is not None:
+            self.journal.refused(refusal, peer_name(request.getClientAddress()))
         if request.code < 400 or request.code == 404 or not self._refusals.spend():
             return
         missed = self._refusals.take_missed()

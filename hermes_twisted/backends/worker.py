@@ -119,6 +119,7 @@ class WorkerBackend:
         environment: dict[str, str],
         *,
         umask: int = 0o077,
+        core_limit: int | None = None,
     ) -> None:
         self.state = State.STOPPED
         self.problem: Problem | None = None
@@ -129,6 +130,7 @@ class WorkerBackend:
         self._locate = locate
         self._environment = environment
         self._umask = umask
+        self._core_limit = core_limit
         self._listener: StateListener = lambda state, problem: None
         self._supervisor = Supervisor(reactor, self)
         self._channels: dict[int, WorkerChannel] = {}
@@ -216,6 +218,7 @@ class WorkerBackend:
             "shutdown": SHUTDOWN_LIMIT,
             "switch_interval": SWITCH_INTERVAL,
             "umask": self._umask,
+            "core_limit": self._core_limit,
         }
         self._process = WorkerProcess(
             self._reactor, self, hermes, self._environment, SHUTDOWN_LIMIT

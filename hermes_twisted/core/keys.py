@@ -7,7 +7,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Final, Protocol
 
@@ -73,7 +73,7 @@ class Key:
     """A named secret, of which the hash alone is kept; the keyring of one, too."""
 
     name: str
-    digest: bytes
+    digest: bytes = field(repr=False)
     scope: Scope = Scope.FULL
     id: str = ""
     """Tells it from earlier and later keys of its name. Not secret."""

@@ -134,12 +134,17 @@ class Seat:
                 self._drain()
         finally:
             self._flushing = False
-        if self._channel.outbox.overflowed:
+        if self.overflowed:
             self._link.abort()
             return
         if self._paused and not self._is_full(of=0.5):
             self._paused = False
             self._link.resume_reading()
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether its client read so slowly that it had to go."""
+        return self._channel.outbox.overflowed
 
     @property
     def unsent(self) -> int:

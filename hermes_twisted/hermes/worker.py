@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -157,5 +158,9 @@ def _log_warnings() -> None:
 def _adopt(settings: dict[str, Any]) -> None:
     """What concerns the process as a whole."""
     os.umask(settings["umask"])
+    if settings["core_limit"] is not None:
+        # The front's own memory has keys in it, and so it forbids core files. Ours has none.
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        resource.setrlimit(resource.RLIMIT_CORE, (settings["core_limit"], hard))
     # While one thread computes, the others get the interpreter this often.
     sys.setswitchinterval(settings["switch_interval"])

@@ -374,3 +374,14 @@ def test_ids(keys: Keys) -> None:
 
     assert re.fullmatch("[0-9a-f]{16}", record.key.id)
     assert record.key.id not in record.key.digest.hex()
+
+
+def test_a_key_does_not_show_itself() -> None:
+    """Neither the secret nor what it could be guessed by, wherever a key is printed."""
+    key = Key.of("laptop", SECRET)
+
+    for text in (repr(key), str(key), f"{key}"):
+        assert "laptop" in text
+        assert SECRET not in text
+        assert repr(key.digest) not in text
+        assert key.digest.hex() not in text

@@ -52,6 +52,9 @@ def test_defaults() -> None:
     assert gather() == Settings(
         listeners=(Listener("tcp:8643:interface=127.0.0.1:backlog=1024"),),
         home=Path("/srv/hermes"),
+        audit_file=Path("/srv/hermes/attach/audit.jsonl"),
+        audit_max_bytes=10 * MIB,
+        audit_keep=5,
         limits=Limits(),
     )
 
@@ -84,6 +87,9 @@ def test_everything_can_be_given() -> None:
             "max-queued-hard": "11MB",
             "max-threads": "12",
             "handshake-timeout": "13s",
+            "audit-file": "/var/log/audit.jsonl",
+            "audit-max-bytes": "14k",
+            "audit-keep": "15",
         }
     )
 
@@ -103,6 +109,9 @@ def test_everything_can_be_given() -> None:
         script=Path("/tmp/talk.jsonl"),
         hermes_python=Path("/venv/bin/python"),
         drain=20.0,
+        audit_file=Path("/var/log/audit.jsonl"),
+        audit_max_bytes=14 * 1024,
+        audit_keep=15,
         limits=Limits(
             max_message=7 * 1024,
             waiting_requests=8,
@@ -117,6 +126,17 @@ def test_everything_can_be_given() -> None:
             dead_after=1800.0,
         ),
     )
+
+
+def test_no_audit() -> None:
+    """The audit log can be switched off, whatever else is said of it."""
+    assert gather({"no-audit": 1, "audit-file": "/var/log/audit.jsonl"}).audit_file is None
+    assert gather(environ={"HERMES_ATTACH_NO_AUDIT": "yes"}).audit_file is None
+
+
+def test_the_audit_log_is_in_hermes_home() -> None:
+    """Wherever that is."""
+    assert gather({"hermes-home": "/home/h"}).audit_file == Path("/home/h/attach/audit.jsonl")
 
 
 def test_port() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.signals import ReloadOnHangup
+from hermes_twisted.signals import EndAtOnce, ReloadOnHangup
 
 
 class Turns:
@@ -86,3 +86,20 @@ def test_leaves_signals_alone_in_other_threads(before: Any) -> None:
 
     assert not failures
     assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    """While it runs the signals are the reactor's; once it stops, they are the system's."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    found = {number: signal.getsignal(number) for number in numbers}
+    service = EndAtOnce()
+    try:
+        service.startService()
+        assert {number: signal.getsignal(number) for number in numbers} == found
+
+        service.stopService()
+
+        assert {signal.getsignal(number) for number in numbers} == {signal.SIG_DFL}
+    finally:
+        for number, handler in found.items():
+            signal.signal(number, handler)

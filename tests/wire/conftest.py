@@ -27,7 +27,7 @@ from hermes_twisted.core.meter import Tally
 from hermes_twisted.listeners import Listener
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
-from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryWire
+from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryAudit, MemoryWire
 from hermes_twisted.tls import TLS
 
 # The same examples in every run: a failure is the change's, not the dice's.
@@ -143,6 +143,7 @@ class Server:
         self.loop = loop
         self.backend = FakeBackend(loop, settings.limits)
         self.wires: list[MemoryWire] = []
+        self.audit = MemoryAudit()
         self.meter = Tally()
         self.service = AttachService(
             cast("AsyncioSelectorReactor", loop),
@@ -150,6 +151,7 @@ class Server:
             self.backend,
             lambda: keyring or Key.of("main", KEY),
             tls=tls,
+            audit=self.audit,
             meter=self.meter,
         )
         self.service.startService()
