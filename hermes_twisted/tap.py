@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -24,6 +24,11 @@ from .signals import EndAtOnce, ReloadOnHangup
 from .systemd import Manager, Reporter
 
 _PARAMETERS, _FLAGS = usage_rows()
+
+KEY_IS_NO_OPTION: Final = (
+    "A key is never an option: everyone on this machine could read it. Take it for known, "
+    "make another with `hermes-attach key new NAME`, or give one with --key-file."
+)
 
 
 class Options(usage.Options):
@@ -48,6 +53,15 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._repeated: dict[str, list[str]] = {option.name: [] for option in REPEATED}
+
+    def opt_key(self, value: str) -> None:
+        """Not taken: everyone on this machine could read it. See --key-file."""
+        # Else `usage` would take it for the beginning of --key-file, and quote it.
+        raise usage.UsageError(KEY_IS_NO_OPTION)
+
+    def opt_token(self, value: str) -> None:
+        """Not taken either."""
+        raise usage.UsageError(KEY_IS_NO_OPTION)
 
     def opt_version(self) -> None:
         """Show the version and exit."""

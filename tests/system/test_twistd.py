@@ -230,6 +230,15 @@ class TestMistakes:
         assert ended.returncode == 1
         assert_advice(ended.stdout, *parts)
 
+    @pytest.mark.parametrize("option", ["--key", "--token"])
+    def test_a_key_is_no_option(self, world: World, option: str) -> None:
+        """Nor is it taken for the beginning of another option's name, and quoted."""
+        ended = world.run(*TWISTD, f"{option}={world.key}")
+
+        assert ended.returncode == 1
+        assert_advice(ended.stdout, "never an option", "--key-file")
+        assert world.key not in ended.stdout
+
     def test_unknown_setting_in_the_file(self, world: World) -> None:
         (world.directory / "attach.toml").write_text("colour = 'blue'\n")
 
@@ -587,9 +596,8 @@ class TestKilled:
         assert error["code"] == -32000
         assert "started again" in error["message"]
         assert "was killed by SIGKILL" in client.notice()
-        client.kept.clear()
-        client.event("gateway.ready")
-        assert client.call("echo", n=2) == {"n": 2}
+        assert client.event("message.complete")["payload"] == {"status": "interrupted"}
+        assert client.call("session.where", session_id=session) == {"detached": False}
         assert worker_of(client) != worker
 
     def test_requests_in_between_wait(self, world: World, free_port: int) -> None:
@@ -717,7 +725,7 @@ class TestFrames:
             shared.key = key
 
         assert refused.value.response.status_code == 401
-        assert b"hermes-attach url" in refused.value.response.body
+        assert b"hermes-attach key list" in refused.value.response.body
 
     def test_pages(self, shared: Server) -> None:
         shared.client()
