@@ -49,27 +49,28 @@ def build_service(
 ) -> AttachService:
     """The service before *backend*. The first key is made when it starts."""
     made: Secret | None = None
+    first: str | None = None
     tls = build_tls(reactor, settings)
 
     def make_keyring() -> Keyring:
-        nonlocal made
+        nonlocal made, first
         try:
             if keys.is_first_start:
+                first = (
+                    f"This is the first key, {FIRST_NAME!r}. It is shown this once; hermes-attach "
+                    f"key makes, lists and ends keys.{former_key(settings.home)}\n\n"
+                )
                 made = keys.make_first()
         except BadKey as bad:
             raise CannotStart(str(bad)) from None
         return keys
 
     def announce(ports: list[IListeningPort]) -> None:
-        first = None
-        if made is not None:
-            first = (
-                f"This is the first key, {FIRST_NAME!r}. It is shown this once; hermes-attach key "
-                f"makes, lists and ends keys.{former_key(settings.home)}\n\n"
-            )
+        nonlocal made
         terminal.show_attach_lines(
             settings.listeners[0], ports[0].getHost(), made or keys.take_secret(), first=first
         )
+        made = None
         if tls is not None and isinstance(tls.source, Own):
             terminal.show_authority_lines(tls.source.authority.certificate, tls.pin)
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import resources
+from tempfile import TemporaryDirectory
 
 from . import __version__, plainkey
 from .cli_key import key
@@ -64,9 +65,12 @@ def serve(options: Sequence[str]) -> None:
 
 def demo(options: Sequence[str]) -> None:
     """Serve the bundled recording, with a key that lasts as long as the process."""
-    with resources.as_file(resources.files("hermes_twisted") / "demo.jsonl") as script:
+    recording = resources.files("hermes_twisted") / "demo.jsonl"
+    with resources.as_file(recording) as script, TemporaryDirectory() as nowhere:
         # Settings of the real server, its key above all, are not for the demonstration.
         for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
             del os.environ[name]
         os.environ[plainkey.VARIABLE] = new_secret()
-        serve(["--backend", "scripted", "--script", str(script), "--no-audit", *options])
+        # A home without keys: those of the real server are not for the demonstration.
+        given = ["--backend", "scripted", "--script", str(script), "--hermes-home", nowhere]
+        serve([*given, "--no-audit", *options])

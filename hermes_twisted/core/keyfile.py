@@ -22,7 +22,9 @@ _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _FIELDS: Final = frozenset(
     {"id", "name", "sha256", "scope", "created", "expires", "revoked", "disconnect"}
 )
+_SCOPES: Final = [scope.value for scope in Scope]
 _ID: Final = re.compile(r"[0-9a-f]{16}")
+_TIME_TEXT: Final = re.compile(r"[0-9]{4}(?:-[0-9]{2}){2}T[0-9]{2}(?::[0-9]{2}){2}Z")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -100,10 +102,9 @@ def _record(number: int, entry: Any) -> Record:
         field = min(wrong)
         what = "is missing" if field in _FIELDS else "is not known here"
         raise BadKeyFile(f"{where}: the field {field[:40]!r} {what}")
-    scopes = [scope.value for scope in Scope]
     _check(where, "id", _matches(_ID, entry["id"]), "16 hexadecimal digits")
     _check(where, "sha256", _matches(_DIGEST, entry["sha256"]), "64 hexadecimal digits")
-    _check(where, "scope", entry["scope"] in scopes, "one of " + ", ".join(scopes))
+    _check(where, "scope", entry["scope"] in _SCOPES, "one of " + ", ".join(_SCOPES))
     _check(where, "disconnect", isinstance(entry["disconnect"], bool), "true or false")
     key = Key(name, bytes.fromhex(entry["sha256"]), Scope(entry["scope"]), id=entry["id"])
     created = _time(where, "created", entry["created"])
@@ -125,8 +126,9 @@ def _matches(pattern: re.Pattern[str], value: Any) -> bool:
 
 def _time(where: str, field: str, value: Any) -> int:
     try:
-        return int(datetime.strptime(value, _TIME).replace(tzinfo=UTC).timestamp())
-    except (TypeError, ValueError):
+        # Not `strptime`: it takes most of the time of reading a large store.
+        return int(datetime.fromisoformat(value if _matches(_TIME_TEXT, value) else "").timestamp())
+    except ValueError:
         raise BadKeyFile(
             f"{where}: {field} must be a time such as 2026-12-31T00:00:00Z"
             + ("" if field == "created" else ", or null")

@@ -436,6 +436,14 @@ class TestFirstStart:
         assert_advice(ended.stdout, "no longer read", f"--key-file {former}")
         server = world.twistd(free_port, f"--key-file={former}")
         assert server.client().call("echo") == {}
+        server.terminate()
+        server.ended()
+        with Terminal() as terminal:
+            server = terminal.start(world, [*TWISTD, f"--port={free_port}"], free_port)
+            shown = terminal.read_until("hermes --tui")
+            server.terminate()
+            server.ended()
+        assert f"--key-file {former}" in shown
 
     def test_port_is_taken(self, world: World, free_port: int) -> None:
         """No key is made, and lost, by a start that fails."""

@@ -98,6 +98,23 @@ class TestStore:
 
         assert name_of(keys, secret) == "tablet"
 
+    def test_change_within_a_tick(
+        self, tmp_path: Path, now: Now, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was read just after a change is read again: another may look the same."""
+        clock = 10**18
+        monkeypatch.setattr("hermes_twisted.keyring.time.time_ns", lambda: clock)
+        same = (1, 2, 0o100600, 0, 500, 10**18, 10**18)
+        monkeypatch.setattr("hermes_twisted.keyring.signature", lambda _path: same)
+        keys = serve(tmp_path, now)
+
+        secret = make(tmp_path, "a", now)
+        clock += 10**9
+        assert name_of(keys, secret) == "a"
+
+        revoke(tmp_path, "a", now)  # Never so late within one tick.
+        assert name_of(keys, secret) == "a"
+
     def test_unchanged_is_not_read(
         self, tmp_path: Path, now: Now, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -162,7 +162,9 @@ def test_what_comes_after_is_void(store: Store) -> None:
     assert channel.requests == []
 
 
-def test_client_that_does_not_answer(tmp_path: Path, start: Start) -> None:
+def test_client_that_does_not_answer(
+    tmp_path: Path, start: Start, log: list[dict[str, Any]]
+) -> None:
     """It is told once, and dropped when the closing handshake takes too long."""
     store = Store(tmp_path, start, close=60)
     wire, channel = store.server.attach(key=store.make("laptop"))
@@ -171,6 +173,8 @@ def test_client_that_does_not_answer(tmp_path: Path, start: Start) -> None:
         store.server.loop.advance(1)
     assert_ends(wire, "the key was revoked")
     assert wire.connected
+    said = [event for event in log if event.get("reason") == "the key was revoked"]
+    assert len(said) == 1
 
     store.server.loop.advance(60)
 
