@@ -206,7 +206,7 @@ def test_tls(
 ) -> None:
     """Node trusts our own authority once it is named to it, and only then."""
     world.configure_hermes(model, hermes_python("0.19.0"))
-    server = world.twistd(free_port, "--tls=self")
+    server = world.twistd(free_port, "--tls=self").wait_for_log()  # The certificate is made.
     url = f"wss://localhost:{server.port}/api/ws?token={server.key}"
     authority = str(world.home / "attach" / "tls" / "ca.pem")
     variables = {"NODE_EXTRA_CA_CERTS": authority} if trusted else {}
