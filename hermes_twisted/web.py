@@ -15,7 +15,12 @@ from typing import Any, AnyStr, cast
 
 from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IReactorTime,
+    ITCPTransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,7 +31,7 @@ from twisted.web.server import Request, Site
 from .core.admission import PATH, Admitted, Head, Refused
 from .core.limits import Limits
 from .core.quota import Quota
-from .core.tls_errors import HANDSHAKE, TLS_TO_PLAIN_PORT, explain
+from .core.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
 from .protocol import AttachFactory, AttachProtocol
 
 #: Refusals that are logged in a minute; more are counted.
@@ -239,6 +244,8 @@ class FrontChannel(http.HTTPChannel):
         if reason.check("OpenSSL.SSL.Error"):
             errors = getattr(reason.value, "args", ()) or ((),)
             self.site.log_tls_failure(explain(errors[0]), self.getPeer())  # type: ignore[no-untyped-call]
+        elif self._silent and self._left_tls():
+            self.site.log_tls_failure(LEFT_AT_ONCE, self.getPeer())  # type: ignore[no-untyped-call]
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def handed_over(self) -> None:
@@ -248,6 +255,14 @@ class FrontChannel(http.HTTPChannel):
     def drop(self) -> None:
         """End it now."""
         cast("ITCPTransport", self.transport).abortConnection()
+
+    def _left_tls(self) -> bool:
+        """Whether the client ended this, after its TLS hello. At a plain port there is none."""
+        transport = cast("Any", self.transport)
+        if getattr(transport, "disconnecting", False) or not hasattr(transport, "getHandle"):
+            return False
+        client_random = getattr(transport.getHandle(), "client_random", lambda: None)
+        return client_random() is not None
 
     def _restart_deadline(self) -> None:
         if self._deadline is not None:

@@ -215,8 +215,8 @@ def test_tls(
 
     if not trusted:
         # All that the UI can say; the operator reads more.
-        screen.shows("gateway")
-        server.wait_for_log("a client does not trust this server's certificate")
+        screen.shows("error: gateway websocket connection failed")
+        server.wait_for_log("a client left once it had seen the certificate, as Node does")
         assert "─ ready │" not in screen.text
         return
     screen.shows("─ ready │ fake model")

@@ -429,6 +429,48 @@ def test_client_that_does_not_trust_the_certificate(serve: Start, log: list[LogE
     assert said(log, "NODE_EXTRA_CA_CERTS")
 
 
+def say_hello(client: Client) -> None:
+    """The first flight of the handshake, and no more."""
+    client.tls = client.context.wrap_bio(client._in, client._out, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    client._flush()
+
+
+def test_plain_client_that_leaves(server: Any, log: list[LogEvent]) -> None:
+    """At a plain port there was no certificate."""
+    server.wire().hang_up()
+
+    assert not said(log, "certificate")
+
+
+def test_client_that_leaves_after_the_handshake(
+    serve: Start, authority: Issued, log: list[LogEvent]
+) -> None:
+    """Node looks at the certificate and goes without a word."""
+    server = serve()
+    client = Client(server.wire(), authority).connect()
+    client.wire.hang_up()
+    assert len(said(log, "NODE_EXTRA_CA_CERTS")) == 1
+    log.clear()
+    client = Client(server.wire(), authority)
+    say_hello(client)
+    client.wire.hang_up()
+    assert len(said(log, "NODE_EXTRA_CA_CERTS")) == 1
+
+    log.clear()
+    server.wire().hang_up()  # A probe that says nothing.
+
+    # Not those who have asked for something, nor those who are dropped for saying nothing.
+    client = Client(server.wire(), authority).connect()
+    client.ask(HEALTH)
+    client.wire.hang_up()
+    silent = Client(server.wire(), authority).connect()
+    server.loop.advance(11)
+    assert not silent.wire.connected
+    assert not said(log, "NODE_EXTRA_CA_CERTS")
+
+
 def test_silence_before_the_handshake(serve: Start, clock: Any) -> None:
     """The limits hold from the first moment: time."""
     wire = serve(handshake=10.0).wire()
