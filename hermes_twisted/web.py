@@ -18,6 +18,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
+    IProtocolNegotiationFactory,
     IReactorTime,
     ITCPTransport,
 )
@@ -27,6 +28,7 @@ from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
+from zope.interface import classImplementsOnly, implementedBy
 
 from .core.admission import PATH, Admitted, Head, Refused
 from .core.limits import Limits
@@ -338,10 +340,6 @@ class FrontSite(Site):
         path, _, _query = request.uri.partition(b"?")
         return self._pages.get(path, self._nothing)
 
-    def acceptableProtocols(self) -> list[bytes]:
-        """For TLS (RFC 7301): with `h2` installed, twisted.web would offer that as well."""
-        return [b"http/1.1"]
-
     def log_tls_failure(self, what: str, peer: IAddress) -> None:
         """One line for a handshake that could not be, within a quota."""
         if self._tls_failures.spend():
@@ -364,6 +362,11 @@ class FrontSite(Site):
             status=request.code,
             more=f" ({missed} more were not logged)" if missed else "",
         )
+
+
+# With `h2` installed twisted.web would offer that in TLS (RFC 7301), and an upgrade over it
+# would fail. A server that offers nothing is asked for HTTP/1.1.
+classImplementsOnly(FrontSite, implementedBy(Site) - IProtocolNegotiationFactory)  # type: ignore[no-untyped-call]
 
 
 def _index(request: Request) -> bytes:

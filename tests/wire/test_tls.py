@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IProtocolFactory, IProtocolNegotiationFactory
 
 from hermes_twisted.listeners import Listener
 from hermes_twisted.listening import CannotStart
@@ -209,7 +210,7 @@ def test_reload_without_tls(start: Start, log: list[LogEvent]) -> None:
     assert said(log, "reloading")
 
 
-def test_only_http_1_is_offered(
+def test_only_http_1_is_spoken(
     serve: Start, authority: Issued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With `h2` installed twisted.web would offer that, and an upgrade over it would fail."""
@@ -218,14 +219,13 @@ def test_only_http_1_is_offered(
     client.context.set_alpn_protocols(["h2", "http/1.1"])
 
     assert client.connect().ask(HEALTH).startswith(b"HTTP/1.1 200")
-    assert client.tls.selected_alpn_protocol() in (None, "http/1.1")
+    assert client.tls.selected_alpn_protocol() is None
 
 
-def test_site_offers_http_1(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_site_offers_nothing(server: Any) -> None:
     """The same for `ssl:`, where Twisted asks the factory."""
-    monkeypatch.setattr("twisted.web.http.H2_ENABLED", True)
-
-    assert server.loop.site.acceptableProtocols() == [b"http/1.1"]
+    assert not IProtocolNegotiationFactory.providedBy(server.loop.site)
+    assert IProtocolFactory.providedBy(server.loop.site)
 
 
 # What is offered.
