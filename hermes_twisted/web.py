@@ -7,6 +7,7 @@ a secret in the URL (log it, echo it, parse it again) is kept from happening her
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,8 +70,16 @@ def peer_name(address: IAddress | None) -> str:
     if isinstance(address, IPv4Address):
         return f"{address.host}:{address.port}"
     if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
+        return f"[{_short(address.host)}]:{address.port}"
     return "unix"
+
+
+def _short(host: str) -> str:
+    """One text for one address: some come with all their zeros."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
 
 
 def head_of(request: Request) -> Head:

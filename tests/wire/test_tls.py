@@ -529,6 +529,36 @@ def test_proxy_header_is_needed(serve: Start, authority: Issued) -> None:
     assert not client.wire.connected
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"PROXY TCP4 198.51.100.7 10.0.0.1 x 443\r\n",
+        b"PROXY TCP4 \xff 10.0.0.1 4711 443\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x13\x00\x00",
+        b"GET / HTTP/1.1\r\n",
+    ],
+)
+def test_bad_proxy_header(start: Start, sent: bytes) -> None:
+    """It ends the connection, in silence: no traceback for whoever finds the port."""
+    wire = start({"listeners": (Listener("haproxy:tcp:8643:interface=127.0.0.1"),)}).wire()
+
+    wire.feed(sent)
+
+    assert not wire.connected
+    assert wire.take() == b""
+
+
+def test_proxy_header_in_pieces(start: Start, log: list[LogEvent]) -> None:
+    """A connection may be cut anywhere."""
+    server = start({"listeners": (Listener("haproxy:tcp:8643:interface=127.0.0.1"),)})
+    wire = server.wire()
+    wire.feed(*(bytes([byte]) for byte in PROXY))
+    wire.feed(handshake(f"/api/ws?token={server.key}"))
+
+    assert wire.take().startswith(b"HTTP/1.1 101")
+    assert said(log, "attached from 198.51.100.7:4711")
+
+
 def test_client_behind_a_proxy_in_the_clear(start: Start, log: list[LogEvent]) -> None:
     """Its address reaches the log, whatever carries it."""
     server = start({"listeners": (Listener("haproxy:tcp:8643:interface=127.0.0.1"),)})
