@@ -33,9 +33,19 @@ class Listener:
         return self.description.partition(":")[0].lower()
 
     @property
+    def proxied(self) -> bool:
+        """Whether clients come through a proxy that speaks the PROXY protocol."""
+        return self.kind == "haproxy"
+
+    @property
+    def inner(self) -> str:
+        """The endpoint without the proxy's protocol around it."""
+        return _within(self.description)
+
+    @property
     def arguments(self) -> list[str]:
-        """The parts of the endpoint, its kind first, without the proxy's protocol around it."""
-        return re.split(r"(?<!\\):", _within(self.description))
+        """The parts of `inner`, its kind first."""
+        return re.split(r"(?<!\\):", self.inner)
 
     @property
     def domain(self) -> str | None:

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
 from .listeners import Listener, is_local
+from .proxied import ProxiedFactory
 
 _DOMAINS: Final = {
     socket.AF_INET: "INET",
@@ -38,7 +39,10 @@ def open_port(
     opened: list[IListeningPort] = []
     failed: list[Failure] = []
     try:
-        endpoint = serverFromString(reactor, listener.description)
+        if listener.proxied:
+            # What Twisted does for `haproxy:`, with a stricter reading of the header.
+            factory = ProxiedFactory(factory)  # type: ignore[no-untyped-call]
+        endpoint = serverFromString(reactor, listener.inner)
         endpoint.listen(factory).addCallbacks(opened.append, failed.append)
     except Exception as error:
         # Endpoint plugins raise whatever they like: IndexError, KeyError, ValueError.

@@ -7,19 +7,27 @@ a secret in the URL (log it, echo it, parse it again) is kept from happening her
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, AnyStr, cast
 
 from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IProtocolNegotiationFactory,
+    IReactorTime,
+    ITCPTransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
+from zope.interface import classImplementsOnly, implementedBy
 
 from .core.admission import PATH, Admitted, Head, Refused
 from .core.courtesy import looks_like_terminal
@@ -27,7 +35,7 @@ from .core.journal import Journal
 from .core.limits import Limits
 from .core.quota import Quota
 from .core.sources import source_of
-from .core.tls_errors import HANDSHAKE, TLS_TO_PLAIN_PORT, explain
+from .core.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
 from .pages import NO_SUCH_PAGE, Page, refuse, write_index, write_json
 from .protocol import AttachFactory, AttachProtocol
 from .waiting_room import WaitingProtocol, WaitingRoom
@@ -57,8 +65,16 @@ def peer_name(address: IAddress | None) -> str:
     if isinstance(address, IPv4Address):
         return f"{address.host}:{address.port}"
     if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
+        return f"[{_short(address.host)}]:{address.port}"
     return "unix"
+
+
+def _short(host: str) -> str:
+    """One text for one address: some come with all their zeros."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
 
 
 def head_of(request: Request) -> Head:
@@ -223,6 +239,8 @@ class FrontChannel(http.HTTPChannel):
         if reason.check("OpenSSL.SSL.Error"):
             errors = getattr(reason.value, "args", ()) or ((),)
             self.site.log_tls_failure(explain(errors[0]), self.getPeer())  # type: ignore[no-untyped-call]
+        elif self._silent and self._left_tls():
+            self.site.log_tls_failure(LEFT_AT_ONCE, self.getPeer())  # type: ignore[no-untyped-call]
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def handed_over(self) -> None:
@@ -232,6 +250,14 @@ class FrontChannel(http.HTTPChannel):
     def drop(self) -> None:
         """End it now."""
         cast("ITCPTransport", self.transport).abortConnection()
+
+    def _left_tls(self) -> bool:
+        """Whether the client ended this, after its TLS hello. At a plain port there is none."""
+        transport = cast("Any", self.transport)
+        if getattr(transport, "disconnecting", False) or not hasattr(transport, "getHandle"):
+            return False
+        client_random = getattr(transport.getHandle(), "client_random", lambda: None)
+        return client_random() is not None
 
     def _restart_deadline(self) -> None:
         if self._deadline is not None:
@@ -313,10 +339,6 @@ class FrontSite(Site):
         path, _, _query = request.uri.partition(b"?")
         return self._pages.get(path, self._nothing)
 
-    def acceptableProtocols(self) -> list[bytes]:
-        """For TLS (RFC 7301): with `h2` installed, twisted.web would offer that as well."""
-        return [b"http/1.1"]
-
     def log_tls_failure(self, what: str, peer: IAddress) -> None:
         """One line for a handshake that could not be, within a quota."""
         if self._tls_failures.spend():
@@ -342,6 +364,11 @@ class FrontSite(Site):
             status=request.code,
             more=f" ({missed} more were not logged)" if missed else "",
         )
+
+
+# With `h2` installed twisted.web would offer that in TLS (RFC 7301), and an upgrade over it
+# would fail. A server that offers nothing is asked for HTTP/1.1.
+classImplementsOnly(FrontSite, implementedBy(Site) - IProtocolNegotiationFactory)  # type: ignore[no-untyped-call]
 
 
 def _write_readiness(request: Request, ready: bool, body: dict[str, Any]) -> bytes:

@@ -9,9 +9,11 @@ from typing import Final
 HANDSHAKE: Final = b"\x16"
 TLS_TO_PLAIN_PORT: Final = "a client spoke TLS to the plain port"
 
-_UNTRUSTED: Final = (
-    "a client does not trust this server's certificate (with --tls self it needs ca.pem, named "
-    "in NODE_EXTRA_CA_CERTS)"
+_CURE: Final = "(with --tls self it needs ca.pem, named in NODE_EXTRA_CA_CERTS)"
+_UNTRUSTED: Final = f"a client does not trust this server's certificate {_CURE}"
+LEFT_AT_ONCE: Final = (
+    "a client left once it had seen the certificate, as Node does when it does not trust it "
+    f"{_CURE}"
 )
 _NOT_TLS: Final = "a client spoke something else than TLS to the TLS port"
 _TOO_OLD: Final = "a client is too old: it offers neither TLS 1.2 with a modern cipher nor TLS 1.3"

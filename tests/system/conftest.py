@@ -200,6 +200,16 @@ class Server:
         wait_until(self._is_up, "the port to open")
         return self
 
+    def wait_for_log(self, what: str = "listening on") -> Server:
+        """The same, where the port is not one on 127.0.0.1; or wait for another line."""
+
+        def logged() -> bool:
+            assert is_alive(self.pid), f"the server has ended:\n{self.output}"
+            return what in self.output
+
+        wait_until(logged, what)
+        return self
+
     def wait_for_daemon(self) -> Server:
         """The same, for one that goes into the background."""
         assert self.process.wait(PATIENCE) == 0, self.output
@@ -213,8 +223,10 @@ class Server:
     def _read_pid(self) -> str:
         return self.pid_path.read_text() if self.pid_path.exists() else ""
 
-    def client(self, *, ready: bool = True, unix: Path | None = None) -> Client:
-        """Attach; unless told otherwise, wait for `gateway.ready`."""
+    def client(
+        self, *, ready: bool = True, unix: Path | None = None, url: str = "", **more: Any
+    ) -> Client:
+        """Attach; unless told otherwise, wait for `gateway.ready`. *more* goes to `connect`."""
         options: dict[str, Any] = {
             "additional_headers": {"Authorization": f"Bearer {self.key}"},
             "compression": None,
@@ -222,11 +234,13 @@ class Server:
             "max_queue": None,
             "open_timeout": PATIENCE,
             "close_timeout": 1,
+            **more,
         }
         if unix is not None:
             socket = unix_connect(str(unix), "ws://localhost/api/ws", **options)
         else:
-            socket = connect(f"ws://127.0.0.1:{self.port}/api/ws", proxy=None, **options)
+            url = url or f"ws://127.0.0.1:{self.port}"
+            socket = connect(f"{url}/api/ws", proxy=None, **options)
         client = Client(self.clients.enter_context(socket))
         if ready:
             client.event("gateway.ready")

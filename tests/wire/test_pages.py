@@ -477,6 +477,8 @@ def test_pages_are_not_logged(server: Any, log: list[Any]) -> None:
     ("address", "name"),
     [
         (IPv6Address("TCP", "::1", 4711), "[::1]:4711"),
+        (IPv6Address("TCP", "2001:db8:0:0:0:0:0:7", 9), "[2001:db8::7]:9"),
+        (IPv6Address("TCP", "odd", 9), "[odd]:9"),
         (UNIXAddress("/run/x"), "unix"),
         (None, "unix"),
     ],

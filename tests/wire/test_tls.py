@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IProtocolFactory, IProtocolNegotiationFactory
 
 from hermes_twisted.listeners import Listener
 from hermes_twisted.listening import CannotStart
@@ -209,7 +210,7 @@ def test_reload_without_tls(start: Start, log: list[LogEvent]) -> None:
     assert said(log, "reloading")
 
 
-def test_only_http_1_is_offered(
+def test_only_http_1_is_spoken(
     serve: Start, authority: Issued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With `h2` installed twisted.web would offer that, and an upgrade over it would fail."""
@@ -218,14 +219,13 @@ def test_only_http_1_is_offered(
     client.context.set_alpn_protocols(["h2", "http/1.1"])
 
     assert client.connect().ask(HEALTH).startswith(b"HTTP/1.1 200")
-    assert client.tls.selected_alpn_protocol() in (None, "http/1.1")
+    assert client.tls.selected_alpn_protocol() is None
 
 
-def test_site_offers_http_1(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_site_offers_nothing(server: Any) -> None:
     """The same for `ssl:`, where Twisted asks the factory."""
-    monkeypatch.setattr("twisted.web.http.H2_ENABLED", True)
-
-    assert server.loop.site.acceptableProtocols() == [b"http/1.1"]
+    assert not IProtocolNegotiationFactory.providedBy(server.loop.site)
+    assert IProtocolFactory.providedBy(server.loop.site)
 
 
 # What is offered.
@@ -429,6 +429,48 @@ def test_client_that_does_not_trust_the_certificate(serve: Start, log: list[LogE
     assert said(log, "NODE_EXTRA_CA_CERTS")
 
 
+def say_hello(client: Client) -> None:
+    """The first flight of the handshake, and no more."""
+    client.tls = client.context.wrap_bio(client._in, client._out, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    client._flush()
+
+
+def test_plain_client_that_leaves(server: Any, log: list[LogEvent]) -> None:
+    """At a plain port there was no certificate."""
+    server.wire().hang_up()
+
+    assert not said(log, "certificate")
+
+
+def test_client_that_leaves_after_the_handshake(
+    serve: Start, authority: Issued, log: list[LogEvent]
+) -> None:
+    """Node looks at the certificate and goes without a word."""
+    server = serve()
+    client = Client(server.wire(), authority).connect()
+    client.wire.hang_up()
+    assert len(said(log, "NODE_EXTRA_CA_CERTS")) == 1
+    log.clear()
+    client = Client(server.wire(), authority)
+    say_hello(client)
+    client.wire.hang_up()
+    assert len(said(log, "NODE_EXTRA_CA_CERTS")) == 1
+
+    log.clear()
+    server.wire().hang_up()  # A probe that says nothing.
+
+    # Not those who have asked for something, nor those who are dropped for saying nothing.
+    client = Client(server.wire(), authority).connect()
+    client.ask(HEALTH)
+    client.wire.hang_up()
+    silent = Client(server.wire(), authority).connect()
+    server.loop.advance(11)
+    assert not silent.wire.connected
+    assert not said(log, "NODE_EXTRA_CA_CERTS")
+
+
 def test_silence_before_the_handshake(serve: Start, clock: Any) -> None:
     """The limits hold from the first moment: time."""
     wire = serve(handshake=10.0).wire()
@@ -485,6 +527,36 @@ def test_proxy_header_is_needed(serve: Start, authority: Issued) -> None:
         client.connect().ask(HEALTH)
 
     assert not client.wire.connected
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"PROXY TCP4 198.51.100.7 10.0.0.1 x 443\r\n",
+        b"PROXY TCP4 \xff 10.0.0.1 4711 443\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x13\x00\x00",
+        b"GET / HTTP/1.1\r\n",
+    ],
+)
+def test_bad_proxy_header(start: Start, sent: bytes) -> None:
+    """It ends the connection, in silence: no traceback for whoever finds the port."""
+    wire = start({"listeners": (Listener("haproxy:tcp:8643:interface=127.0.0.1"),)}).wire()
+
+    wire.feed(sent)
+
+    assert not wire.connected
+    assert wire.take() == b""
+
+
+def test_proxy_header_in_pieces(start: Start, log: list[LogEvent]) -> None:
+    """A connection may be cut anywhere."""
+    server = start({"listeners": (Listener("haproxy:tcp:8643:interface=127.0.0.1"),)})
+    wire = server.wire()
+    wire.feed(*(bytes([byte]) for byte in PROXY))
+    wire.feed(handshake(f"/api/ws?token={server.key}"))
+
+    assert wire.take().startswith(b"HTTP/1.1 101")
+    assert said(log, "attached from 198.51.100.7:4711")
 
 
 def test_client_behind_a_proxy_in_the_clear(start: Start, log: list[LogEvent]) -> None:
