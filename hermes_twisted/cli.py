@@ -12,6 +12,7 @@ from twisted.python import usage
 
 from . import __version__, keystore
 from .core.keys import new_secret
+from .listeners import port_number
 from .reactors import ensure_asyncio
 from .settings import DEFAULT_PORT, ENVIRONMENT_PREFIX, BadSetting, default_home, read_environment
 from .terminal import attach_url, export_line
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         demo(rest)
     elif command == "url":
         print(url(rest))
+    elif command == "echo":  # For conformance tests (docs/conformance.md): not in the help.
+        echo(rest)
     elif command in ("--help", "-h", "help"):
         print(USAGE)
     elif command == "--version":
@@ -76,6 +79,20 @@ def demo(options: Sequence[str]) -> None:
             del os.environ[name]
         os.environ[keystore.VARIABLE] = new_secret()
         serve(["--backend", "scripted", "--script", str(script), *options])
+
+
+def echo(arguments: Sequence[str]) -> None:
+    """Echo messages on 127.0.0.1 until a signal comes. Exits with 2 for wrong usage."""
+    from .echo import listen
+
+    reactor = ensure_asyncio()
+    try:
+        port = listen(reactor, arguments)
+    except (usage.UsageError, BadSetting) as problem:
+        print(f"hermes-attach echo: {problem}", file=sys.stderr)
+        sys.exit(2)
+    print(f"echo: ws://127.0.0.1:{port_number(port)}/", flush=True)
+    reactor.run()
 
 
 def url(arguments: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from .backends import Backend, Problem, State
 from .core.admission import Admitted, Head, HostRule, Refused, Rules, admit
 from .core.keys import Keyring
+from .core.meter import Meter, NullMeter
 from .core.seats import Seat, Seats
 from .listeners import Listener, is_local, port_number
 from .protocol import AttachFactory, AttachProtocol
@@ -65,12 +66,14 @@ class AttachService(Service):
         backend: Backend,
         make_keyring: MakeKeyring,
         announce: Announce = lambda ports: None,
+        meter: Meter | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._backend = backend
         self._make_keyring = make_keyring
         self._announce = announce
+        self._meter = meter or NullMeter()
         self._seats = Seats()
         self._links: dict[AttachProtocol, None] = {}
         self._suspects: set[AttachProtocol] = set()
@@ -86,13 +89,14 @@ class AttachService(Service):
         """Listen and start the backend. Raises `CannotStart`, so that twistd notices."""
         keyring = self._make_keyring()
         factory = AttachFactory(
-            self._reactor, self._settings.limits, self._open_seat, self._close_seat
+            self._reactor, self._settings.limits, self._open_seat, self._close_seat, self._meter
         )
         site = FrontSite(
             self._reactor,
             self._settings.limits,
             AttachResource(factory, self._decide),
             self._readiness,
+            self._meter,
         )
         try:
             for listener in self._settings.listeners:
@@ -192,6 +196,7 @@ class AttachService(Service):
             return SERVER_STOPS
         decision = admit(head, self._rules)
         if isinstance(decision, Admitted) and len(self._seats) >= self._settings.limits.connections:
+            self._meter.count("limit", "connections")
             return FULL
         return decision
 
@@ -210,6 +215,7 @@ class AttachService(Service):
             lambda wake: self._backend.open(number, wake),
             key=admitted.key,
             peer=link.peer_name,
+            meter=self._meter,
         )
         self._seats.add(seat)
         self._links[link] = None
@@ -274,6 +280,7 @@ class AttachService(Service):
                     "seat {seat} has been silent for too long",
                     seat=link.seat.number if link.seat else 0,
                 )
+                self._meter.count("limit", "dead_after")
                 link.abort()
             else:
                 self._suspects.add(link)

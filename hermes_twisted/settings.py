@@ -78,6 +78,12 @@ OPTIONS: Final = (
     Option("max-pending", "Sockets without a key at once", parsing.count, default=_LIMITS.pending),
     Option("max-message", "Bytes of one message from a client", parsing.size,
            default=_LIMITS.max_message),
+    Option("max-unfinished", "Bytes of unfinished messages of all clients together",
+           parsing.size, default=_LIMITS.unfinished),
+    Option("max-fragments", "Fragments of one message from a client", parsing.count,
+           default=_LIMITS.max_fragments),
+    Option("compress", "Compress frames of 1 KiB to 1 MiB for clients that offer it",
+           parsing.flag, default=False, flag=True),
     Option("max-waiting-requests", "Requests of one client that wait", parsing.count,
            default=_LIMITS.waiting_requests),
     Option("max-waiting-bytes", "Their bytes", parsing.size, default=_LIMITS.waiting_bytes),
@@ -88,6 +94,12 @@ OPTIONS: Final = (
     Option("max-threads", "Threads that run requests", parsing.count, default=_LIMITS.threads),
     Option("handshake-timeout", "Time for a request's head", parsing.some_seconds,
            default=_LIMITS.handshake),
+    Option("max-header", "Bytes of a request's head", parsing.size, default=_LIMITS.header),
+    Option("max-header-lines", "Lines of a request's head", parsing.count,
+           default=_LIMITS.header_lines),
+    Option("max-body", "Bytes of a request's body", parsing.size, default=_LIMITS.body),
+    Option("close-timeout", "Time that a client has to answer a close, and to take what was "
+           "sent before it", parsing.some_seconds, default=_LIMITS.close),
     Option("config", "TOML file with any of these settings", parsing.path),
 )  # fmt: skip
 
@@ -148,6 +160,9 @@ class Settings:
             drain=values["drain"],
             limits=Limits(
                 max_message=values["max-message"],
+                max_fragments=values["max-fragments"],
+                unfinished=values["max-unfinished"],
+                compress=values["compress"],
                 waiting_requests=values["max-waiting-requests"],
                 waiting_bytes=values["max-waiting-bytes"],
                 soft=values["max-queued-soft"],
@@ -157,6 +172,10 @@ class Settings:
                 connections=values["max-connections"],
                 pending=values["max-pending"],
                 handshake=values["handshake-timeout"],
+                header=values["max-header"],
+                header_lines=values["max-header-lines"],
+                body=values["max-body"],
+                close=values["close-timeout"],
                 dead_after=values["dead-after"],
             ),
         )

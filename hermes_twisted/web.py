@@ -24,7 +24,9 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from .core.admission import PATH, Admitted, Head, Refused
+from .core.heads import HEAD_TOO_LARGE, HeadCheck
 from .core.limits import Limits
+from .core.meter import Meter, NullMeter
 from .core.quota import Quota
 from .protocol import AttachFactory, AttachProtocol
 
@@ -45,6 +47,11 @@ FULL = Refused(
     "As many terminals are attached as this server allows.",
     "Close one, or raise --max-connections on the server.",
     (("Retry-After", "10"),),
+)
+
+#: The headers of a handshake that Autobahn needs, which admission has looked at.
+_FOR_AUTOBAHN = frozenset(
+    {b"host", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version"}
 )
 
 #: Decides on a handshake, knowing all that the service knows.
@@ -128,11 +135,22 @@ class AttachResource(Resource):
         decision = self._decide(head_of(request))
         if isinstance(decision, Refused):
             return refuse(request, decision)
-        # Autobahn parses the request once more: it need not see the key.
+        extensions = request.requestHeaders.getRawHeaders(b"sec-websocket-extensions", [])
+        ticket = _Ticket(
+            self._factory,
+            decision,
+            peer_name(request.getClientAddress()),
+            b",".join(extensions).decode("latin-1"),
+        )
+        # Autobahn parses the request once more, in its own way: it sees neither the key
+        # nor anything else that it has no need of.
         request.uri = PATH
-        request.requestHeaders.removeHeader(b"authorization")
+        for name, _values in list(request.requestHeaders.getAllRawHeaders()):
+            if name.lower() not in _FOR_AUTOBAHN:
+                request.requestHeaders.removeHeader(name)
+        request.requestHeaders.setRawHeaders(b"connection", [b"Upgrade"])
+        request.requestHeaders.setRawHeaders(b"upgrade", [b"websocket"])
         cast("FrontChannel", request.channel).handed_over()
-        ticket = _Ticket(self._factory, decision, peer_name(request.getClientAddress()))
         return WebSocketResource(ticket).render(request)
 
 
@@ -143,11 +161,13 @@ class _Ticket:
     factory: AttachFactory
     admitted: Admitted
     peer: str
+    extensions: str
 
     def buildProtocol(self, address: IAddress) -> AttachProtocol:
         protocol = cast("AttachProtocol", self.factory.buildProtocol(address))
         protocol.admitted = self.admitted
         protocol.peer_name = self.peer
+        protocol.offered_extensions = self.extensions
         return protocol
 
 
@@ -191,25 +211,60 @@ class FrontRequest(Request):
 
     def _refuse_body(self) -> None:
         self._refused = True
-        text = f"413: {BODY_TOO_LARGE.title}\n{BODY_TOO_LARGE.advice}\n".encode()
-        cast("ITCPTransport", self._channel.transport).write(
-            b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n"
-            b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
-        )
-        self._channel.loseConnection()  # type: ignore[no-untyped-call]
+        self._channel.site.meter.count("limit", "body")
+        self._channel.refuse(BODY_TOO_LARGE)
 
 
 class FrontChannel(http.HTTPChannel):
     """A connection that has shown no key yet: its time is limited, and its place too."""
 
     site: FrontSite
+    _head: HeadCheck
     _deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """Start the clock; twisted.web's own starts anew with every byte."""
         super().connectionMade()  # type: ignore[no-untyped-call]
+        self._head = HeadCheck(self.site.limits)
+        self.MAX_LENGTH = self.totalHeadersSize = self.site.limits.header
         self._restart_deadline()
         self.site.pending.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of requests; a line that is wrong already is not waited for."""
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        if self.line_mode and self._is_listening():
+            self._refuse_head(self._head.part(self._buffer))
+
+    def lineReceived(self, line: bytes) -> None:
+        """A line of a head, looked at before twisted.web makes what it can of it."""
+        if not self._refuse_head(self._head.line(line)):
+            super().lineReceived(line)  # type: ignore[no-untyped-call]
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """A line that alone is larger than a head may be."""
+        self._refuse_head(HEAD_TOO_LARGE)
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer from below twisted.web, which has not got a request yet, and close."""
+        text = f"{refused.status}: {refused.title}\n{refused.advice}\n".encode()
+        phrase = HTTPStatus(refused.status).phrase.encode()
+        cast("ITCPTransport", self.transport).write(
+            b"HTTP/1.1 %d %b\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (refused.status, phrase, len(text), text)
+        )
+        self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def _is_listening(self) -> bool:
+        return self.transport is not None and not getattr(self.transport, "disconnecting", False)
+
+    def _refuse_head(self, refused: Refused | None) -> bool:
+        if refused is None:
+            return False
+        if refused is HEAD_TOO_LARGE:
+            self.site.meter.count("limit", "header")
+        self.refuse(refused)
+        return True
 
     def requestDone(self, request: Request) -> None:
         """A page was written; the connection may ask for another."""
@@ -236,6 +291,7 @@ class FrontChannel(http.HTTPChannel):
 
     def _too_late(self) -> None:
         self._deadline = None
+        self.site.meter.count("limit", "handshake")
         self.drop()
 
     def _leave(self) -> None:
@@ -251,8 +307,9 @@ class Pending:
     Never the newest: else whoever holds them all open would keep the owner out.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, meter: Meter) -> None:
         self._limit = limit
+        self._meter = meter
         self._channels: dict[FrontChannel, None] = {}
 
     def __len__(self) -> int:
@@ -265,6 +322,7 @@ class Pending:
             # Out at once: many come in one turn of the loop, and each has to push one out.
             oldest = next(iter(self._channels))
             del self._channels[oldest]
+            self._meter.count("limit", "pending")
             oldest.drop()
 
     def remove(self, channel: FrontChannel) -> None:
@@ -282,12 +340,18 @@ class FrontSite(Site):
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, limits: Limits, attach: AttachResource, ready: Readiness
+        self,
+        clock: IReactorTime,
+        limits: Limits,
+        attach: AttachResource,
+        ready: Readiness,
+        meter: Meter | None = None,
     ) -> None:
         super().__init__(Resource(), timeout=limits.handshake, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
-        self.pending = Pending(limits.pending)
+        self.meter = meter or NullMeter()
+        self.pending = Pending(limits.pending, self.meter)
         self._refusals = Quota(LOGGED_REFUSALS, 60.0, clock.seconds)
         self._pages: dict[bytes, IResource] = {
             b"/": Page(_index),

@@ -158,7 +158,7 @@ HOST_REFUSED: Final = Refused(
 
 def admit(head: Head, rules: Rules) -> Admitted | Refused:
     """Decide on a handshake for `PATH`. Without a valid key nothing gets in."""
-    problem = _check_handshake(head) or _check_reach(head, rules)
+    problem = check_handshake(head) or _check_reach(head, rules)
     if problem is not None:
         return problem
     presented = _presented(head)
@@ -168,7 +168,8 @@ def admit(head: Head, rules: Rules) -> Admitted | Refused:
     return KEY_WRONG if name is None else Admitted(name)
 
 
-def _check_handshake(head: Head) -> Refused | None:
+def check_handshake(head: Head) -> Refused | None:
+    """What keeps a request from opening a WebSocket, whoever it comes from."""
     if head.method != b"GET":
         return METHOD_NOT_ALLOWED
     if head.version != b"HTTP/1.1" or any(len(head.headers.get(n, [])) > 1 for n in _SINGLE):

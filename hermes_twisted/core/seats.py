@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from . import frames
 from .limits import Limits
+from .meter import Meter, NullMeter
 from .outbox import Outbox
 
 #: Bytes that are handed to the socket in one write.
@@ -79,6 +80,7 @@ class Seat:
         *,
         key: str = "",
         peer: str = "",
+        meter: Meter | None = None,
     ) -> None:
         self.number = number
         self.key = key
@@ -86,6 +88,7 @@ class Seat:
         self.peer = peer
         self._link = link
         self._limits = limits
+        self._meter = meter or NullMeter()
         self._held: deque[frames.Frame | bytes] = deque()
         self._held_bytes = 0
         self._waiting = 0
@@ -132,6 +135,7 @@ class Seat:
         finally:
             self._flushing = False
         if self._channel.outbox.overflowed:
+            self._meter.count("limit", "hard")
             self._link.abort()
             return
         if self._paused and not self._is_full(of=0.5):
