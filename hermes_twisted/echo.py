@@ -124,6 +124,7 @@ def listen(reactor: AsyncioSelectorReactor, arguments: Sequence[str]) -> IListen
     given = {name: value for name, value in options.items() if value not in (None, 0)}
     limits = Settings.gather(given, {}).limits
     site = make_echo_site(reactor, limits, lambda call: reactor.callLater(0, call))
-    return reactor.listenTCP(
+    port: IListeningPort = reactor.listenTCP(
         int(given.get("port", DEFAULT_PORT)), site, backlog=1024, interface="127.0.0.1"
     )
+    return port

@@ -143,6 +143,10 @@ class Settings:
             raise BadSetting("--backend scripted needs --script, the recording to play.")
         if values["max-queued-soft"] > values["max-queued-hard"]:
             raise BadSetting("--max-queued-soft must not be above --max-queued-hard.")
+        if values["max-message"] > values["max-unfinished"]:
+            raise BadSetting(
+                "--max-message must not be above --max-unfinished, which all clients share."
+            )
         if values["max-threads"] < 2:
             raise BadSetting("--max-threads must be 2 or more: one is kept for urgent requests.")
         described = values["listen"] or [f"tcp:{values['port']}:interface=127.0.0.1:backlog=1024"]

@@ -226,7 +226,9 @@ class FrontChannel(http.HTTPChannel):
         """Start the clock; twisted.web's own starts anew with every byte."""
         super().connectionMade()  # type: ignore[no-untyped-call]
         self._head = HeadCheck(self.site.limits)
+        # Twisted's own limits must not strike before ours.
         self.MAX_LENGTH = self.totalHeadersSize = self.site.limits.header
+        self.maxHeaders = self.site.limits.header_lines
         self._restart_deadline()
         self.site.pending.add(self)
 

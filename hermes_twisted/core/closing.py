@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_CLOSE: Final = 0x88
+_CLOSE: Final = 8
 #: Of the longest header: 2 bytes, 8 of length, 4 of mask.
 _LONGEST: Final = 14
 
@@ -51,4 +51,4 @@ def _header(data: bytes) -> tuple[int, int, bool] | None:
     if len(data) < size:
         return None
     length = int.from_bytes(data[2 : 2 + extended]) if extended else short
-    return size, length, data[0] == _CLOSE and not extended
+    return size, length, data[0] & 0x0F == _CLOSE

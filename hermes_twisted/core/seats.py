@@ -21,7 +21,6 @@ BATCH: Final = 256 * 1024
 
 #: RFC 6455 §7.4.1
 CLOSE_GOING_AWAY: Final = 1001
-CLOSE_UNSUPPORTED: Final = 1003
 
 
 class Link(Protocol):
@@ -95,6 +94,7 @@ class Seat:
         self._waiting_bytes = 0
         self._paused = False
         self._closed = False
+        self._aborted = False
         self._flushing = True  # Until the channel is there.
         self._channel = open_channel(self.flush)
         self._flushing = False
@@ -135,8 +135,10 @@ class Seat:
         finally:
             self._flushing = False
         if self._channel.outbox.overflowed:
-            self._meter.count("limit", "hard")
-            self._link.abort()
+            if not self._aborted:
+                self._aborted = True
+                self._meter.count("limit", "hard")
+                self._link.abort()
             return
         if self._paused and not self._is_full(of=0.5):
             self._paused = False

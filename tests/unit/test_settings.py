@@ -80,6 +80,13 @@ def test_everything_can_be_given() -> None:
             "max-queued-hard": "11MB",
             "max-threads": "12",
             "handshake-timeout": "13s",
+            "max-unfinished": "14m",
+            "max-fragments": "15",
+            "compress": 1,
+            "max-header": "16k",
+            "max-header-lines": "17",
+            "max-body": "18k",
+            "close-timeout": "19s",
         }
     )
 
@@ -106,6 +113,13 @@ def test_everything_can_be_given() -> None:
             pending=6,
             handshake=13.0,
             dead_after=1800.0,
+            unfinished=14 * MIB,
+            max_fragments=15,
+            compress=True,
+            header=16 * 1024,
+            header_lines=17,
+            body=18 * 1024,
+            close=19.0,
         ),
     )
 
@@ -139,7 +153,7 @@ def test_listen_replaces_the_port() -> None:
 )
 def test_sizes(text: str, size: int) -> None:
     """Sizes may have a unit; k, m and g are powers of 1024."""
-    assert gather({"max-message": text}).limits.max_message == size
+    assert gather({"max-body": text}).limits.body == size
 
 
 @pytest.mark.parametrize(
@@ -476,13 +490,21 @@ def test_environment_is_the_process_environment(monkeypatch: pytest.MonkeyPatch)
     assert read_environment()["HERMES_ATTACH_TEST"] == "x"
 
 
+def test_a_message_fits_among_the_unfinished() -> None:
+    """Else the largest messages would always be refused."""
+    told = complaint({"max-message": "100m"})
+
+    assert "--max-unfinished" in told
+    assert gather({"max-message": "100m", "max-unfinished": "100m"}).limits.unfinished == 100 * MIB
+
+
 def test_usage_rows() -> None:
     """Every option that is not repeated has a row in the help, with its default."""
     parameters, flags = usage_rows()
     rows = {row[0]: row for row in [*parameters, *flags]}
 
     assert set(rows) == {option.name for option in OPTIONS if not option.repeated}
-    assert [row[0] for row in flags] == ["allow-plaintext"]
+    assert [row[0] for row in flags] == ["allow-plaintext", "compress"]
     assert list(rows["port"][1:3]) == ["p", None]
     assert rows["port"][3].endswith("(default: 8643).")
     assert rows["script"][3] == "Recording that the scripted backend plays."

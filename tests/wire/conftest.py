@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from hermes_twisted.core.keys import SingleKey
 from hermes_twisted.core.limits import Limits
+from hermes_twisted.core.meter import Tally
 from hermes_twisted.listeners import Listener
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
@@ -135,11 +136,13 @@ class Server:
         self.loop = loop
         self.backend = FakeBackend(loop, settings.limits)
         self.wires: list[MemoryWire] = []
+        self.meter = Tally()
         self.service = AttachService(
             cast("AsyncioSelectorReactor", loop),
             settings,
             self.backend,
             lambda: SingleKey.of("main", KEY),
+            meter=self.meter,
         )
         self.service.startService()
 
@@ -156,6 +159,10 @@ class Server:
 
     def stop(self) -> Deferred[None]:
         return self.service.stopService()
+
+    def struck(self, limit: str) -> int:
+        """How often the limit of this name was counted."""
+        return self.meter.counts["limit", limit]
 
     def end(self) -> None:
         """Every client goes, and the service stops."""

@@ -543,7 +543,12 @@ def test_body_of_the_limit(server: Any, no_spool: None) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"GET / HT", handshake("/api/ws")[:-2], request("POST", "/", [("Content-Length", "9")])],
+    [
+        b"",
+        b"GET / HT",
+        handshake("/api/ws")[:-2],
+        request("POST", "/", [HOST, ("Content-Length", "9")]),
+    ],
     ids=["nothing", "part of a line", "part of a head", "no body"],
 )
 def test_silent_client(server: Any, data: bytes) -> None:
@@ -721,7 +726,7 @@ def test_hostile_bytes(server: Any, data: bytes) -> None:
     wire.feed(data)
 
     answer = wire.take()
-    assert answer[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 404", b"HTTP/1.1 200", b"HTTP/1.1 505")
+    assert answer[:12] in (b"", *(b"HTTP/1.1 %d" % code for code in (200, 400, 404, 431, 505)))
     server.loop.advance(10.1)
     assert not wire.connected
     assert len(server.loop.site.pending) == 0
