@@ -15,13 +15,20 @@ from typing import Any, AnyStr, cast
 
 from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IReactorTime,
+    ITCPTransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
+from zope.interface import implementer
 
 from .core.admission import PATH, Admitted, Head, Refused
 from .core.heads import HEAD_TOO_LARGE, HeadCheck
@@ -215,6 +222,7 @@ class FrontRequest(Request):
         self._channel.refuse(BODY_TOO_LARGE)
 
 
+@implementer(IHalfCloseableProtocol)
 class FrontChannel(http.HTTPChannel):
     """A connection that has shown no key yet: its time is limited, and its place too."""
 
@@ -267,6 +275,13 @@ class FrontChannel(http.HTTPChannel):
             self.site.meter.count("limit", "header")
         self.refuse(refused)
         return True
+
+    def readConnectionLost(self) -> None:
+        """The client ended its half: it still gets the answers to what it has asked."""
+        self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def writeConnectionLost(self) -> None:
+        """We never end ours alone."""
 
     def requestDone(self, request: Request) -> None:
         """A page was written; the connection may ask for another."""

@@ -35,7 +35,7 @@ frames = st.lists(
 
 @given(frames=frames, skip=st.integers(0, 400), sizes=st.lists(st.integers(1, 5000), min_size=1))
 def test_the_close_is_found(frames: list[bytes], skip: int, sizes: list[int]) -> None:
-    """Behind the rest of a frame and any others, however cut, the close is seen when it is whole."""
+    """Behind the rest of a frame and others, however cut, the close is seen when it is whole."""
     data = b"\x88" * skip + b"".join(frames) + CLOSING
     watch = CloseWatch(skip)
     start = 0
