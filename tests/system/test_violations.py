@@ -84,15 +84,15 @@ class Raw:
     def until_close(self) -> list[ServerFrame]:
         """The frames up to the server's close, behind which nothing may come."""
         frames: list[ServerFrame] = []
-        while not (frames and frames[-1].opcode == CLOSE):
+        while True:
+            with contextlib.suppress(ValueError, IndexError):  # Not whole yet.
+                frames += list(read_frames(self.received))
+                self.received = b""
+            if frames and frames[-1].opcode == CLOSE:
+                return frames
             data = self.socket.recv(65536)
             assert data, f"the connection ended without a close, after {frames}"
             self.received += data
-            with contextlib.suppress(ValueError, IndexError):  # Not whole yet.
-                new = list(read_frames(self.received))
-                self.received = b""
-                frames += new
-        return frames
 
     def answer(self, identity: str) -> dict[str, object]:
         """The answer to a request."""
