@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import zlib
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
-from hermes_twisted.testing import CONTINUATION, PING, client_frame
+from hermes_twisted.testing import CONTINUATION, PING, client_frame, request
 from tests.conftest import skip
 from tests.system.conftest import PATIENCE, Client, Server, World, wait_until
 from tests.system.test_violations import Raw, opening
@@ -27,6 +29,11 @@ def peak(server: Server) -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise AssertionError("no VmHWM")
+
+
+def memory(server: Server) -> int:
+    """What it has now."""
+    return int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def reset_peak(server: Server) -> int:
@@ -150,6 +157,53 @@ def test_pings_without_reading(world: World, free_port: int) -> None:
             return b"the end" in raw.received
 
         wait_until(goes_on, "the last pong")
+
+
+def test_sockets_without_a_key(world: World, free_port: int) -> None:
+    """Two hundred that send a head and a body up to their limits cost 32 KiB each at most."""
+    server = world.twistd(free_port)
+    bystander = server.client()
+    host = ("Host", f"127.0.0.1:{free_port}")
+    head = request("POST", "/", [host, ("Content-Length", "65536")]).removesuffix(b"\r\n")
+    fields = b"".join(b"X-%d: %b\r\n" % (n, b"x" * 250) for n in range(60))
+    assert 15_000 < len(head + fields) < 16_384
+
+    def held() -> int:
+        with contextlib.ExitStack() as stack:
+            for _ in range(200):
+                raw = Raw(server.port)
+                stack.enter_context(contextlib.closing(raw.socket))
+                raw.send(head + fields, b"\r\n" + b"x" * 65535)
+            for _ in range(10):  # Each is a turn of the loop, which reads every socket.
+                still_served(bystander)
+            return memory(server)
+
+    held()  # What the process needs once is not counted.
+    before = memory(server)
+
+    assert held() - before < 200 * 32 * 1024
+
+
+def test_echo(world: World, free_port: int) -> None:
+    """`hermes-attach echo` echoes, with compression if that is asked for, on 127.0.0.1 alone."""
+    server = world.start(["hermes-attach", "echo", f"--port={free_port}", "--compress"], free_port)
+    server.wait_for_port()
+    with connect(f"ws://127.0.0.1:{free_port}/", proxy=None) as socket:
+        for message in ("text", b"\xff", "x" * 100_000):
+            socket.send(message)
+            assert socket.recv() == message
+        assert [type(extension).__name__ for extension in socket.protocol.extensions] == [
+            "PerMessageDeflate"
+        ]
+    listening = Path(f"/proc/{server.pid}/net/tcp").read_text() + (
+        Path(f"/proc/{server.pid}/net/tcp6").read_text()
+    )
+    addresses = {
+        line.split()[1].partition(":")[0]
+        for line in listening.splitlines()
+        if f":{free_port:04X} " in line and " 0A " in line
+    }
+    assert addresses == {"0100007F"}
 
 
 _NODE = """
