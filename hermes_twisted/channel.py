@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from http import HTTPStatus
 from typing import AnyStr, Protocol, cast
 
@@ -177,13 +178,19 @@ class FrontChannel(http.HTTPChannel):
             self._deadline = None
 
 
+def descriptor_share() -> float:
+    """How many of the process's file descriptors may be sockets that have shown no key."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return float("inf") if soft == resource.RLIM_INFINITY else max(1, soft // 4)
+
+
 class Pending:
     """Connections without a key. When there are too many, the oldest goes.
 
     Never the newest: else whoever holds them all open would keep the owner out.
     """
 
-    def __init__(self, limit: int, meter: Meter) -> None:
+    def __init__(self, limit: float, meter: Meter) -> None:
         self._limit = limit
         self._meter = meter
         self._channels: dict[FrontChannel, None] = {}

@@ -24,7 +24,7 @@ from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
-from .channel import FrontChannel, FrontRequest, Pending
+from .channel import FrontChannel, FrontRequest, Pending, descriptor_share
 from .core.admission import PATH, Admitted, Head, Refused
 from .core.limits import Limits
 from .core.meter import Meter, NullMeter
@@ -190,7 +190,7 @@ class FrontSite(Site):
         self.clock = clock
         self.limits = limits
         self.meter = meter or NullMeter()
-        self.pending = Pending(limits.pending, self.meter)
+        self.pending = Pending(min(limits.pending, descriptor_share()), self.meter)
         self._refusals = Quota(LOGGED_REFUSALS, 60.0, clock.seconds)
         self._pages: dict[bytes, IResource] = {
             b"/": Page(_index),

@@ -46,7 +46,8 @@ class Limits:
     connections: int = 1024
     """Open WebSockets."""
     pending: int = 256
-    """Sockets that have shown no key yet; beyond, the oldest is dropped."""
+    """Sockets that have shown no key yet; beyond, the oldest is dropped. At most a quarter
+    of the process's descriptors, whatever this says."""
     handshake: float = 10.0
     """Time for a request's head and between requests on one socket."""
     header: int = 16 * KIB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -628,6 +629,24 @@ def test_burst_of_pending(start: Start) -> None:
 
     assert [wire.connected for wire in wires] == [False] * 17 + [True] * 3
     assert len(server.loop.site.pending) == 3
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "share"),
+    [(64, 16), (1, 1), (resource.RLIM_INFINITY, 100), (4096, 100)],
+)
+def test_pending_leave_descriptors(
+    start: Start, monkeypatch: pytest.MonkeyPatch, descriptors: int, share: int
+) -> None:
+    """Sockets without a key never take more than a quarter of the descriptors."""
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (descriptors, descriptors))
+    server = start(pending=100)
+
+    for _ in range(110):
+        server.wire()
+    server.loop.advance(0)
+
+    assert len(server.loop.site.pending) == share
 
 
 def test_connections_limit(start: Start) -> None:
