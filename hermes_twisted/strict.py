@@ -82,10 +82,6 @@ class StrictProtocol(WebSocketServerProtocol):
         if self.failedByMe:
             self._await_close(data)
 
-    def processData(self) -> bool:
-        """Take the next step in what came; none after a violation: the rest would be misread."""
-        return not self.failedByMe and super().processData()
-
     def onMessageBegin(self, isBinary: bool) -> None:
         """A message begins: text, or it is not for us."""
         super().onMessageBegin(isBinary)

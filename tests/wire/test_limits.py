@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -385,6 +386,22 @@ def test_exactly_the_limit(start: Start) -> None:
     assert [request.text for request in channel.requests] == [text]
 
 
+@pytest.mark.parametrize("limit", ["max_message", "unfinished"])
+def test_bomb_is_not_inflated(start: Start, limit: str) -> None:
+    """No more is inflated than the limit that strikes, even for a moment."""
+    server = start(compress=True, **{limit: 1000})
+    wire, _channel = attach_compressed(server)
+    frame = client_frame(squeeze(b" " * 10 * MIB), rsv=COMPRESSED)
+    tracemalloc.start()
+
+    wire.feed(frame)
+
+    _now, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert closing(wire.frames()) == {"max_message": 1009, "unfinished": 1013}[limit]
+    assert most < MIB
+
+
 def test_fragmented_bomb(start: Start) -> None:
     """The limit is of the message, over all its fragments."""
     server = start(compress=True, max_message=100_000)
@@ -475,6 +492,35 @@ def test_the_answer_to_our_close_is_read(
     assert not wire.aborted
     assert channel.closed
     assert not channel.requests
+
+
+def test_two_faults_in_one_message(start: Start) -> None:
+    """The first violation decides; the second does not cost the client the time to answer."""
+    server = start(compress=True)
+    wire, _channel = attach_compressed(server)
+    # Deflated text that ends within a character, then a block that is not there.
+    data = squeeze(b'"\xe2\x82') + b"\x00\x05\x00\xfa\xff"
+
+    wire.feed(client_frame(data, rsv=COMPRESSED))
+    assert closing(wire.frames()) == 1007
+    assert wire.connected
+    wire.feed(closed(1007))
+
+    assert not wire.connected
+    assert not wire.aborted
+
+
+def test_the_answer_of_a_client_that_is_not_read(start: Start) -> None:
+    """One that was not read, for its many requests, is, once we have failed the connection."""
+    server = start(waiting_requests=2)
+    wire, channel = server.attach()
+
+    wire.feed(client_frame(rpc(1)) + client_frame(rpc(2)) + FAILURES[1002], closed(1002))
+
+    assert closing(wire.frames()) == 1002
+    assert not wire.connected
+    assert not wire.aborted
+    assert channel.closed
 
 
 @pytest.mark.parametrize(
