@@ -24,12 +24,13 @@ from .gate import Gate
 from .keywatch import KeyWatch
 from .listeners import Listener, is_local, port_number
 from .listening import CannotStart, open_port
+from .peers import peer_name
 from .pem import BadTLS
 from .protocol import AttachFactory, AttachProtocol
 from .settings import Settings
 from .tls import TLS
 from .waiting_room import WaitingRoom
-from .web import AttachResource, FrontSite, peer_name
+from .web import AttachResource, FrontSite
 
 #: How often silent clients are pinged, in seconds: proxies and routers forget quiet
 #: connections after a minute or so.
@@ -95,7 +96,7 @@ class AttachService(Service):
         if self._settings.courtesy_hold:
             self._waiting_room = WaitingRoom(self._reactor, self._settings.limits, self._meter)
         factory = AttachFactory(
-            self._reactor, self._settings.limits, self._open_seat, self._close_seat
+            self._reactor, self._settings.limits, self._open_seat, self._close_seat, self._meter
         )
         site = FrontSite(
             self._reactor,
@@ -103,6 +104,7 @@ class AttachService(Service):
             AttachResource(factory, self._gate.decide, self._waiting_room, self._journal),
             self._readiness,
             self._journal,
+            self._meter,
         )
         try:
             for listener in self._settings.listeners:
@@ -237,6 +239,7 @@ class AttachService(Service):
             lambda wake: self._backend.open(number, wake),
             key=admitted.key,
             peer=link.peer_name,
+            meter=self._meter,
         )
         self._seats.add(seat)
         self._links[link] = None
@@ -307,6 +310,7 @@ class AttachService(Service):
                     seat=link.seat.number if link.seat else 0,
                 )
                 link.ended_by = "silence"
+                self._meter.count("limit", "dead_after")
                 link.abort()
             else:
                 self._suspects.add(link)
