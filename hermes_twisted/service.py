@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from .backends import Backend, Problem, State
 from .core.admission import Admitted, Head, HostRule, Refused, Rules, admit
 from .core.keys import Keyring
+from .core.meter import Meter, NullMeter
 from .core.seats import Seat, Seats
 from .listeners import Listener, is_local, port_number
 from .protocol import AttachFactory, AttachProtocol
@@ -65,12 +66,14 @@ class AttachService(Service):
         backend: Backend,
         make_keyring: MakeKeyring,
         announce: Announce = lambda ports: None,
+        meter: Meter | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._backend = backend
         self._make_keyring = make_keyring
         self._announce = announce
+        self._meter = meter or NullMeter()
         self._seats = Seats()
         self._links: dict[AttachProtocol, None] = {}
         self._suspects: set[AttachProtocol] = set()
@@ -210,6 +213,7 @@ class AttachService(Service):
             lambda wake: self._backend.open(number, wake),
             key=admitted.key,
             peer=link.peer_name,
+            meter=self._meter,
         )
         self._seats.add(seat)
         self._links[link] = None

@@ -7,7 +7,9 @@ An inbound frame is taken apart once, and no further than its outermost object:
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +20,11 @@ INVALID_REQUEST: Final = -32600
 INTERNAL_ERROR: Final = -32603
 #: Implementation-defined: Hermes uses -32000 for a handler that failed.
 SERVER_ERROR: Final = -32000
+#: Ours: the key's scope does not allow the method.
+SCOPE_DENIED: Final = -32001
+
+#: Of a method's name no more than this is said back.
+MAX_ECHO: Final = 64
 
 NULL: Final = b"null"
 
@@ -36,7 +43,12 @@ class _Envelope(msgspec.Struct):
     error: msgspec.Raw = msgspec.Raw(b"")
 
 
+class _WithParams(msgspec.Struct):
+    params: msgspec.Raw = msgspec.Raw(b"")
+
+
 _decode = msgspec.json.Decoder(_Envelope).decode
+_decode_params = msgspec.json.Decoder(_WithParams).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
 
@@ -54,6 +66,28 @@ class Frame(msgspec.Struct, frozen=True):
         """Whether it may overtake the client's earlier requests."""
         method = self.method
         return not method or method in URGENT_METHODS or method.endswith(URGENT_SUFFIX)
+
+    def param(self, name: str) -> bytes:
+        """JSON text of one parameter, empty if it is absent.
+
+        Of members with the same name the last counts, here and in Hermes' `json.loads`:
+        what is judged is what is run.
+        """
+        params = _decode_params(self.text).params
+        try:
+            found = _param_decoder(name)(params)
+        except msgspec.DecodeError:
+            return b""  # Not an object: it has no parameters.
+        return bytes(found.value)
+
+
+@functools.cache
+def _param_decoder(name: str) -> Callable[[msgspec.Raw], Any]:
+    """Takes *name* out of an object, and skips the rest. For the few names of a table."""
+    shape = msgspec.defstruct(
+        "Param", [("value", msgspec.Raw, msgspec.Raw(b""))], rename={"value": name}
+    )
+    return msgspec.json.Decoder(shape).decode
 
 
 class BadFrame(Exception):
@@ -94,6 +128,19 @@ def parse(text: bytes) -> Frame:
             error(identity, INVALID_REQUEST, "invalid request: method must be a non-empty string")
         )
     return Frame(text, identity, method)
+
+
+def string(text: bytes) -> str | None:
+    """The string that the JSON *text* is; None if it is anything else."""
+    try:
+        return _decode_text(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def shorten(method: str) -> str:
+    """A method's name as it may be said back: Hermes' are short, a client's may be long."""
+    return method if len(method) <= MAX_ECHO else method[:MAX_ECHO] + "…"
 
 
 def encode(value: Any) -> bytes:

@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
-from . import frames
+from . import frames, scopes
 from .keys import Key
 from .limits import Limits
+from .meter import Meter, NullMeter
 from .outbox import Outbox
 
 #: Bytes that are handed to the socket in one write.
@@ -80,6 +81,7 @@ class Seat:
         *,
         key: Key,
         peer: str = "",
+        meter: Meter | None = None,
     ) -> None:
         self.number = number
         self.key = key
@@ -87,6 +89,7 @@ class Seat:
         self.peer = peer
         self._link = link
         self._limits = limits
+        self._meter = meter or NullMeter()
         self._held: deque[frames.Frame | bytes] = deque()
         self._held_bytes = 0
         self._waiting = 0
@@ -109,6 +112,11 @@ class Seat:
             return
         if frame.method == frames.PING_METHOD:
             self._answer_or_hold(frames.result(frame.id, {"ok": True}))
+            return
+        refused = scopes.refusal(self.key.scope, frame)
+        if refused is not None:
+            self._meter.count("denied", self.key.scope)
+            self._answer_or_hold(refused)
             return
         if self._must_hold() and not frame.urgent:
             self._hold(frame, len(text))

@@ -21,8 +21,9 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, globalLogPublisher
 from zope.interface import implementer
 
-from hermes_twisted.core.keys import Key
+from hermes_twisted.core.keys import Key, Scope
 from hermes_twisted.core.limits import Limits
+from hermes_twisted.core.meter import Tally
 from hermes_twisted.listeners import Listener
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
@@ -131,15 +132,17 @@ class Server:
 
     key = KEY
 
-    def __init__(self, loop: MemoryLoop, settings: Settings) -> None:
+    def __init__(self, loop: MemoryLoop, settings: Settings, scope: Scope = Scope.FULL) -> None:
         self.loop = loop
         self.backend = FakeBackend(loop, settings.limits)
         self.wires: list[MemoryWire] = []
+        self.meter = Tally()
         self.service = AttachService(
             cast("AsyncioSelectorReactor", loop),
             settings,
             self.backend,
-            lambda: Key.of("main", KEY),
+            lambda: Key.of("main", KEY, scope),
+            meter=self.meter,
         )
         self.service.startService()
 
@@ -182,10 +185,12 @@ def start(clock: MemoryLoop, tmp_path: Path) -> Iterator[Start]:
     """Starts servers with other limits and settings than the default ones."""
     servers: list[Server] = []
 
-    def start(settings: dict[str, Any] | None = None, **limits: Any) -> Server:
+    def start(
+        settings: dict[str, Any] | None = None, scope: Scope = Scope.FULL, **limits: Any
+    ) -> Server:
         usual = Settings((Listener("tcp:8643:interface=127.0.0.1"),), tmp_path, drain=0.0)
         changed = dataclasses.replace(usual, limits=Limits(**limits), **(settings or {}))
-        servers.append(Server(clock, changed))
+        servers.append(Server(clock, changed, scope))
         return servers[-1]
 
     yield start
