@@ -78,13 +78,21 @@ OPTIONS: Final = (
     Option("max-pending", "Sockets without a key at once", parsing.count, default=_LIMITS.pending),
     Option("max-message", "Bytes of one message from a client", parsing.size,
            default=_LIMITS.max_message),
+    Option("max-depth", "Levels that the JSON of one message may nest", parsing.count,
+           default=_LIMITS.max_depth),
+    Option("max-containers", "Lists and objects in one message", parsing.count,
+           default=_LIMITS.max_containers),
     Option("max-waiting-requests", "Requests of one client that wait", parsing.count,
            default=_LIMITS.waiting_requests),
     Option("max-waiting-bytes", "Their bytes", parsing.size, default=_LIMITS.waiting_bytes),
+    Option("max-unread", "Bytes that a client may leave unread before its requests wait",
+           parsing.size, default=_LIMITS.hold_above),
     Option("max-queued-soft", "Bytes queued for a slow client before live text is thinned out",
            parsing.size, default=_LIMITS.soft),
     Option("max-queued-hard", "Bytes queued for a slow client before it is disconnected",
            parsing.size, default=_LIMITS.hard),
+    Option("max-queued-total", "Bytes queued for all clients before those with the most are "
+           "disconnected", parsing.size, default=_LIMITS.queued_total),
     Option("max-threads", "Threads that run requests", parsing.count, default=_LIMITS.threads),
     Option("handshake-timeout", "Time for a request's head", parsing.some_seconds,
            default=_LIMITS.handshake),
@@ -131,6 +139,8 @@ class Settings:
             raise BadSetting("--backend scripted needs --script, the recording to play.")
         if values["max-queued-soft"] > values["max-queued-hard"]:
             raise BadSetting("--max-queued-soft must not be above --max-queued-hard.")
+        if values["max-queued-hard"] > values["max-queued-total"]:
+            raise BadSetting("--max-queued-hard must not be above --max-queued-total.")
         if values["max-threads"] < 2:
             raise BadSetting("--max-threads must be 2 or more: one is kept for urgent requests.")
         described = values["listen"] or [f"tcp:{values['port']}:interface=127.0.0.1:backlog=1024"]
@@ -150,8 +160,12 @@ class Settings:
                 max_message=values["max-message"],
                 waiting_requests=values["max-waiting-requests"],
                 waiting_bytes=values["max-waiting-bytes"],
+                max_depth=values["max-depth"],
+                max_containers=values["max-containers"],
+                hold_above=values["max-unread"],
                 soft=values["max-queued-soft"],
                 hard=values["max-queued-hard"],
+                queued_total=values["max-queued-total"],
                 threads=threads,
                 urgent_threads=min(_LIMITS.urgent_threads, max(1, threads // 4)),
                 connections=values["max-connections"],

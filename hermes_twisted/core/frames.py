@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
+from . import nesting
+
 #: JSON-RPC 2.0 §5.1
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -91,43 +93,61 @@ def _param_decoder(name: str) -> Callable[[msgspec.Raw], Any]:
 
 
 class BadFrame(Exception):
-    """An inbound frame that is answered with an error; `answer` is that error."""
+    """An inbound frame that is answered with an error; `answer` is that error.
 
-    def __init__(self, answer: bytes) -> None:
-        super().__init__("bad frame")
+    `why`, for counting: `not_json`, `nesting` or `not_a_request`.
+    """
+
+    def __init__(self, answer: bytes, why: str) -> None:
+        super().__init__(why)
         self.answer = answer
+        self.why = why
 
 
-def parse(text: bytes) -> Frame:
+def parse(
+    text: bytes,
+    max_depth: int = nesting.MAX_DEPTH,
+    max_containers: int = nesting.MAX_CONTAINERS,
+) -> Frame:
     """Take *text*, UTF-8 of one WebSocket message, apart.
 
     Raises `BadFrame` with the answers that upstream gives (`tui_gateway.server`):
     -32700 for what is not JSON, -32600 for what is not a request. Stricter than
-    upstream in one point: `NaN` and lone surrogates are not JSON (RFC 8259).
+    upstream: `NaN` and lone surrogates are not JSON (RFC 8259), and nesting has a
+    limit (RFC 8259 §9).
     """
     try:
         envelope = _decode(text)
         identity = bytes(envelope.id)
         identity.decode()  # It is echoed, and was skipped without a look at its bytes.
     except msgspec.ValidationError:
-        raise BadFrame(
-            error(NULL, INVALID_REQUEST, "invalid request: expected an object")
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadFrame(error(NULL, PARSE_ERROR, "parse error")) from None
+        answer = error(NULL, INVALID_REQUEST, "invalid request: expected an object")
+        raise BadFrame(answer, "not_a_request") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadFrame(error(NULL, PARSE_ERROR, "parse error"), "not_json") from None
+    except RecursionError:
+        raise _too_nested(max_depth, max_containers) from None
+    if not nesting.is_within(text, max_depth, max_containers):
+        raise _too_nested(max_depth, max_containers)
     if not envelope.method and (envelope.result or envelope.error):
         return Frame(text, identity, "")
     try:
         method = _decode_text(envelope.method)
     except UnicodeDecodeError:
-        raise BadFrame(error(NULL, PARSE_ERROR, "parse error")) from None
+        raise BadFrame(error(NULL, PARSE_ERROR, "parse error"), "not_json") from None
     except msgspec.DecodeError:
         method = ""
     if not method:
-        raise BadFrame(
-            error(identity, INVALID_REQUEST, "invalid request: method must be a non-empty string")
+        answer = error(
+            identity, INVALID_REQUEST, "invalid request: method must be a non-empty string"
         )
+        raise BadFrame(answer, "not_a_request")
     return Frame(text, identity, method)
+
+
+def _too_nested(depth: int, containers: int) -> BadFrame:
+    message = f"parse error: more than {depth} levels, or {containers} lists and objects"
+    return BadFrame(error(NULL, PARSE_ERROR, message), "nesting")
 
 
 def string(text: bytes) -> str | None:

@@ -6,10 +6,13 @@ meet the event loop (or, in the worker, the thread that feeds the front).
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Final
+
+from .budget import Budget
 
 SOFT_LIMIT: Final = 8 * 1024 * 1024
 HARD_LIMIT: Final = 32 * 1024 * 1024
@@ -42,7 +45,9 @@ class Outbox:
     Above *soft* waiting bytes, deltas are shed until the queue is half empty
     again, and the frame that *explain* makes is queued in their place. When a
     frame comes while more than *hard* bytes wait, the outbox overflows: it keeps
-    nothing and takes nothing any more. One larger frame alone always passes.
+    nothing and takes nothing any more. One larger frame alone always passes. The same
+    happens when the *budget* that it shares with others is spent and it holds more
+    than its share.
     """
 
     def __init__(
@@ -54,7 +59,10 @@ class Outbox:
         explain: Callable[[], bytes] | None = None,
         settle_count: int = SETTLE_COUNT,
         settle_bytes: int = SETTLE_BYTES,
+        budget: Budget | None = None,
     ) -> None:
+        self._budget = budget or Budget(sys.maxsize)
+        self._budget.join()
         self._wake = wake
         self._soft = soft
         self._hard = hard
@@ -87,11 +95,11 @@ class Outbox:
                 return False
             if kind == DELTA and self._shedding:
                 self._leave_out(1)
-            elif self._size > self._hard:
+            elif self._size > self._hard or self._budget.forbids(self._size):
                 self._overflow()
             else:
                 self._items.append((kind, tag, data))
-                self._size += len(data)
+                self._resize(len(data))
                 if self._size > self._soft and not self._shedding:
                     self._start_shedding()
             accepted = not self.overflowed
@@ -127,7 +135,7 @@ class Outbox:
                 item = items.popleft()
                 size += len(item[2])
                 taken.append(item)
-            self._size -= size
+            self._resize(-size)
             self._stop_shedding_if_drained()
             if not items:
                 self._awake = False
@@ -148,9 +156,10 @@ class Outbox:
     def close(self) -> None:
         """Drop what waits and refuse what comes."""
         with self._lock:
-            self._closed = True
-            self._items.clear()
-            self._size = 0
+            self._empty()
+            if not self._closed:
+                self._closed = True
+                self._budget.leave()
 
     def _settlement_due(self) -> bool:
         return (
@@ -165,8 +174,15 @@ class Outbox:
 
     def _overflow(self) -> None:
         self.overflowed = True
+        self._empty()
+
+    def _empty(self) -> None:
         self._items.clear()
-        self._size = 0
+        self._resize(-self._size)
+
+    def _resize(self, change: int) -> None:
+        self._size += change
+        self._budget.change(change)
 
     def _start_shedding(self) -> None:
         self._shedding = True
@@ -174,7 +190,7 @@ class Outbox:
         kept = deque(item for item in self._items if item[0] != DELTA)
         left_out = len(self._items) - len(kept)
         self._items = kept
-        self._size = sum(len(item[2]) for item in kept)
+        self._resize(sum(len(item[2]) for item in kept) - self._size)
         if left_out:
             self._leave_out(left_out)
         self._stop_shedding_if_drained()
@@ -185,7 +201,7 @@ class Outbox:
             self._explained = True
             data = self._explain()
             self._items.append((EVENT, 0, data))
-            self._size += len(data)
+            self._resize(len(data))
 
     def _stop_shedding_if_drained(self) -> None:
         if self._shedding and self._size <= self._soft // 2:

@@ -96,6 +96,7 @@ class Seat:
         self._waiting_bytes = 0
         self._paused = False
         self._closed = False
+        self._overflow_counted = False
         self._flushing = True  # Until the channel is there.
         self._channel = open_channel(self.flush)
         self._flushing = False
@@ -106,8 +107,9 @@ class Seat:
         if not text or text.isspace():
             return
         try:
-            frame = frames.parse(text)
+            frame = frames.parse(text, self._limits.max_depth, self._limits.max_containers)
         except frames.BadFrame as bad:
+            self._meter.count("bad_frame", bad.why)
             self._answer_or_hold(bad.answer)
             return
         if frame.method == frames.PING_METHOD:
@@ -141,6 +143,9 @@ class Seat:
         finally:
             self._flushing = False
         if self._channel.outbox.overflowed:
+            if not self._overflow_counted:
+                self._overflow_counted = True
+                self._meter.count("overflow")
             self._link.abort()
             return
         if self._paused and not self._is_full(of=0.5):

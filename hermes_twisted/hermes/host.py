@@ -55,6 +55,9 @@ class Host:
     findings: Findings
     lanes: LanePool
     sink: Sink
+    pool_share: int = field(init=False)
+    """A quarter of Hermes' pool: so many requests of one client run there at once."""
+    _long_handlers: frozenset[str] = field(init=False)
     _seats: set[HostSeat] = field(default_factory=set, init=False)
     _mcp_started: bool = field(default=False, init=False)
     _first_seat_seen: bool = field(default=False, init=False)
@@ -74,6 +77,10 @@ class Host:
         server._stdio_transport = sink  # type: ignore[attr-defined]
         return cls(server, findings, lanes, sink)
 
+    def __post_init__(self) -> None:
+        self._long_handlers = frozenset(getattr(self.server, "_LONG_HANDLERS", ()))
+        self.pool_share = max(1, self.findings.pool // 4)
+
     def open(self, outbox: Outbox) -> HostSeat:
         """A client has come; `gateway.ready` follows."""
         seat = HostSeat(self, outbox)
@@ -85,6 +92,11 @@ class Host:
         """Hermes' dispatcher; None means that the answer comes through `seat.write`."""
         response: dict[str, Any] | None = self.server.dispatch(request, seat)
         return response
+
+    def is_pooled(self, request: Any) -> bool:
+        """Whether Hermes runs *request* in its own pool of threads."""
+        method = request.get("method") if isinstance(request, dict) else None
+        return isinstance(method, str) and method in self._long_handlers
 
     def greet(self, seat: HostSeat) -> None:
         """What `tui_gateway.ws.handle_ws` does when a socket opens, and its ready frame."""

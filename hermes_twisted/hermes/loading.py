@@ -50,6 +50,8 @@ class Findings:
     left_out: tuple[str, ...]
     mcp_discovery: bool
     """Whether this release wants its transport to start MCP discovery."""
+    pool: int
+    """Threads of Hermes' own pool for long handlers; 0 if it has none that we know."""
 
     def as_dict(self) -> dict[str, Any]:
         """For the report to the front."""
@@ -146,6 +148,7 @@ def look(server: ModuleType) -> Findings:
         hooks=found,
         left_out=tuple(name for name in OPTIONAL_HOOKS if name not in found),
         mcp_discovery=_transport_starts_mcp(),
+        pool=_pool_size(server),
     )
 
 
@@ -155,6 +158,11 @@ def _takes_transport(dispatch: Callable[..., Any]) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _pool_size(server: ModuleType) -> int:
+    size = getattr(getattr(server, "_pool", None), "_max_workers", 0)
+    return size if isinstance(size, int) else 0
 
 
 def _version() -> str:

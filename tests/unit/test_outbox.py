@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hermes_twisted.core.budget import NO_BACKLOG, Budget
 from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, Item, Outbox
 
 EVERYTHING = 2**40
@@ -482,3 +483,65 @@ def test_any_sequence(steps: list[tuple[int, int] | int], explains: bool) -> Non
         assert len(missing) == outbox.shed
         # Whatever is missing is explained (the last explanation may not be taken: it is).
         assert bool(missing and explains) == (NOTICE in texts(taken))
+
+
+def test_the_sum_is_kept(wake: Waker) -> None:
+    """What waits counts against the budget, however it came and however it goes."""
+    budget = Budget(1000)
+    outbox = Outbox(wake, soft=10, hard=20, explain=lambda: NOTICE, budget=budget)
+    other = Outbox(wake, budget=budget)
+    other.put(b"12345")
+
+    outbox.put(b"1234567", DELTA)
+    assert budget.used == 12
+    outbox.put(b"12345")  # Sheds the delta, and says so.
+    assert budget.used == 5 + outbox.size == 5 + 5 + len(NOTICE)
+    outbox.take(1)
+    assert budget.used == 5 + outbox.size
+    outbox.put(b"x" * 30)
+    outbox.put(b"x" * 30)
+    assert outbox.overflowed
+    assert budget.used == 5
+    other.close()
+    other.close()
+    assert budget.used == 0
+
+
+def test_the_one_with_the_backlog_goes(wake: Waker) -> None:
+    """Over the common limit whoever adds to more than its share overflows; others go on."""
+    limit = 4 * NO_BACKLOG
+    budget = Budget(limit)
+    greedy, slow, quick = (Outbox(wake, budget=budget) for _ in range(3))
+    assert greedy.put(b"x" * (limit - 10))
+    assert slow.put(b"x" * NO_BACKLOG)
+
+    assert quick.put(b"x" * 100)
+    assert quick.put(b"x" * 100)
+    assert slow.put(b"x" * 10)
+    assert not greedy.put(b"x")
+
+    assert (greedy.overflowed, slow.overflowed, quick.overflowed) == (True, False, False)
+    assert budget.used == slow.size + quick.size
+
+
+def test_a_share_grows_when_others_leave(wake: Waker) -> None:
+    """The share is a part of the limit: one of as many as there are outboxes."""
+    limit = 8 * NO_BACKLOG
+    budget = Budget(limit)
+    outbox, others = Outbox(wake, budget=budget), [Outbox(wake, budget=budget) for _ in range(3)]
+    assert others[0].put(b"x" * (limit + 1))
+    assert outbox.put(b"x" * (limit // 4 + 1))
+    for other in others[1:]:
+        other.close()
+
+    assert outbox.put(b"x")
+    assert not Outbox(wake, budget=budget).overflowed
+    assert outbox.put(b"x" * limit)
+    assert not outbox.put(b"x")
+
+
+def test_one_huge_frame_passes_the_common_limit(wake: Waker) -> None:
+    """A frame that is larger than everything together still passes alone."""
+    outbox = Outbox(wake, budget=Budget(10))
+
+    assert outbox.put(b"x" * 10_000_000)

@@ -18,7 +18,7 @@ PACKAGE = Path(hermes_twisted.__file__).parent
 ROOT = PACKAGE.parent
 
 #: These run under Hermes' Python, where nothing of ours is installed.
-UNDER_HERMES = ("boot", "worker", "host", "seat", "pump", "encode", "loading", "problem")
+UNDER_HERMES = ("boot", "worker", "host", "seat", "pump", "encode", "decode", "loading", "problem")
 #: What may be imported there when it is needed: Hermes itself, and what it may have.
 LAZILY = {"tui_gateway", "hermes_cli", "yaml", "orjson"}
 
@@ -102,7 +102,9 @@ def test_hermes_side_is_small() -> None:
     """Of core, only the modules that are made for it run under Hermes' Python."""
     core = {name for name in HERMES_SIDE if name.startswith("hermes_twisted.core.")}
 
-    assert core == {f"hermes_twisted.core.{name}" for name in ("lanes", "outbox", "packets")}
+    assert core == {
+        f"hermes_twisted.core.{name}" for name in ("budget", "lanes", "outbox", "packets")
+    }
     assert {name.split(".")[1] for name in HERMES_SIDE if "." in name} == {"core", "hermes"}
 
 
