@@ -515,11 +515,13 @@ class Pool:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.running: list[Any] = []
+        self.begun = threading.Semaphore(0)
         client.host.handler = self.dispatch
 
     def dispatch(self, request: Any, seat: HostSeat) -> dict[str, Any] | None:
         if self.client.host.is_pooled(request):
             self.running.append(request["id"])
+            self.begun.release()
             return None
         return answer(request["id"])
 
@@ -609,6 +611,8 @@ def test_one_id_for_all(client: Client) -> None:
     client.ask(3, {"id": "x", "method": "long.b"})
     client.ask(4, {"id": "x", "method": "long.c"})
     client.ask(5, {"id": "x", "method": "long.d"})
+    for _ in range(2):
+        assert pool.begun.acquire(timeout=GUARD)
     client.seat.write(answer("x"))
     client.seat.write(answer("x"))
     opened.set()

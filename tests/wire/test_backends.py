@@ -466,7 +466,7 @@ NO_METHOD = -32600, "invalid request: method must be a non-empty string"
         (
             '{"id": 5, "method": "echo", "params": {"n": %s}}' % ("[" * 100_000 + "]" * 100_000),
             None,
-            (-32700, "parse error"),
+            (-32700, "parse error: more than 128 levels, or 262144 lists and objects"),
         ),
         ("[" * 100_000, None, None),
     ],
