@@ -975,6 +975,58 @@ async def test_worker_overflow(build_worker: Build) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_overflow_of_all_together(build: Build) -> None:
+    """When all clients together have too much waiting, those with the most are dropped."""
+    limits = Limits(queued_total=400_000, window=50_000, hold_above=10_000_000)
+    house = build(limits=limits)
+    await house.ready()
+    other, *slow = [house.client() for _ in range(4)]
+    for client in slow:
+        await client.event("gateway.ready")
+        client.writable = False
+    for client in slow:
+        for _ in range(3):
+            client.request("result.of_size", bytes=120_000)
+
+    await settled(lambda: any(client.aborted for client in slow))
+    for _ in range(3):
+        assert len((await other.ask("result.of_size", bytes=120_000))["result"]["text"]) == 120_000
+
+    assert not other.aborted
+    await house.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_share_of_hermes_pool(house: House) -> None:
+    """One client's long requests leave three quarters of Hermes' threads to the others."""
+    greedy, other = house.client(), house.client()
+    share = house.backend.findings["pool"] // 4
+    asked = [greedy.request("long.block", name=f"gate{number}") for number in range(4 * share + 2)]
+    behind = greedy.request("echo")
+    for number in range(share):
+        await greedy.frames.first(lambda frame, name=f"gate{number}": blocked_at(frame) == name)
+
+    assert (await other.ask("long.echo", a=1))["result"] == {"a": 1}
+    assert (await greedy.ask("session.interrupt"))["result"] == {"status": "interrupted"}
+    names = {name for name in map(blocked_at, greedy.frames.seen) if name}
+    assert names == {f"gate{number}" for number in range(share)}
+    assert not any(frame.get("id") == behind for frame in greedy.frames.seen)
+
+    for number in range(len(asked)):
+        await greedy.ask("open.respond", name=f"gate{number}")
+    for identity in asked:
+        assert (await greedy.answer(identity))["result"] == {"opened": True}
+    await greedy.answer(behind)
+
+
+def blocked_at(frame: Json) -> str | None:
+    """The gate that a handler of the stub waits at."""
+    if event_type(frame) != "stub.blocked":
+        return None
+    return cast("str", frame["params"]["payload"]["name"])
+
+
+@pytest_twisted.ensureDeferred
 async def test_nothing_left_after_stop(build_worker: Build) -> None:
     """After a stop the process is gone, and every descriptor that led to it."""
 
