@@ -70,8 +70,8 @@ def test_chat_approves_once(server: Server) -> None:
     """A chat key may allow the command that the agent asks about, but not for ever."""
     chat = server.use("chat").client()
     session = chat.call("session.create", cols=80)["session_id"]
-    path = "/tmp/some-nonexistent-path-xyz"
-    submit(chat, session, 'tool=terminal args={"command": "rm -rf %s"} tokens=5' % path)
+    command = '{"command": "rm -rf /tmp/some-nonexistent-path-xyz"}'
+    submit(chat, session, f"tool=terminal args={command} tokens=5")
     chat.event("approval.request")
 
     denied(chat, "approval.respond", session_id=session, choice="always")

@@ -29,7 +29,7 @@ _names = (f"hermes-attach-test-{os.getpid()}-{number}" for number in itertools.c
 class Screen:
     """The UI in a terminal of its own, as a user sees it."""
 
-    def __init__(self, directory: Path, url: str) -> None:
+    def __init__(self, directory: Path, url: str, **more: str) -> None:
         node, tmux = shutil.which("node"), shutil.which("tmux")
         if node is None or tmux is None:
             skip("the terminal UI needs Node.js, and its test tmux")
@@ -43,9 +43,11 @@ class Screen:
             "TMUX_TMPDIR": str(directory),
         }
         # Wide enough that no line of ours is wrapped.
-        self._run("new-session", "-d", "-x", "200", "-y", "50", *self._ui(home, url, str(node)))
+        self._run(
+            "new-session", "-d", "-x", "200", "-y", "50", *self._ui(home, url, str(node), more)
+        )
 
-    def _ui(self, home: Path, url: str, node: str) -> list[str]:
+    def _ui(self, home: Path, url: str, node: str, more: dict[str, str]) -> list[str]:
         prefix = hermes_python(UI_VERSION).parents[1]
         (entry,) = prefix.glob("lib/python3.*/site-packages/hermes_cli/tui_dist/entry.js")
         environment = {
@@ -54,6 +56,7 @@ class Screen:
             "TERM": "xterm-256color",
             "LANG": "C.UTF-8",
             "HERMES_TUI_GATEWAY_URL": url,
+            **more,
         }
         variables = [f"{name}={value}" for name, value in environment.items()]
         return ["env", "-i", *variables, node, str(entry)]
@@ -99,9 +102,10 @@ class Screen:
         self._run("kill-server")
 
 
-def attach(world: World, server: Server, screens: list[Screen]) -> Screen:
-    """A UI on *server*, among the *screens* that the test's end closes."""
-    screen = Screen(world.directory, f"ws://127.0.0.1:{server.port}/api/ws?token={server.key}")
+def attach(world: World, server: Server, screens: list[Screen], **more: str) -> Screen:
+    """A UI on *server*, among the *screens* that the test's end closes; *more* environment."""
+    url = f"ws://127.0.0.1:{server.port}/api/ws?token={server.key}"
+    screen = Screen(world.directory, url, **more)
     screens.append(screen)
     return screen
 
@@ -188,3 +192,56 @@ def test_worker_is_killed(
     screen.shows("─ ready │ fake model")
     screen.type("again tokens=40")
     screen.shows("w38 w39")
+
+
+def test_chat_key(world: World, free_port: int, model: FakeModel, screens: list[Screen]) -> None:
+    """With a chat key the UI holds a conversation, and says what the key does not allow."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.scoped(free_port).use("chat")
+    screen = attach(world, server, screens)
+    screen.shows("─ ready │ fake model")
+
+    screen.type("first tokens=40 rate=40")
+    screen.shows("w38 w39", "─ ready │")
+    screen.type("!echo not-for-you")
+    screen.shows('this key has the scope "chat", which does not allow shell.exec')
+    screen.type("/skin mono")
+    screen.shows("does not allow config.set")
+    screen.type("second tokens=80")
+    screen.shows("w78 w79", "─ ready │")
+
+
+def test_watch_key(world: World, free_port: int, model: FakeModel, screens: list[Screen]) -> None:
+    """With a watching key the UI says that it may not begin a conversation, and stays."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.scoped(free_port).use("watch")
+
+    screen = attach(world, server, screens)
+
+    screen.shows('this key has the scope "watch", which does not allow session.create')
+    screen.type("/help")
+    screen.shows("Hotkeys", "/sessions")
+
+
+def test_watch_key_resumes(
+    world: World, free_port: int, model: FakeModel, screens: list[Screen]
+) -> None:
+    """A watching UI that is started on a conversation shows it, and its next turn."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.scoped(free_port).use("full")
+    client = server.client()
+    created = client.call("session.create", cols=100)
+    session, stored = created["session_id"], created["stored_session_id"]
+    client.call("prompt.submit", session_id=session, text="hello tokens=20")
+    client.event("message.complete")
+    server.use("watch")
+
+    screen = attach(world, server, screens, HERMES_TUI_RESUME=stored)
+
+    screen.shows("w18 w19")
+    client.call("prompt.submit", session_id=session, text="again delay=1 tokens=44")
+    watcher = server.client()
+    watcher.call("session.activate", session_id=session)
+    assert watcher.event("message.complete")["session_id"] == session
+    screen.type("may I")
+    screen.shows('this key has the scope "watch", which does not allow')
