@@ -21,6 +21,8 @@ from .listeners import Listener, parse_listener
 
 ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
 DEFAULT_PORT: Final = 8643
+#: Levels of JSON that every Python reads, with room for those who walk through them.
+DEEPEST: Final = 500
 
 
 class BadSetting(Exception):
@@ -141,6 +143,8 @@ class Settings:
             raise BadSetting("--max-queued-soft must not be above --max-queued-hard.")
         if values["max-queued-hard"] > values["max-queued-total"]:
             raise BadSetting("--max-queued-hard must not be above --max-queued-total.")
+        if values["max-depth"] > DEEPEST:
+            raise BadSetting(f"--max-depth must be {DEEPEST} or less: Python reads no deeper.")
         if values["max-threads"] < 2:
             raise BadSetting("--max-threads must be 2 or more: one is kept for urgent requests.")
         described = values["listen"] or [f"tcp:{values['port']}:interface=127.0.0.1:backlog=1024"]

@@ -386,6 +386,12 @@ def test_hard_above_total() -> None:
     assert gather(given).limits.queued_total == 2 * MIB
 
 
+def test_deeper_than_python() -> None:
+    """A depth that no frame could have is refused, so that the limit that is set is the limit."""
+    assert "--max-depth must be 500 or less" in complaint({"max-depth": "501"})
+    assert gather({"max-depth": "500"}).limits.max_depth == 500
+
+
 def test_soft_above_the_default_hard() -> None:
     """The two limits are compared after the defaults have been filled in."""
     assert "--max-queued-hard" in complaint({"max-queued-soft": "1g"})
