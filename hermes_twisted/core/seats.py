@@ -191,6 +191,7 @@ class Seat:
         return not self._link.writable and self._channel.outbox.size > self._limits.hold_above
 
     def _hold(self, what: frames.Frame | bytes, size: int) -> None:
+        self._meter.count("held")
         self._held.append(what)
         self._held_bytes += size
 
@@ -227,6 +228,7 @@ class Seat:
     def _pause_if_full(self) -> None:
         if not self._paused and self._is_full():
             self._paused = True
+            self._meter.count("paused")
             self._link.pause_reading()
 
     def _is_full(self, of: float = 1.0) -> bool:

@@ -601,6 +601,8 @@ def test_denied_answers_do_not_pile_up() -> None:
 
     assert table.link.told == ["pause"]
     assert table.link.sent == []
+    count = LIMITS.waiting_requests
+    assert table.meter.sums == {("denied", "watch"): count, ("held", ""): count, ("paused", ""): 1}
     table.drain()
     answers = [json.loads(text)["id"] for text in table.link.sent[1:]]
     assert answers == list(range(LIMITS.waiting_requests))
@@ -614,3 +616,41 @@ def test_every_scope_may_ping() -> None:
     table.seat.received(b'{"id":1,"method":"gateway.ping"}')
 
     assert table.link.sent == [b'{"jsonrpc":"2.0","id":1,"result":{"ok":true}}']
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"{", "not_json"),
+        (b"[1]", "not_a_request"),
+        (b'{"id":1}', "not_a_request"),
+        (b"{" + b'"a":{' * 600 + b"}" * 601, "nesting"),
+        (b'{"id":1,"method":"m","params":' + b"[" * 200 + b"]" * 200 + b"}", "nesting"),
+    ],
+)
+def test_bad_frames_are_counted(table: Table, text: bytes, why: str) -> None:
+    """What is wrong with a message is counted by its kind."""
+    table.seat.received(text)
+
+    assert table.meter.sums == {("bad_frame", why): 1}
+
+
+def test_nesting_has_the_limits_of_the_seat() -> None:
+    """The depth and the number of containers that are allowed are the operator's."""
+    table = Table(Limits(max_depth=10, max_containers=20))
+
+    table.seat.received(b'{"id":1,"method":"m","params":' + b"[" * 9 + b"]" * 9 + b"}")
+    table.seat.received(b'{"id":2,"method":"m","params":' + b"[" * 10 + b"]" * 10 + b"}")
+    table.seat.received(b'{"id":3,"method":"m","params":[' + b"[]," * 19 + b"[]]}")
+
+    assert [frame.id for frame in table.channel.submitted] == [b"1"]
+    assert table.meter.of("bad_frame", "nesting") == 2
+
+
+def test_an_overflow_is_counted_once(table: Table) -> None:
+    """However often the seat is flushed before its link is gone."""
+    table.outbox.overflow()
+    table.seat.flush()
+    table.seat.flush()
+
+    assert table.meter.sums == {("overflow", ""): 1}
