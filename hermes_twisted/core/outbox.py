@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from .budget import Budget
+from .budget import NO_BACKLOG, Budget
 
 SOFT_LIMIT: Final = 8 * 1024 * 1024
 HARD_LIMIT: Final = 32 * 1024 * 1024
@@ -21,6 +21,10 @@ HARD_LIMIT: Final = 32 * 1024 * 1024
 SETTLE_COUNT: Final = 32
 #: ... or this many bytes: far below what a client may have waiting.
 SETTLE_BYTES: Final = 2 * 1024 * 1024
+
+#: Changes of the size are reported to the budget in lots of so many bytes: everyday
+#: frames come and go without touching what all clients share.
+LOT: Final = 16 * 1024
 
 #: A frame that must arrive.
 EVENT: Final = 1
@@ -72,6 +76,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._items: deque[Item] = deque()
         self._size = 0
+        self._reported = 0
         self._awake = False
         self._closed = False
         self._shedding = False
@@ -95,11 +100,15 @@ class Outbox:
                 return False
             if kind == DELTA and self._shedding:
                 self._leave_out(1)
-            elif self._size > self._hard or self._budget.forbids(self._size):
+            elif self._size > self._hard or (
+                self._size > NO_BACKLOG and self._budget.forbids(self._size)
+            ):
                 self._overflow()
             else:
                 self._items.append((kind, tag, data))
-                self._resize(len(data))
+                self._size += len(data)
+                if self._size - self._reported > LOT:
+                    self._report()
                 if self._size > self._soft and not self._shedding:
                     self._start_shedding()
             accepted = not self.overflowed
@@ -135,7 +144,9 @@ class Outbox:
                 item = items.popleft()
                 size += len(item[2])
                 taken.append(item)
-            self._resize(-size)
+            self._size -= size
+            if self._reported - self._size > LOT:
+                self._report()
             self._stop_shedding_if_drained()
             if not items:
                 self._awake = False
@@ -178,11 +189,12 @@ class Outbox:
 
     def _empty(self) -> None:
         self._items.clear()
-        self._resize(-self._size)
+        self._size = 0
+        self._report()
 
-    def _resize(self, change: int) -> None:
-        self._size += change
-        self._budget.change(change)
+    def _report(self) -> None:
+        self._budget.change(self._size - self._reported)
+        self._reported = self._size
 
     def _start_shedding(self) -> None:
         self._shedding = True
@@ -190,7 +202,8 @@ class Outbox:
         kept = deque(item for item in self._items if item[0] != DELTA)
         left_out = len(self._items) - len(kept)
         self._items = kept
-        self._resize(sum(len(item[2]) for item in kept) - self._size)
+        self._size = sum(len(item[2]) for item in kept)
+        self._report()
         if left_out:
             self._leave_out(left_out)
         self._stop_shedding_if_drained()
@@ -201,7 +214,8 @@ class Outbox:
             self._explained = True
             data = self._explain()
             self._items.append((EVENT, 0, data))
-            self._resize(len(data))
+            self._size += len(data)
+            self._report()
 
     def _stop_shedding_if_drained(self) -> None:
         if self._shedding and self._size <= self._soft // 2:
