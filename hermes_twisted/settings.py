@@ -23,6 +23,8 @@ ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
 DEFAULT_PORT: Final = 8643
 AUDIT_MAX_BYTES: Final = 10 * MIB
 AUDIT_KEEP: Final = 5
+#: Levels of JSON that every Python reads, with room for those who walk through them.
+DEEPEST: Final = 500
 
 
 class BadSetting(Exception):
@@ -116,13 +118,21 @@ OPTIONS: Final = (
            default=_LIMITS.max_fragments),
     Option("compress", "Compress frames of 1 KiB to 1 MiB for clients that offer it",
            parsing.flag, default=False, flag=True),
+    Option("max-depth", "Levels that the JSON of one message may nest", parsing.count,
+           default=_LIMITS.max_depth),
+    Option("max-containers", "Lists and objects in one message", parsing.count,
+           default=_LIMITS.max_containers),
     Option("max-waiting-requests", "Requests of one client that wait", parsing.count,
            default=_LIMITS.waiting_requests),
     Option("max-waiting-bytes", "Their bytes", parsing.size, default=_LIMITS.waiting_bytes),
+    Option("max-unread", "Bytes that a client may leave unread before its requests wait",
+           parsing.size, default=_LIMITS.hold_above),
     Option("max-queued-soft", "Bytes queued for a slow client before live text is thinned out",
            parsing.size, default=_LIMITS.soft),
     Option("max-queued-hard", "Bytes queued for a slow client before it is disconnected",
            parsing.size, default=_LIMITS.hard),
+    Option("max-queued-total", "Bytes queued for all clients before those with the most are "
+           "disconnected", parsing.size, default=_LIMITS.queued_total),
     Option("max-threads", "Threads that run requests", parsing.count, default=_LIMITS.threads),
     Option("handshake-timeout", "Time for a request's head", parsing.some_seconds,
            default=_LIMITS.handshake),
@@ -192,6 +202,10 @@ class Settings:
             raise BadSetting(
                 "--max-message must not be above --max-unfinished, which all clients share."
             )
+        if values["max-queued-hard"] > values["max-queued-total"]:
+            raise BadSetting("--max-queued-hard must not be above --max-queued-total.")
+        if values["max-depth"] > DEEPEST:
+            raise BadSetting(f"--max-depth must be {DEEPEST} or less: Python reads no deeper.")
         if values["max-threads"] < 2:
             raise BadSetting("--max-threads must be 2 or more: one is kept for urgent requests.")
         tls = _tls(values)
@@ -223,8 +237,12 @@ class Settings:
                 compress=values["compress"],
                 waiting_requests=values["max-waiting-requests"],
                 waiting_bytes=values["max-waiting-bytes"],
+                max_depth=values["max-depth"],
+                max_containers=values["max-containers"],
+                hold_above=values["max-unread"],
                 soft=values["max-queued-soft"],
                 hard=values["max-queued-hard"],
+                queued_total=values["max-queued-total"],
                 threads=threads,
                 urgent_threads=min(_LIMITS.urgent_threads, max(1, threads // 4)),
                 connections=values["max-connections"],

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..core import frames
+from ..core.backlog import Backlog
 from ..core.lanes import LanePool
 from ..core.limits import Limits
 from ..core.outbox import Outbox
@@ -81,6 +82,7 @@ class InProcessBackend:
         self.findings: dict[str, Any] = {}
         self._reactor = reactor
         self._limits = limits
+        self._backlog = Backlog(limits.queued_total)
         self._home = home
         self._load = load
         self._lanes = LanePool(limit=limits.threads, reserve=limits.urgent_threads)
@@ -111,7 +113,8 @@ class InProcessBackend:
         def rouse() -> None:
             loop.call_soon_threadsafe(wake)
 
-        channel = InProcessChannel(self, number, self._limits.outbox(rouse, explain_shedding))
+        outbox = self._limits.outbox(rouse, explain_shedding, self._backlog)
+        channel = InProcessChannel(self, number, outbox)
         self._channels[number] = channel
         if self._host is not None:
             channel.begin(self._host)
