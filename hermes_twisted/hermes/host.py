@@ -16,7 +16,7 @@ from .absent import QUIET
 from .encode import encode
 from .loading import Findings, check_config, import_server, look, replay_epoch
 from .questions import Questions
-from .resuming import ACTIVATE, RESUME, Resuming
+from .resuming import ACTIVATE, PROMPT, RESUME, Resuming
 from .seat import HostSeat
 
 _log = logging.getLogger(__name__)
@@ -112,6 +112,8 @@ class Host:
         sid = params.get("session_id") if isinstance(params, dict) else None
         if isinstance(sid, str) and sid:
             self.resuming.notice(sid)
+            if method == PROMPT:
+                self.resuming.prompted(sid, params.get("text"))
             if method in (RESUME, ACTIVATE):
                 return self._give_back(request, seat)
         response = self.server.dispatch(request, seat)
