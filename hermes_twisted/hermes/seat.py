@@ -139,8 +139,10 @@ class HostSeat:
             self.answer({"jsonrpc": "2.0", "error": PARSE_ERROR, "id": None}, tag)
             return
         identity = request.get("id") if isinstance(request, dict) else None
-        # Long handlers answer through `write`, perhaps before `dispatch` returns.
-        self._note_tag(identity, tag)
+        # Long handlers answer through `write`, perhaps before `dispatch` returns. The
+        # client's own response to a question is answered by nobody.
+        if not isinstance(request, dict) or "method" in request:
+            self._note_tag(identity, tag)
         try:
             response = self._host.dispatch(request, self)
         except BaseException:  # A handler must not take the client's lane with it.

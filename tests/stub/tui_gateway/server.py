@@ -127,8 +127,9 @@ def _echo(params):
 @method("session.create")
 def _create(params):
     sid = f"{len(_sessions) + 1:08x}"
-    _sessions[sid] = {"transport": _current.get(), "running": False}
-    return {"session_id": sid, "stored_session_id": f"20260101_000000_{sid[-6:]}"}
+    key = f"20260101_000000_{sid[-6:]}"
+    _sessions[sid] = {"transport": _current.get(), "running": False, "session_key": key}
+    return {"session_id": sid, "stored_session_id": key}
 
 
 @method("session.list")
