@@ -18,6 +18,7 @@ from .loading import Findings, check_config, import_server, look, replay_epoch
 from .questions import Questions
 from .resuming import ACTIVATE, PROMPT, RESUME, Resuming
 from .seat import HostSeat
+from .turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Host:
     sink: Sink
     questions: Questions
     resuming: Resuming
+    turns: Turns
     _seats: set[HostSeat] = field(default_factory=set, init=False)
     _mcp_started: bool = field(default=False, init=False)
     _first_seat_seen: bool = field(default=False, init=False)
@@ -90,7 +92,8 @@ class Host:
             server._detached_ws_transport = Sink(questions)  # type: ignore[attr-defined]
         # Up to 0.16 the transport itself says where a session's events go (see `release`).
         binds = "_close_sessions_for_transport" not in findings.hooks
-        return cls(server, findings, lanes, sink, questions, Resuming(server, binds=binds))
+        resuming = Resuming(server, binds=binds)
+        return cls(server, findings, lanes, sink, questions, resuming, Turns(server))
 
     def open(self, outbox: Outbox) -> HostSeat:
         """A client has come; `gateway.ready` follows."""
@@ -98,6 +101,11 @@ class Host:
         self._seats.add(seat)
         seat.welcome()
         return seat
+
+    def noticed(self, params: dict[str, Any], text: bytes) -> None:
+        """An event, other than a delta, goes to a client."""
+        self.questions.notice(params, text)
+        self.turns.notice(params)
 
     def dispatch(self, request: Any, seat: HostSeat) -> dict[str, Any] | None:
         """Hermes' dispatcher; None means that the answer comes through `seat.write`."""
@@ -114,6 +122,7 @@ class Host:
             self.resuming.notice(sid)
             if method == PROMPT:
                 self.resuming.prompted(sid, params.get("text"))
+                self.turns.settle(sid)
             if method in (RESUME, ACTIVATE):
                 return self._give_back(request, seat)
         response = self.server.dispatch(request, seat)

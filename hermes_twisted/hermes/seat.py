@@ -38,6 +38,9 @@ class Dispatcher(Protocol):
     def release(self, seat: HostSeat) -> None:
         """The client is gone."""
 
+    def noticed(self, params: dict[str, Any], text: bytes) -> None:
+        """An event, other than a delta, goes to a client."""
+
 
 class HostSeat:
     """A transport in the sense of `tui_gateway.transport`.
@@ -73,7 +76,7 @@ class HostSeat:
         if kind in DELTA_EVENTS:
             return self._outbox.put(text, DELTA)
         if isinstance(params, dict):
-            self._host.questions.notice(params, text)
+            self._host.noticed(params, text)
         return self._outbox.put(text, EVENT)
 
     def answer(self, response: dict[str, Any], tag: int) -> bool:

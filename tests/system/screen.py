@@ -27,10 +27,19 @@ def find_node(version: str) -> str:
     node = str(installed[0]) if installed else shutil.which("node")
     if node is None:
         skip("the terminal UI needs Node.js")
-    found = subprocess.run([str(node), "--version"], capture_output=True, text=True, check=True)
-    if version in NEED_NODE_22 and int(found.stdout.lstrip("v").partition(".")[0]) < 22:
+    if version in NEED_NODE_22 and _major(str(node)) < 22:
         skip(f"the UI of {version} needs Node.js 22; `make node` installs it")
     return str(node)
+
+
+def _major(node: str) -> int:
+    found = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
+    return int(found.stdout.lstrip("v").partition(".")[0])
+
+
+def node_version(version: str) -> int:
+    """The major version of the Node.js that this UI runs on here."""
+    return _major(find_node(version))
 
 
 class Screen:

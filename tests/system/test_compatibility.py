@@ -7,7 +7,7 @@ otherwise those of the releases that the other tests use.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.fake_model import FakeModel
 from tests.system.conftest import find_port, wait_until
 from tests.system.hermes import RELEASES, new_world
 from tests.system.relay import Relay
-from tests.system.screen import UI_RELEASES, Screen
+from tests.system.screen import UI_RELEASES, Screen, node_version
 
 pytestmark = [pytest.mark.hermes, pytest.mark.ui]
 
@@ -51,14 +51,21 @@ def attached(
 @pytest.mark.parametrize("hermes", RELEASES)
 @pytest.mark.parametrize("ui", [release for release in UI_RELEASES if release in RELEASES])
 def test_ui(
-    ui: str, hermes: str, tmp_path_factory: pytest.TempPathFactory, model: FakeModel
+    ui: str,
+    hermes: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    model: FakeModel,
+    record_property: Callable[[str, object], None],
 ) -> None:
+    record_property("node", node_version(ui))
     with attached(ui, hermes, tmp_path_factory, model) as (screen, relay):
         screen.shows("─ ready │ fake model")
 
         screen.type("first tokens=40 rate=40")
         screen.shows("w0 w1 w2", "w38 w39", "─ ready │")
         assert "unknown method" not in screen.text
+
+        record_property("reply", "yes")
 
         screen.type("second tokens=120 rate=25")
         screen.shows("w45")
@@ -75,3 +82,4 @@ def test_ui(
             screen.type("third tokens=140")
             # It keeps the prompt for a session that it does not get any more.
             screen.shows("queued (1)", "─ gateway exited │")
+        record_property("after_a_drop", AFTER_A_DROP[ui])

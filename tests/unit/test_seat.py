@@ -40,6 +40,9 @@ class FakeHost:
     def greet(self, seat: HostSeat) -> None:
         self.log.append("greeted")
 
+    def noticed(self, params: dict[str, Any], text: bytes) -> None:
+        self.questions.notice(params, text)
+
     def release(self, seat: HostSeat) -> None:
         self.log.append("released")
 

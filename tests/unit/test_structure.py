@@ -30,6 +30,7 @@ UNDER_HERMES = (
     "absent",
     "questions",
     "resuming",
+    "turns",
 )
 #: What may be imported there when it is needed: Hermes itself, and what it may have.
 LAZILY = {"tui_gateway", "hermes_cli", "yaml", "orjson"}
