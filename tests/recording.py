@@ -55,8 +55,8 @@ class Recorder:
             table = self.results.setdefault("ui", {}).setdefault(params["ui"], {})
             table[params["hermes"]] = outcome
         else:
-            rest = re.sub(rf"\b{re.escape(releases[0])}\b-?", "", item.name).replace("[]", "")
-            name = f"{Path(item.fspath).stem}::{rest.replace('-]', ']')}"
+            rest = re.sub(rf"\b{re.escape(releases[0])}\b-?", "", item.nodeid.partition("::")[2])
+            name = f"{item.path.stem}::{rest.replace('-]', ']').removesuffix('[]')}"
             self.results.setdefault("wire", {}).setdefault(releases[0], {})[name] = outcome
 
     def pytest_sessionfinish(self) -> None:

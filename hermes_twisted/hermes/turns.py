@@ -1,8 +1,9 @@
 """Turns that have ended for the client but not yet for Hermes.
 
-Up to 0.15 a turn counts as running for a moment after its `message.complete`, and a
+A turn counts as running for a moment after its `message.complete`, and up to 0.17 a
 prompt in that moment is refused as "session busy" (4009). A UI that sends a queued
-prompt at once then waits for ever, because no turn's end comes any more.
+prompt at once then waits for ever, because no turn's end comes any more. Later
+releases queue it themselves.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
+from .resuming import PROMPT, names_in
+
+#: What a release that refuses says in its handler.
+REFUSAL: Final = "session busy"
 START: Final = "message.start"
 END: Final = "message.complete"
 
@@ -33,6 +38,7 @@ class Turns:
         self._sleep = sleep
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
+        self._refused = REFUSAL in names_in(server._methods.get(PROMPT))
 
     def notice(self, params: dict[str, Any]) -> None:
         """An event went to a client. Called by any thread."""
@@ -49,7 +55,7 @@ class Turns:
     def settle(self, sid: str) -> None:
         """Before a prompt: let the turn before end. Blocks, and not for long."""
         session = self._server._sessions.get(sid)
-        if session is None:
+        if session is None or not self._refused:
             return
         for _ in range(round(PATIENCE / POLL)):
             if not session.get("running") or sid not in self._ended:

@@ -189,13 +189,14 @@ class TestReaped:
 
     def leave(self, release: Release, prompt: str | None) -> tuple[Client, dict[str, Any]]:
         """A session of a client that has gone, reaped where this release does that."""
+        others = set(slash_workers_of(release.server))
         first, created = release.open()
         if prompt is not None:
             submit(first, created["session_id"], prompt)
             first.events(until="message.complete")
         else:
             first.event("session.info")  # Then the agent is built, with all it starts.
-        slash_workers = [pid for pid in children(release.server.pid) if is_slash_worker(pid)]
+        slash_workers = set(slash_workers_of(release.server)) - others
         assert slash_workers
         drop(first)
         client = release.server.client()
@@ -278,5 +279,5 @@ def is_live(client: Client, session: str) -> bool:
     return session in [row["id"] for row in rows]
 
 
-def is_slash_worker(pid: int) -> bool:
-    return "slash_worker" in command_line(pid)
+def slash_workers_of(server: Server) -> list[int]:
+    return [pid for pid in children(server.pid) if "slash_worker" in command_line(pid)]

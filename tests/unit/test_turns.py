@@ -9,15 +9,26 @@ from hermes_twisted.hermes import turns as module
 from hermes_twisted.hermes.turns import PATIENCE, POLL, Turns
 
 
+def refusing(rid: Any, params: dict[str, Any]) -> Any:
+    """As 0.14 to 0.17 take a prompt in a turn."""
+    return {"id": rid, "error": {"code": 4009, "message": "session busy"}}
+
+
+def queueing(rid: Any, params: dict[str, Any]) -> Any:
+    """As 0.18 and later."""
+    return {"id": rid, "result": {"status": "queued"}}
+
+
 class Hermes:
     """One session whose turn ends after so many looks."""
 
-    def __init__(self, looks: int = 3) -> None:
+    def __init__(self, looks: int = 3, submit: Any = refusing) -> None:
         self.session: dict[str, Any] = {"running": True}
         self.slept: list[float] = []
         self.looks = looks
         server: Any = ModuleType("tui_gateway.server")
         server._sessions = {"s": self.session}
+        server._methods = {"prompt.submit": submit}
         self.turns = Turns(server, self.sleep)
 
     def sleep(self, seconds: float) -> None:
@@ -37,6 +48,16 @@ def test_prompt_right_behind_a_turn() -> None:
     hermes.turns.settle("s")
 
     assert hermes.slept == [POLL] * 3
+
+
+@pytest.mark.parametrize("submit", [queueing, None])
+def test_later_releases_queue_it_themselves(submit: Any) -> None:
+    hermes = Hermes(submit=submit)
+    hermes.tell("message.complete")
+
+    hermes.turns.settle("s")
+
+    assert hermes.slept == []
 
 
 def test_prompt_in_a_turn() -> None:
