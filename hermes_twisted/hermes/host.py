@@ -87,8 +87,9 @@ class Host:
         sink = Sink(questions)
         # All uses look the globals up at call time (hermes-agent 0.13 and later).
         server._stdio_transport = sink  # type: ignore[attr-defined]
-        if "_detached_ws_transport" in vars(server):
-            # Its place from 0.17 on for sessions that nobody is attached to.
+        if "_detached_ws_transport" in vars(server) and not findings.hands_over:
+            # Its place from 0.17 on for sessions that nobody is attached to, and that
+            # may be asked something. Left alone where Hermes keeps its questions itself.
             server._detached_ws_transport = Sink(questions)  # type: ignore[attr-defined]
         # Up to 0.16 the transport itself says where a session's events go (see `release`).
         binds = "_close_sessions_for_transport" not in findings.hooks

@@ -203,6 +203,17 @@ def test_question_follows_an_answer_that_comes_later(make_host: MakeHost) -> Non
     assert [frame.get("id") for frame in sent(outbox)] == ["session.resume", None]
 
 
+@pytest.mark.parametrize("hands_over", [True, False])
+def test_transport_of_detached_sessions(make_host: MakeHost, hands_over: bool) -> None:
+    """Ours, which keeps questions, just where Hermes does not hand them over itself."""
+    made = make_host()
+    made.server._detached_ws_transport = upstream = object()  # type: ignore[attr-defined]
+
+    Host.of(made.server, dataclasses.replace(made.findings, hands_over=hands_over), made.lanes)
+
+    assert (made.server._detached_ws_transport is upstream) is hands_over
+
+
 def test_question_to_a_seat_that_has_gone(make_host: MakeHost) -> None:
     """Between the end of a client and Hermes' knowing of it a question is kept as well."""
     host = make_host()
