@@ -17,8 +17,9 @@ from .encode import encode
 from .loading import Findings, check_config, import_server, look, replay_epoch
 from .questions import Questions
 from .recovery import resume_all
-from .resuming import ACTIVATE, RESUME, Resuming
+from .resuming import ACTIVATE, PROMPT, RESUME, Resuming
 from .seat import Former, HostSeat
+from .turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Host:
     sink: Sink
     questions: Questions
     resuming: Resuming
+    turns: Turns
     pool_share: int = field(init=False)
     """A quarter of Hermes' pool: so many requests of one client run there at once."""
     _long_handlers: frozenset[str] = field(init=False)
@@ -89,12 +91,14 @@ class Host:
         sink = Sink(questions)
         # All uses look the globals up at call time (hermes-agent 0.13 and later).
         server._stdio_transport = sink  # type: ignore[attr-defined]
-        if "_detached_ws_transport" in vars(server):
-            # Its place from 0.17 on for sessions that nobody is attached to.
+        if "_detached_ws_transport" in vars(server) and not findings.hands_over:
+            # Its place from 0.17 on for sessions that nobody is attached to, and that
+            # may be asked something. Left alone where Hermes keeps its questions itself.
             server._detached_ws_transport = Sink(questions)  # type: ignore[attr-defined]
         # Up to 0.16 the transport itself says where a session's events go (see `release`).
         binds = "_close_sessions_for_transport" not in findings.hooks
-        return cls(server, findings, lanes, sink, questions, Resuming(server, binds=binds))
+        resuming = Resuming(server, binds=binds)
+        return cls(server, findings, lanes, sink, questions, resuming, Turns(server))
 
     def __post_init__(self) -> None:
         self._long_handlers = frozenset(getattr(self.server, "_LONG_HANDLERS", ()))
@@ -117,6 +121,11 @@ class Host:
             if session.get("transport") is seat
         ]
 
+    def noticed(self, params: dict[str, Any], text: bytes) -> None:
+        """An event, other than a delta, goes to a client."""
+        self.questions.notice(params, text)
+        self.turns.notice(params)
+
     def dispatch(self, request: Any, seat: HostSeat) -> dict[str, Any] | None:
         """Hermes' dispatcher; None means that the answer comes through `seat.write`."""
         response: dict[str, Any] | None
@@ -130,6 +139,9 @@ class Host:
         sid = params.get("session_id") if isinstance(params, dict) else None
         if isinstance(sid, str) and sid:
             self.resuming.notice(sid)
+            if method == PROMPT:
+                self.resuming.prompted(sid, params.get("text"))
+                self.turns.settle(sid)
             if method in (RESUME, ACTIVATE):
                 return self._give_back(request, seat)
         response = self.server.dispatch(request, seat)

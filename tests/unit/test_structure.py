@@ -33,6 +33,7 @@ UNDER_HERMES = (
     "resuming",
     "recovery",
     "aliases",
+    "turns",
 )
 #: What may be imported there when it is needed: Hermes itself, and what it may have.
 LAZILY = {"tui_gateway", "hermes_cli", "yaml", "orjson"}
