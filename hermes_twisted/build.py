@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
 from . import keystore, terminal
@@ -13,9 +15,13 @@ from .backends.inprocess import InProcessBackend
 from .backends.scripted import BadScript, Script, ScriptedBackend
 from .backends.worker import WorkerBackend
 from .core.keys import Keyring
+from .hermes.cures import check_gateway, gateway_cures
+from .hermes.host import Host
 from .hermes.locate import Hermes, locate, worker_environment
+from .hermes.problem import HostProblem
 from .service import AttachService, CannotStart
 from .settings import BadSetting, Settings, read_environment
+from .threads import in_thread
 
 
 def build_service(
@@ -57,6 +63,22 @@ def build_backend(
 
     environment = worker_environment(environ, settings.home)
     return WorkerBackend(reactor, settings.limits, find, environment, umask=umask)
+
+
+async def build_gateway_backend(reactor: AsyncioSelectorReactor, settings: Settings) -> Backend:
+    """Hermes in this process, a gateway's, whose loop calls this. Raises `CannotStart`.
+
+    Before that Hermes is loaded, off the loop, and what protects the gateway is tried.
+    """
+    cures = gateway_cures(threading.get_ident())
+    loading: Deferred[None] = in_thread(reactor, lambda: check_gateway(cures), "hermes-check")
+    try:
+        await loading
+    except HostProblem as problem:
+        raise CannotStart(str(problem)) from None
+    return InProcessBackend(
+        reactor, settings.limits, settings.home, lambda lanes: Host.load(lanes, cures)
+    )
 
 
 def read_script(settings: Settings) -> Script | None:

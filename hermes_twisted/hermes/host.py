@@ -6,6 +6,7 @@ import importlib
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
@@ -25,6 +26,10 @@ SLOW_CLIENT_NOTICE: Final = (
 )
 #: How often a drain looks whether a turn still runs, in seconds.
 DRAIN_POLL: Final = 0.1
+
+#: Changes what Hermes' terminal side would do to a process that is not its own. Raises
+#: `HostProblem` where it cannot.
+Cure = Callable[[ModuleType], None]
 
 
 class Sink:
@@ -60,7 +65,7 @@ class Host:
     _first_seat_seen: bool = field(default=False, init=False)
 
     @classmethod
-    def load(cls, lanes: LanePool) -> Host:
+    def load(cls, lanes: LanePool, cures: Sequence[Cure] = ()) -> Host:
         """Import Hermes, cure what the import does to the process, look at what it offers.
 
         Takes up to half a second and starts threads, so: after any fork, and off
@@ -72,6 +77,8 @@ class Host:
         sink = Sink()
         # All uses look the global up at call time (hermes-agent 0.13 and later).
         server._stdio_transport = sink  # type: ignore[attr-defined]
+        for cure in cures:
+            cure(server)
         return cls(server, findings, lanes, sink)
 
     def open(self, outbox: Outbox) -> HostSeat:

@@ -1,0 +1,103 @@
+"""What a gateway sees of the attach server: a platform that it connects and disconnects.
+
+It carries no chat: terminals hold their own sessions. The only module that needs the
+gateway's own classes, so that it can be imported only there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.config import Platform, load_gateway_config
+from gateway.platforms.base import BasePlatformAdapter, SendResult
+
+from .hosted import NAME
+
+if TYPE_CHECKING:
+    from .hosting import Hosted
+
+#: So that the lines are in the gateway's log, and at its level.
+_log = logging.getLogger("gateway.attach")
+
+#: How long a gateway waits for `disconnect`, unless its environment says otherwise.
+PATIENCE: Final = 5.0
+PATIENCE_VARIABLE: Final = "HERMES_GATEWAY_ADAPTER_DISCONNECT_TIMEOUT"
+
+
+class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
+    """Starts and stops the attach server with the gateway."""
+
+    supports_async_delivery = False
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config, Platform(NAME))
+        self._hosted: Hosted | None = None
+
+    async def connect(self, *, is_reconnect: bool = False) -> bool:
+        """Start. False, and words in `hermes gateway status`, when that cannot be."""
+        # Off the loop, which has chats to serve meanwhile; it installs no reactor.
+        hosting = await asyncio.to_thread(importlib.import_module, "hermes_twisted.hosting")
+        try:
+            self._hosted = await hosting.Hosted.start(
+                self._given(), _home(), lambda: _api_server_key(hosting.Refused), _patience()
+            )
+        except hosting.Refused as refused:
+            _log.error("the attach server cannot be started: %s", refused)
+            # "Retryable", whatever it is: Hermes ends a gateway whose only platform has
+            # failed for good, and chats, REST clients and cron jobs are not to pay for
+            # this. And much of it heals: a port is freed, a key file is made.
+            self._set_fatal_error(f"attach_{refused.code}", str(refused), retryable=True)
+            return False
+        self._mark_connected()
+        return True
+
+    async def disconnect(self) -> None:
+        """Stop in order; may be called twice, and after a failed `connect`."""
+        self._mark_disconnected()
+        hosted, self._hosted = self._hosted, None
+        if hosted is not None:
+            # A gateway that has lost patience cancels this; the stop goes on beside it.
+            await asyncio.shield(hosted.stop())
+
+    async def send(
+        self, chat_id: str, content: str, reply_to: Any = None, metadata: Any = None
+    ) -> Any:
+        """No chat is carried here."""
+        return SendResult(success=False, error="terminals hold their own sessions")
+
+    async def get_chat_info(self, chat_id: str) -> dict[str, Any]:
+        """No chat is carried here."""
+        return {"name": "Terminal attach", "type": "api"}
+
+    def _given(self) -> dict[str, Any]:
+        extra = self.config.extra
+        return dict(extra) if isinstance(extra, Mapping) else {}
+
+
+def _home() -> Path:
+    constants = importlib.import_module("hermes_constants")
+    return Path(constants.get_hermes_home())
+
+
+def _api_server_key(refused: type[Exception]) -> str:
+    """The REST API server's key, by its own rules; empty if there is none. Blocks."""
+    platforms = load_gateway_config().platforms
+    extra = getattr(platforms.get(Platform.API_SERVER), "extra", None) or {}
+    key = str(extra.get("key") or os.environ.get("API_SERVER_KEY") or "").strip()
+    auth = importlib.import_module("hermes_cli.auth")
+    if key and not auth.has_usable_secret(key, min_length=16):
+        raise refused("key", "API_SERVER_KEY is a placeholder, or shorter than 16 characters.")
+    return key
+
+
+def _patience() -> float:
+    try:
+        return max(0.0, float(os.environ.get(PATIENCE_VARIABLE) or PATIENCE))
+    except ValueError:
+        return PATIENCE
