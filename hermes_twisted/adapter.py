@@ -12,10 +12,11 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from gateway.config import Platform, load_gateway_config
 from gateway.platforms.base import BasePlatformAdapter, SendResult
+from gateway.status import write_runtime_status
 
 from .hosted import NAME
 
@@ -27,6 +28,8 @@ _log = logging.getLogger("gateway.attach")
 
 #: How long a gateway waits for `disconnect`, unless its environment says otherwise.
 PATIENCE: Final = 5.0
+#: How long after a refusal it is put into the status once more, in seconds.
+REPORT_DELAY: Final = 1.0
 PATIENCE_VARIABLE: Final = "HERMES_GATEWAY_ADAPTER_DISCONNECT_TIMEOUT"
 
 
@@ -34,6 +37,7 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
     """Starts and stops the attach server with the gateway."""
 
     supports_async_delivery = False
+    _reported: ClassVar[str] = ""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config, Platform(NAME))
@@ -48,14 +52,27 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
                 self._given(), _home(), lambda: _api_server_key(hosting.Refused), _patience()
             )
         except hosting.Refused as refused:
-            _log.error("the attach server cannot be started: %s", refused)
-            # "Retryable", whatever it is: Hermes ends a gateway whose only platform has
-            # failed for good, and chats, REST clients and cron jobs are not to pay for
-            # this. And much of it heals: a port is freed, a key file is made.
-            self._set_fatal_error(f"attach_{refused.code}", str(refused), retryable=True)
+            self._refuse(f"attach_{refused.code}", str(refused))
             return False
+        AttachAdapter._reported = ""
         self._mark_connected()
         return True
+
+    def _refuse(self, code: str, message: str) -> None:
+        message += " The gateway tries again by itself."
+        # Once: it does so every few minutes.
+        if message != AttachAdapter._reported:
+            AttachAdapter._reported = message
+            _log.error("the attach server cannot be started: %s", message)
+        # "Retryable", whatever it is: Hermes ends a gateway whose only platform has
+        # failed for good, and chats, REST clients and cron jobs are not to pay for
+        # this. And much of it heals: a port is freed, a key file is made.
+        self._set_fatal_error(code, message, retryable=True)
+        # Hermes makes that "retrying" next, of which `hermes gateway status` says nothing.
+        report = {"platform_state": "fatal", "error_code": code, "error_message": message}
+        asyncio.get_running_loop().call_later(
+            REPORT_DELAY, lambda: write_runtime_status(platform=NAME, **report)
+        )
 
     async def disconnect(self) -> None:
         """Stop in order; may be called twice, and after a failed `connect`."""

@@ -18,9 +18,22 @@ PACKAGE = Path(hermes_twisted.__file__).parent
 ROOT = PACKAGE.parent
 
 #: These run under Hermes' Python, where nothing of ours is installed.
-UNDER_HERMES = ("boot", "worker", "host", "seat", "pump", "encode", "loading", "problem")
+UNDER_HERMES = (
+    "boot", "worker", "host", "seat", "pump", "encode", "loading", "problem", "cures", "results",
+)  # fmt: skip
 #: What may be imported there when it is needed: Hermes itself, and what it may have.
-LAZILY = {"tui_gateway", "hermes_cli", "yaml", "orjson"}
+LAZILY = {"tui_gateway", "hermes_cli", "tools", "yaml", "orjson"}
+
+
+#: What an interpreter loads with `typing`, if nobody has yet; every `hermes` has.
+COMES_WITH_TYPING = set(
+    subprocess.run(
+        [sys.executable, "-c", "import typing, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+)
 
 
 def modules(folder: str) -> list[str]:
@@ -200,6 +213,27 @@ def test_the_package_imports_nothing() -> None:
 @pytest.mark.parametrize("module", ["hermes_twisted.tap", "twisted.plugins.hermes_attach"])
 def test_no_reactor_is_installed_by_an_import(module: str) -> None:
     """twistd reads plugins and options before a reactor is chosen: no import may choose one."""
+    assert run(f"import sys, {module}; print('twisted.internet.reactor' in sys.modules)") == (
+        "False\n"
+    )
+
+
+def test_the_plugin_of_hermes_costs_nothing() -> None:
+    """Every `hermes` command imports it: it loads nothing but itself."""
+    loaded = run(
+        "import os, sys; before = set(sys.modules); import hermes_twisted.hosted;"
+        "print(*sorted(set(sys.modules) - before))"
+    ).split()
+
+    assert set(loaded) - {"__future__", "typing"} - COMES_WITH_TYPING == {
+        "hermes_twisted",
+        "hermes_twisted.hosted",
+    }
+
+
+@pytest.mark.parametrize("module", ["hermes_twisted.hosting", "hermes_twisted.build"])
+def test_no_reactor_is_installed_off_the_loop(module: str) -> None:
+    """A gateway imports these in a thread, before its loop is adopted."""
     assert run(f"import sys, {module}; print('twisted.internet.reactor' in sys.modules)") == (
         "False\n"
     )

@@ -22,7 +22,9 @@ from pathlib import Path
 def process_state():
     """What belongs to the process as a whole."""
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
-    return [sys.stdout, sys.stderr, sys.excepthook, threading.excepthook, handlers]
+    # Hermes' agents put a wrapper of theirs around them.
+    streams = [getattr(stream, "_inner", stream) for stream in (sys.stdout, sys.stderr)]
+    return [*streams, sys.excepthook, threading.excepthook, handlers]
 
 
 def register(ctx):
