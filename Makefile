@@ -7,6 +7,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 # Releases of Hermes that the tests run against: the oldest and the newest.
 HERMES ?= 0.14.0 0.19.0
+# Those whose gateway gets the plugin: the newest, the oldest that serves with it, and
+# two that are too old.
+GATEWAYS ?= 0.14.0 0.15.2 0.16.0 0.19.0
 ARGS ?=
 
 RUN := .venv/bin
@@ -42,7 +45,7 @@ tests-oldest: .venv-oldest/ready
 pins: .venv/with-hermes
 	$(RUN)/python -m pip check
 
-hermes: $(HERMES:%=.hermes/%/ready)
+hermes: $(HERMES:%=.hermes/%/ready) $(GATEWAYS:%=.hermes/gateway-%/ready)
 
 # Speed, for people to compare; `make bench ARGS="--peer-python …"` adds the peer.
 bench: .venv-test/ready
@@ -74,6 +77,13 @@ clean:
 .venv-oldest/ready: .venv-oldest/bin/python pyproject.toml
 	$(OLDEST)/$(PIP) --upgrade 'pip>=25.1'
 	$(OLDEST)/$(PIP) --editable . --group test --group oldest
+	touch $@
+
+# With what its REST API server needs, and with this project: as operators install it.
+.hermes/gateway-%/ready: pyproject.toml
+	$(PYTHON) -m venv .hermes/gateway-$*
+	.hermes/gateway-$*/bin/$(PIP) hermes-agent==$* aiohttp --editable .
+	.hermes/gateway-$*/bin/python -m pip check
 	touch $@
 
 .hermes/%/ready:
