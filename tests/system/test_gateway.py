@@ -260,7 +260,7 @@ def test_nobody_stops_the_gateway(shared: Gateway) -> None:
     """Twisted's reactor cannot be stopped while its loop is a gateway's."""
     shared.do("from twisted.internet import reactor\nreactor.stop()\nreactor.crash()")
 
-    with contextlib.closing(shared.server.client().socket) as _socket:
+    with contextlib.closing(shared.server.client().socket):
         assert "the reactor was told to stop: refused" in shared.log
 
 
@@ -280,6 +280,22 @@ def test_connected_again(shared: Gateway) -> None:
 
         assert shared.do(ATTACH + "return await attach.connect()")
         assert shared.do(LEFT) == first
+
+
+def test_second_profile(shared: Gateway) -> None:
+    """One process, one attach server: another profile of the same gateway gets words."""
+    found = shared.do(
+        "from gateway.config import PlatformConfig\n"
+        "from hermes_twisted.hosted import make_adapter\n"
+        "second = make_adapter(PlatformConfig(enabled=True))\n"
+        "connected = await second.connect()\n"
+        "await second.disconnect()\n"
+        "return [connected, second.fatal_error_code]"
+    )
+
+    assert found == [False, "attach_second"]
+    with contextlib.closing(shared.server.client().socket):
+        pass
 
 
 def test_port_in_use(world: World, free_port: int, model: FakeModel) -> None:
