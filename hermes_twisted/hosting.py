@@ -93,6 +93,8 @@ class Hosted:
             # After that: loading Hermes reads its .env file once more.
             environ = self._take_key(read_environment())
             accepted = await asyncio.to_thread(api_server_key) if accept else ""
+            if accept and not accepted:
+                _log.warn("{name} is set, but the REST API server has no key", name=ACCEPT)
             secret = find_key(settings, environ, accepted)
             service = build_service(reactor, settings, secret, backend)
             service.startService()

@@ -160,7 +160,6 @@ def test_founding_workflow(
     gateway.server.terminate()
     screen.shows("The attach server is stopping; this terminal will be disconnected.")
     assert gateway.server.ended() == STOPPED
-    gateway.close()
 
 
 def test_background_results_of_chats(shared: Gateway, client: Client) -> None:
@@ -411,7 +410,6 @@ def test_key_is_made(version: str, world: World, free_port: int, model: FakeMode
     line = gateways.hermes(world, version, "attach", "url", f"--port={free_port}").stdout
     gateway.server.key = line.rpartition("token=")[2].strip("'\n")
     gateway.server.client()
-    gateway.close()
 
 
 def test_key_of_the_environment_is_taken_out(
