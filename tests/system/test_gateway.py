@@ -132,7 +132,12 @@ def test_founding_workflow(
 ) -> None:
     """The key of the REST API server attaches a terminal, and both are served at once."""
     world.without_key()
-    gateways.configure(world, version, model, "attach")
+    if version == NEWEST:
+        gateways.configure(world, version, model)
+        enabled = gateways.hermes(world, version, "plugins", "enable", "attach")
+        assert "Plugin attach enabled" in enabled.stdout
+    else:  # The command knows only plugins in directories.
+        gateways.configure(world, version, model, "attach")
     api = f"http://127.0.0.1:{(api_port := find_port())}"
 
     gateway = gateways.start(
