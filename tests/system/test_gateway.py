@@ -364,12 +364,18 @@ def test_too_old(version: str, world: World, free_port: int, model: FakeModel) -
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_stop(version: str, world: World, free_port: int, model: FakeModel) -> None:
-    """Clients are told and closed with 1001, sessions are finalised, and it is not slow."""
+    """Clients are told and closed with 1001, sessions are finalised.
+
+    And the gateway's patience is not used up, though a turn runs that would last minutes.
+    """
     gateway = gateways.run_gateway(world, version, free_port, model)
     client = gateway.server.client()
     session, key = open_session(gateway, client)
     client.call("prompt.submit", session_id=session, text="tokens=5")
     client.event("message.complete")
+    wait_until(lambda: not gateway.do(RUNNING), "the turn's end")
+    client.call("prompt.submit", session_id=session, text="tokens=3000 rate=10")
+    client.event("message.delta")
 
     gateway.server.terminate()
 

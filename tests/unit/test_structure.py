@@ -194,6 +194,19 @@ def test_only_the_backends_and_the_builder_know_the_hermes_side() -> None:
     ), users
 
 
+def test_only_the_plugin_knows_the_gateway() -> None:
+    """The service and all below it do not know which home they are in."""
+    plugin = ("hermes_twisted.hosted", "hermes_twisted.hosting", "hermes_twisted.adapter")
+    users = set()
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for imported, _lazy in imports(name):
+            if imported.split(".")[0] == "gateway" or imported.startswith(plugin):
+                users.add(name)
+
+    assert users == {"hermes_twisted.adapter", "hermes_twisted.hosted"}
+
+
 def test_the_plugin_folders_are_no_packages() -> None:
     """An `__init__.py` in `twisted/` or `twisted/plugins/` would hide Twisted itself."""
     assert (ROOT / "twisted" / "plugins" / "hermes_attach.py").is_file()
