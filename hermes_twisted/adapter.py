@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from gateway.config import Platform, load_gateway_config
+from gateway.config import Platform
 from gateway.platforms.base import BasePlatformAdapter, SendResult
 from gateway.status import write_runtime_status
 
@@ -48,9 +48,7 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
         # Off the loop, which has chats to serve meanwhile; it installs no reactor.
         hosting = await asyncio.to_thread(importlib.import_module, "hermes_twisted.hosting")
         try:
-            self._hosted = await hosting.Hosted.start(
-                self._given(), _home(), lambda: _api_server_key(hosting.Refused), _patience()
-            )
+            self._hosted = await hosting.Hosted.start(self._given(), _home(), _patience())
         except hosting.Refused as refused:
             self._refuse(f"attach_{refused.code}", str(refused))
             return False
@@ -100,17 +98,6 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
 def _home() -> Path:
     constants = importlib.import_module("hermes_constants")
     return Path(constants.get_hermes_home())
-
-
-def _api_server_key(refused: type[Exception]) -> str:
-    """The REST API server's key, by its own rules; empty if there is none. Blocks."""
-    platforms = load_gateway_config().platforms
-    extra = getattr(platforms.get(Platform.API_SERVER), "extra", None) or {}
-    key = str(extra.get("key") or os.environ.get("API_SERVER_KEY") or "").strip()
-    auth = importlib.import_module("hermes_cli.auth")
-    if key and not auth.has_usable_secret(key, min_length=16):
-        raise refused("key", "API_SERVER_KEY is a placeholder, or shorter than 16 characters.")
-    return key
 
 
 def _patience() -> float:

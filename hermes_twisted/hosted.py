@@ -18,7 +18,7 @@ NAME: Final = "attach"
 LABEL: Final = "Terminal attach"
 HELP: Final = "Attach terminal UIs over the network: forwards to hermes-attach"
 DESCRIPTION: Final = (
-    "The commands of hermes-attach: serve, demo, url.\n"
+    "The commands of hermes-attach: serve, key, url and others.\n"
     "`hermes attach help` lists them, `hermes attach COMMAND --help` a command's options."
 )
 #: Run in place of this process; its own folder is no place to import from (-P).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -12,18 +12,19 @@ from typing import Any, ClassVar, Final
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger, STDLibLogObserver, globalLogBeginner
 
-from . import keystore, parsing
-from .build import build_gateway_backend, build_service
+from . import hardening, keyring, plainkey, redaction, terminal
+from .build import build_gateway_backend, build_keys, build_service, check_tls
+from .keyring import ServerKeys
+from .listening import CannotStart
+from .private import BadKey
 from .reactors import WrongReactor, adopt_running_loop
-from .service import AttachService, CannotStart
+from .service import AttachService
 from .settings import ENVIRONMENT_PREFIX, OPTIONS, BadSetting, Settings, read_environment
 
 #: Where the settings are, for messages.
 WHERE: Final = "platforms.attach.extra in config.yaml"
 #: What the gateway decides, not its operator: Hermes is the one around us.
 FIXED: Final = ("backend", "config", "hermes-home", "hermes-python", "script")
-#: Honour the key of the REST API server here too.
-ACCEPT: Final = "accept-api-server-key"
 #: Of the time that a gateway gives for a stop, what closing and finalising may need.
 CLOSING: Final = 3.0
 
@@ -54,7 +55,6 @@ class Hosted:
         cls,
         given: Mapping[str, Any],
         home: Path,
-        api_server_key: Callable[[], str],
         patience: float,
     ) -> Hosted:
         """Listen and serve, with the settings that were *given*. Raises `Refused`.
@@ -69,7 +69,7 @@ class Hosted:
             )
         hosted = cls._running = cls()
         try:
-            await hosted._start(given, home, api_server_key, patience)
+            await hosted._start(given, home, patience)
         except BaseException:
             cls._running = None
             raise
@@ -79,24 +79,20 @@ class Hosted:
         self,
         given: Mapping[str, Any],
         home: Path,
-        api_server_key: Callable[[], str],
         patience: float,
     ) -> None:
         try:
-            settings, accept = read_settings(given, read_environment(), home)
+            settings = read_settings(given, read_environment(), home)
             # Hermes counts on a stop within its patience: the rest is for what is last.
             settings = replace(settings, drain=min(settings.drain, max(0.0, patience - CLOSING)))
             reactor = adopt_running_loop()
             self._begin_logging()
+            check_tls(reactor, settings)
             loading = Deferred.fromCoroutine(build_gateway_backend(reactor, settings))
             backend = await loading.asFuture(asyncio.get_running_loop())
             # After that: loading Hermes reads its .env file once more.
-            environ = self._take_key(read_environment())
-            accepted = await asyncio.to_thread(api_server_key) if accept else ""
-            if accept and not accepted:
-                _log.warn("{name} is set, but the REST API server has no key", name=ACCEPT)
-            secret = find_key(settings, environ, accepted)
-            service = build_service(reactor, settings, secret, backend)
+            keys = find_keys(settings, self._take_key(read_environment()))
+            service = build_service(reactor, settings, keys, backend)
             service.startService()
         except WrongReactor as wrong:
             raise Refused(
@@ -107,16 +103,11 @@ class Hosted:
             ) from None
         except BadSetting as problem:
             raise Refused("settings", str(problem)) from None
-        except keystore.BadKey as problem:
+        except BadKey as problem:
             raise Refused("key", str(problem)) from None
         except CannotStart as problem:
             raise Refused("start", str(problem)) from None
         self._service = service
-        if secret is None:
-            _log.info(
-                "a key was made in {path}; `hermes attach url` prints the line to paste",
-                path=keystore.default_path(settings.home),
-            )
 
     def stop(self) -> asyncio.Future[None]:
         """Tell the clients, close, finalise Hermes' sessions. The gateway's loop goes on."""
@@ -134,22 +125,23 @@ class Hosted:
 
     @classmethod
     def _take_key(cls, environ: Mapping[str, str]) -> Mapping[str, str]:
-        cls._taken = os.environ.pop(keystore.VARIABLE, "") or cls._taken
-        return {**environ, keystore.VARIABLE: cls._taken}
+        cls._taken = os.environ.get(plainkey.VARIABLE, "") or cls._taken
+        hardening.forget_variable(plainkey.VARIABLE)
+        taken = {plainkey.VARIABLE: cls._taken} if cls._taken else {}
+        return {**environ, **taken}
 
     @classmethod
     def _begin_logging(cls) -> None:
         """Twisted's events go where the gateway's own go."""
         if not cls._logging:
             cls._logging = True
+            redaction.install()
             observer = STDLibLogObserver(name="gateway.attach")
             globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 
 
-def read_settings(
-    given: Mapping[str, Any], environ: Mapping[str, str], home: Path
-) -> tuple[Settings, bool]:
-    """The settings, and whether the REST API server's key is accepted. Raises `BadSetting`.
+def read_settings(given: Mapping[str, Any], environ: Mapping[str, str], home: Path) -> Settings:
+    """What was decided for this home. Raises `BadSetting`.
 
     The environment wins over what was *given*, as it wins over a file elsewhere.
     """
@@ -157,47 +149,27 @@ def read_settings(
     for name in FIXED:
         if name in table:
             raise BadSetting(f"{WHERE}: {name} has no meaning inside a gateway; remove it.")
-    accept = _flag(environ.get(_variable(ACCEPT)) or table.pop(ACCEPT, False), ACCEPT)
-    table.pop(ACCEPT, None)
-    fixed = {_variable(name) for name in FIXED}
+    fixed = {ENVIRONMENT_PREFIX + name.upper().replace("-", "_") for name in FIXED}
     kept = {name: value for name, value in environ.items() if name not in fixed}
-    return Settings.gather({"hermes-home": str(home)}, kept, table, WHERE), accept
+    return Settings.gather({"hermes-home": str(home)}, kept, table, WHERE)
 
 
 def _ours(given: Mapping[str, Any]) -> dict[str, Any]:
     """All but what Hermes puts beside it, for every platform: with underscores."""
-    names = {option.name for option in OPTIONS} | {ACCEPT}
+    names = {option.name for option in OPTIONS}
     for name in map(str, given):
         if "_" in name and (meant := name.replace("_", "-")) in names:
             raise BadSetting(f"{WHERE}: there is no setting {name!r}; write {meant}.")
     return {str(name): value for name, value in given.items() if "_" not in str(name)}
 
 
-def find_key(
-    settings: Settings, environ: Mapping[str, str], accepted: str
-) -> keystore.Secret | None:
-    """The key of this server; None if one is to be made. Raises `keystore.BadKey`.
+def find_keys(settings: Settings, environ: Mapping[str, str]) -> ServerKeys:
+    """All keys that admit, by the rules of the other home. Raises `BadKey` if there are none.
 
-    In this order: the key file, the environment, the *accepted* key of the REST API
-    server, one that was made before. The one place that knows; no other key is honoured.
+    The first one is made only where somebody sees it: a gateway in a terminal.
     """
-    if settings.key_file is None and not environ.get(keystore.VARIABLE) and accepted:
-        secret = keystore.Secret(accepted, "API_SERVER_KEY")
-    else:
-        found = keystore.find(settings.key_file, environ, settings.home)
-        if found is None:
-            return None
-        secret = found
-    secret.keyring()  # A weak one is refused now, by its name.
-    return secret
-
-
-def _variable(name: str) -> str:
-    return ENVIRONMENT_PREFIX + name.upper().replace("-", "_")
-
-
-def _flag(value: Any, name: str) -> bool:
-    try:
-        return value if isinstance(value, bool) else parsing.flag(str(value))
-    except ValueError as error:
-        raise BadSetting(f"{name} {value!r}: {error}.") from None
+    keys = build_keys(settings, environ, redaction.know)
+    keys.load()
+    if not (keys.admits or (keys.is_first_start and terminal.is_there())):
+        raise BadKey(keyring.no_key(settings.home, environ))
+    return keys

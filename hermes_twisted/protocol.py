@@ -12,12 +12,9 @@ from zope.interface import implementer
 
 from .core.admission import Admitted
 from .core.limits import Limits
-from .core.seats import CLOSE_UNSUPPORTED, Seat
+from .core.seats import CLOSE_POLICY, CLOSE_UNSUPPORTED, Seat
 from .core.websocket import split_texts, text_frames
 from .promptly import write_promptly
-
-#: RFC 6455 §7.4.1
-CLOSE_POLICY = 1008
 
 #: Makes a seat for an admitted link.
 OpenSeat = Callable[["AttachProtocol", Admitted], Seat]
@@ -53,6 +50,8 @@ class AttachProtocol(WebSocketServerProtocol):
     factory: AttachFactory
     admitted: Admitted
     peer_name = ""
+    source = ""
+    """What limits are counted by: see `core.sources`."""
     _log = Logger()
     # Autobahn would copy, and format for a debug line, all options for each connection.
     CONFIG_ATTRS = ()  # type: ignore[assignment]  # `AttachFactory` sets them at once.
@@ -60,6 +59,16 @@ class AttachProtocol(WebSocketServerProtocol):
     seat: Seat | None = None
     last_heard = 0.0
     """When the last byte came, by the reactor's clock."""
+    frames_in = 0
+    """Messages of the client; `frames_out` are those to it."""
+    bytes_in = 0
+    """Bytes on the wire, framing and all; outwards without control frames."""
+    frames_out = 0
+    bytes_out = 0
+    ended_by = ""
+    """Who or what ended the link, in a word, once that is known."""
+    close_code: int | None = None
+    """Of the close frame that we sent or, if we sent none, that came; None if none did."""
     _fragments = 0
     _owed_pong: bytes | None = None
 
@@ -76,12 +85,14 @@ class AttachProtocol(WebSocketServerProtocol):
         transport = self._tcp()
         transport.unregisterProducer()
         self._valve = Valve(self._writable_again)
+        self.bytes_in = 0  # The handshake does not count.
         transport.registerProducer(self._valve, True)
         self.seat = self.factory.open_seat(self, self.admitted)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client; void once we have failed the connection."""
         self.last_heard = self.factory.clock.seconds()
+        self.bytes_in += len(data)
         if self.failedByMe:
             return
         if self._is_between_messages():
@@ -118,6 +129,7 @@ class AttachProtocol(WebSocketServerProtocol):
         """One whole message."""
         if self.seat is None or self.failedByMe:
             return
+        self.frames_in += 1
         try:
             self.seat.received(payload)
         except Exception:
@@ -136,6 +148,8 @@ class AttachProtocol(WebSocketServerProtocol):
         if self.closeHandshakeTimeoutCall is not None:  # Autobahn lets it run on.
             self.closeHandshakeTimeoutCall.cancel()
             self.closeHandshakeTimeoutCall = None
+        self.close_code = self.localCloseCode or (code if wasClean else None)
+        self.ended_by = self.ended_by or self._ended_by(wasClean)
         seat, self.seat = self.seat, None
         if seat is not None:
             seat.link_lost()
@@ -162,7 +176,10 @@ class AttachProtocol(WebSocketServerProtocol):
 
     def send(self, payloads: list[bytes]) -> None:
         """See `Link`. Frames are made here: Autobahn's path costs several times more."""
-        write_promptly(self._tcp(), text_frames(payloads))
+        frames = text_frames(payloads)
+        self.frames_out += len(payloads)
+        self.bytes_out += sum(map(len, frames))
+        write_promptly(self._tcp(), frames)
 
     def pause_reading(self) -> None:
         """See `Link`."""
@@ -176,6 +193,7 @@ class AttachProtocol(WebSocketServerProtocol):
         """See `Link`."""
         # sendClose refuses every code but 1000 and 3000-4999.
         if self.state == self.STATE_OPEN:
+            self.ended_by = "server"
             self.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:123], isReply=False)
 
     def abort(self) -> None:
@@ -186,6 +204,11 @@ class AttachProtocol(WebSocketServerProtocol):
         """Make the path carry something; whether a pong comes decides nothing."""
         if self.writable:
             self.sendPing()
+
+    def _ended_by(self, clean: bool) -> str:
+        if self.failedByMe:
+            return "violation"
+        return "client" if clean else "connection-lost"
 
     def _tcp(self) -> Any:
         """The transport: TCP, TLS or a Unix socket, with more than `ITransport` says."""

@@ -1,4 +1,4 @@
-"""HTTP on the port: small pages, refusals in words, and the hand-over of upgrades.
+"""HTTP on the port: which page, how much of a request, and the hand-over of upgrades.
 
 Behind `Site` rather than on Autobahn's own server, for its limits on request heads
 and for refusals with a body. Everything that Autobahn or twisted.web would do with
@@ -7,48 +7,55 @@ a secret in the URL (log it, echo it, parse it again) is kept from happening her
 
 from __future__ import annotations
 
-import json
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, AnyStr, cast
 
 from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IProtocolNegotiationFactory,
+    IReactorTime,
+    ITCPTransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
+from zope.interface import classImplementsOnly, implementedBy
 
 from .core.admission import PATH, Admitted, Head, Refused
+from .core.courtesy import looks_like_terminal
+from .core.journal import Journal
 from .core.limits import Limits
 from .core.quota import Quota
+from .core.sources import source_of
+from .core.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
+from .pages import NO_SUCH_PAGE, Page, refuse, write_index, write_json
 from .protocol import AttachFactory, AttachProtocol
+from .waiting_room import WaitingProtocol, WaitingRoom
 
 #: Refusals that are logged in a minute; more are counted.
 LOGGED_REFUSALS = 10
 
-NO_SUCH_PAGE = Refused(
-    404,
-    "There is nothing at this address.",
-    "The terminal UI attaches at /api/ws: ws://HOST:PORT/api/ws?token=KEY.",
-)
 BODY_TOO_LARGE = Refused(
-    413, "The request's body is too large.", "Send none: no page here reads it."
+    413, "body", "The request's body is too large.", "Send none: no page here reads it."
 )
-ONLY_GET = Refused(405, "This page can only be read.", "Use GET.", (("Allow", "GET, HEAD"),))
-FULL = Refused(
-    503,
-    "As many terminals are attached as this server allows.",
-    "Close one, or raise --max-connections on the server.",
-    (("Retry-After", "10"),),
-)
+#: Handshakes with TLS gone wrong that are logged in a minute.
+LOGGED_TLS_FAILURES = 10
+#: The headers of a WebSocket handshake, which admission has checked.
+_HANDSHAKE = frozenset(
+    (b"host", b"origin", b"upgrade", b"connection", b"sec-websocket-key",
+     b"sec-websocket-version", b"sec-websocket-extensions")
+)  # fmt: skip
 
-#: Decides on a handshake, knowing all that the service knows.
-Decide = Callable[[Head], Admitted | Refused]
+#: Decides on a handshake from a source.
+Decide = Callable[[Head, str], Admitted | Refused]
 #: Answers /ready: whether the backend serves, and the body.
 Readiness = Callable[[], tuple[bool, dict[str, Any]]]
 
@@ -58,8 +65,16 @@ def peer_name(address: IAddress | None) -> str:
     if isinstance(address, IPv4Address):
         return f"{address.host}:{address.port}"
     if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
+        return f"[{_short(address.host)}]:{address.port}"
     return "unix"
+
+
+def _short(host: str) -> str:
+    """One text for one address: some come with all their zeros."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
 
 
 def head_of(request: Request) -> Head:
@@ -70,90 +85,77 @@ def head_of(request: Request) -> Head:
     return Head(request.method, request.uri, request.clientproto, headers)
 
 
-def write_json(request: Request, status: int, body: dict[str, Any]) -> bytes:
-    """A JSON page."""
-    return _page(request, status, b"application/json", json.dumps(body).encode() + b"\n")
-
-
-def refuse(request: Request, refused: Refused) -> bytes:
-    """A refusal: RFC 9457 for programs, two lines for people at a terminal."""
-    for name, value in refused.headers:
-        request.setHeader(name.encode(), value.encode())
-    accept = b",".join(request.requestHeaders.getRawHeaders(b"accept", []))
-    if b"json" in accept:
-        problem = {"title": refused.title, "status": refused.status, "detail": refused.advice}
-        body = json.dumps(problem).encode() + b"\n"
-        return _page(request, refused.status, b"application/problem+json", body)
-    text = f"{refused.status}: {refused.title}\n{refused.advice}\n".encode()
-    return _page(request, refused.status, b"text/plain; charset=utf-8", text)
-
-
-def _page(request: Request, status: int, kind: bytes, body: bytes) -> bytes:
-    request.setResponseCode(status, HTTPStatus(status).phrase.encode())
-    request.setHeader(b"content-type", kind)
-    request.setHeader(b"content-length", str(len(body)).encode())
-    request.setHeader(b"cache-control", b"no-store")
-    request.setHeader(b"x-content-type-options", b"nosniff")
-    return b"" if request.method == b"HEAD" else body
-
-
-class Page(Resource):
-    """A page that one function writes."""
-
-    isLeaf = True
-
-    def __init__(self, write: Callable[[Request], bytes]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._write = write
-
-    def render(self, request: Request) -> bytes:
-        """GET and HEAD; nothing here changes anything."""
-        if request.method not in (b"GET", b"HEAD"):
-            return refuse(request, ONLY_GET)
-        return self._write(request)
-
-
 class AttachResource(Resource):
     """`/api/ws`: admission, then Autobahn."""
 
     isLeaf = True
 
-    def __init__(self, factory: AttachFactory, decide: Decide) -> None:
+    def __init__(
+        self,
+        factory: AttachFactory,
+        decide: Decide,
+        waiting_room: WaitingRoom | None,
+        journal: Journal,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._journal = journal
         self._factory = factory
         self._decide = decide
+        self._waiting_room = waiting_room
 
     def render(self, request: Request) -> Any:
         """Refuse in words, or hand the connection over for good."""
-        decision = self._decide(head_of(request))
-        if isinstance(decision, Refused):
+        head = head_of(request)
+        address = request.getClientAddress()
+        source = source_of(getattr(address, "host", None))
+        decision = self._decide(head, source)
+        if isinstance(decision, Admitted):
+            link = cast("AttachProtocol", self._factory.buildProtocol(address))
+            link.admitted = decision
+            link.source = source
+            link.peer_name = peer_name(address)
+            self._journal.admitted(decision, link.peer_name)
+            return _upgrade(request, link)
+        held = self._hold(head, decision, source)
+        if held is None:
             return refuse(request, decision)
-        # Autobahn parses the request once more: it need not see the key.
-        request.uri = PATH
-        request.requestHeaders.removeHeader(b"authorization")
-        cast("FrontChannel", request.channel).handed_over()
-        ticket = _Ticket(self._factory, decision, peer_name(request.getClientAddress()))
-        return WebSocketResource(ticket).render(request)
+        self._journal.refused(decision, peer_name(address), held=True)
+        return _upgrade(request, held)
+
+    def _hold(self, head: Head, refused: Refused, source: str) -> WaitingProtocol | None:
+        """Out of courtesy: a place in the waiting room, for whom it is meant for."""
+        room = self._waiting_room
+        if room is None or not refused.holdable or not looks_like_terminal(head):
+            return None
+        return room.enter(refused, source)
+
+
+def _upgrade(request: Request, protocol: AttachProtocol | WaitingProtocol) -> Any:
+    # Autobahn parses the request once more, and quotes it in its debug lines: it need not see
+    # the key, nor whatever else a client thought that we should have.
+    request.uri = PATH
+    for name, _values in list(request.requestHeaders.getAllRawHeaders()):
+        if name.lower() not in _HANDSHAKE:
+            request.requestHeaders.removeHeader(name)
+    cast("FrontChannel", request.channel).handed_over()
+    return WebSocketResource(_Ticket(protocol)).render(request)
 
 
 @dataclass
 class _Ticket:
-    """Stands for the factory during one upgrade, to hand the admission on."""
+    """Stands for a factory during one upgrade."""
 
-    factory: AttachFactory
-    admitted: Admitted
-    peer: str
+    protocol: AttachProtocol | WaitingProtocol
 
-    def buildProtocol(self, address: IAddress) -> AttachProtocol:
-        protocol = cast("AttachProtocol", self.factory.buildProtocol(address))
-        protocol.admitted = self.admitted
-        protocol.peer_name = self.peer
-        return protocol
+    def buildProtocol(self, address: IAddress) -> AttachProtocol | WaitingProtocol:
+        return self.protocol
 
 
 class FrontRequest(Request):
     """A request whose body is bounded before twisted.web would spool it to disk."""
 
+    refusal: Refused | None = None
+    """Why it was refused, if it was."""
     _received = 0
     _refused = False
 
@@ -196,6 +198,8 @@ class FrontRequest(Request):
             b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n"
             b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
         )
+        peer = peer_name(self.getClientAddress())  # type: ignore[no-untyped-call]
+        self._channel.site.journal.refused(BODY_TOO_LARGE, peer)
         self._channel.loseConnection()  # type: ignore[no-untyped-call]
 
 
@@ -204,12 +208,24 @@ class FrontChannel(http.HTTPChannel):
 
     site: FrontSite
     _deadline: IDelayedCall | None = None
+    _silent = True
 
     def connectionMade(self) -> None:
         """Start the clock; twisted.web's own starts anew with every byte."""
         super().connectionMade()  # type: ignore[no-untyped-call]
         self._restart_deadline()
         self.site.pending.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came, decrypted if they were encrypted."""
+        if self._silent:
+            self._silent = False
+            if data.startswith(HANDSHAKE):
+                # It would wait for an answer that HTTP does not have.
+                self.site.log_tls_failure(TLS_TO_PLAIN_PORT, self.getPeer())  # type: ignore[no-untyped-call]
+                self.loseConnection()  # type: ignore[no-untyped-call]
+                return
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
 
     def requestDone(self, request: Request) -> None:
         """A page was written; the connection may ask for another."""
@@ -219,6 +235,12 @@ class FrontChannel(http.HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone before any upgrade."""
         self._leave()
+        # By its name: only those who use TLS need OpenSSL here.
+        if reason.check("OpenSSL.SSL.Error"):
+            errors = getattr(reason.value, "args", ()) or ((),)
+            self.site.log_tls_failure(explain(errors[0]), self.getPeer())  # type: ignore[no-untyped-call]
+        elif self._silent and self._left_tls():
+            self.site.log_tls_failure(LEFT_AT_ONCE, self.getPeer())  # type: ignore[no-untyped-call]
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def handed_over(self) -> None:
@@ -228,6 +250,14 @@ class FrontChannel(http.HTTPChannel):
     def drop(self) -> None:
         """End it now."""
         cast("ITCPTransport", self.transport).abortConnection()
+
+    def _left_tls(self) -> bool:
+        """Whether the client ended this, after its TLS hello. At a plain port there is none."""
+        transport = cast("Any", self.transport)
+        if getattr(transport, "disconnecting", False) or not hasattr(transport, "getHandle"):
+            return False
+        client_random = getattr(transport.getHandle(), "client_random", lambda: None)
+        return client_random() is not None
 
     def _restart_deadline(self) -> None:
         if self._deadline is not None:
@@ -282,15 +312,22 @@ class FrontSite(Site):
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, limits: Limits, attach: AttachResource, ready: Readiness
+        self,
+        clock: IReactorTime,
+        limits: Limits,
+        attach: AttachResource,
+        ready: Readiness,
+        journal: Journal,
     ) -> None:
         super().__init__(Resource(), timeout=limits.handshake, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
         self.pending = Pending(limits.pending)
+        self.journal = journal
         self._refusals = Quota(LOGGED_REFUSALS, 60.0, clock.seconds)
+        self._tls_failures = Quota(LOGGED_TLS_FAILURES, 60.0, clock.seconds)
         self._pages: dict[bytes, IResource] = {
-            b"/": Page(_index),
+            b"/": Page(write_index),
             b"/health": Page(lambda request: write_json(request, 200, {"status": "ok"})),
             b"/ready": Page(lambda request: _write_readiness(request, *ready())),
             PATH: attach,
@@ -302,8 +339,22 @@ class FrontSite(Site):
         path, _, _query = request.uri.partition(b"?")
         return self._pages.get(path, self._nothing)
 
+    def log_tls_failure(self, what: str, peer: IAddress) -> None:
+        """One line for a handshake that could not be, within a quota."""
+        if self._tls_failures.spend():
+            missed = self._tls_failures.take_missed()
+            self._log.info(
+                "{what} ({peer}){more}",
+                what=what,
+                peer=peer_name(peer),
+                more=f" ({missed} more were not logged)" if missed else "",
+            )
+
     def log(self, request: http.Request) -> None:
         """One line for a refusal, within a quota; never the query, where keys are."""
+        refusal = cast("FrontRequest", request).refusal
+        if refusal is not None:
+            self.journal.refused(refusal, peer_name(request.getClientAddress()))
         if request.code < 400 or request.code == 404 or not self._refusals.spend():
             return
         missed = self._refusals.take_missed()
@@ -315,14 +366,9 @@ class FrontSite(Site):
         )
 
 
-def _index(request: Request) -> bytes:
-    text = (
-        b"hermes-attach: a terminal UI of Hermes Agent attaches here.\n\n"
-        b"On your machine:\n"
-        b"  export HERMES_TUI_GATEWAY_URL='ws://THIS-HOST:PORT/api/ws?token=KEY'\n"
-        b"  hermes --tui\n"
-    )
-    return _page(request, 200, b"text/plain; charset=utf-8", text)
+# With `h2` installed twisted.web would offer that in TLS (RFC 7301), and an upgrade over it
+# would fail. A server that offers nothing is asked for HTTP/1.1.
+classImplementsOnly(FrontSite, implementedBy(Site) - IProtocolNegotiationFactory)  # type: ignore[no-untyped-call]
 
 
 def _write_readiness(request: Request, ready: bool, body: dict[str, Any]) -> bytes:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from .host import Cure, Sink
 from .loading import check_config, import_server, look
 from .problem import HostProblem
+from .questions import Questions
 from .results import METHODS, SplitResults, split_results
 
 #: Tells Hermes' tools that a person sits at this process: true of a terminal's worker,
@@ -58,7 +59,7 @@ def check_gateway(cures: tuple[Cure, ...]) -> None:
         if not callable(getattr(server, name, None)):
             raise _absent(f"tui_gateway.server.{name}", "whose a background result is")
     if not isinstance(server._stdio_transport, Sink):
-        server._stdio_transport = Sink()  # type: ignore[attr-defined]
+        server._stdio_transport = Sink(Questions(server))  # type: ignore[attr-defined]
     for cure in cures:
         cure(server)
 

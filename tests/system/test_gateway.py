@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import sqlite3
 import urllib.error
@@ -28,6 +29,7 @@ STOPPED = 1
 #: Run inside: the platform's adapter; what says that a person sits there; whether any
 #: terminal's turn runs.
 ATTACH = "attach = next(a for p, a in runner.adapters.items() if p.value == 'attach')\n"
+AGAIN = "for failed in runner._failed_platforms.values(): failed['next_retry'] = 0"
 FLAG = "import os; return os.environ.get('HERMES_INTERACTIVE')"
 #: What the server has in the reactor, and its threads that would delay an exit.
 LEFT = (
@@ -406,20 +408,29 @@ def test_settings_of_config_yaml(world: World, free_port: int, model: FakeModel)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_key_is_made(version: str, world: World, free_port: int, model: FakeModel) -> None:
-    """The REST API server's key does not attach unless that is asked for."""
+def test_first_key(version: str, world: World, free_port: int, model: FakeModel) -> None:
+    """None is made that nobody sees; once there is one the gateway serves, without a restart.
+
+    The REST API server's key does not attach unless that is asked for.
+    """
     world.without_key()
-    gateways.configure(world, version, model, "attach")
+    gateways.configure(world, version, model, "attach", "probe")
     api = {"API_SERVER_ENABLED": "true", "API_SERVER_PORT": str(find_port())}
     gateway = gateways.start(world, version, free_port, API_SERVER_KEY=world.key, **api)
+    found = gateway.wait_for("attach", "fatal")
+    assert found["error_code"] == "attach_key"
+    assert "hermes-attach key new NAME" in found["error_message"]
+    gateway.wait_for("probe", "connected")
+    wait_until(lambda: gateway.do("return len(runner._failed_platforms)"), "another try")
+
+    made = gateways.hermes(world, version, "attach", "key", "new", "laptop").stdout
+    gateway.do(AGAIN)
     gateway.wait_for("attach", "connected")
 
     with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
         gateway.server.client()
     assert refused.value.response.status_code == 401
-
-    line = gateways.hermes(world, version, "attach", "url", f"--port={free_port}").stdout
-    gateway.server.key = line.rpartition("token=")[2].strip("'\n")
+    gateway.server.key = re.findall(r"hat_[\w-]+", made)[0]
     gateway.server.client()
 
 

@@ -15,6 +15,7 @@ import pytest
 from hermes_twisted.hermes import cures
 from hermes_twisted.hermes.host import Sink
 from hermes_twisted.hermes.problem import HostProblem
+from hermes_twisted.hermes.questions import Questions
 from hermes_twisted.hermes.results import SplitResults
 
 
@@ -42,7 +43,7 @@ def server(monkeypatch: pytest.MonkeyPatch, registry: SimpleNamespace) -> Iterat
         monkeypatch.delenv(name, raising=False)
     module = ModuleType("server")
     module._sessions = {}  # type: ignore[attr-defined]
-    module._stdio_transport = Sink()  # type: ignore[attr-defined]
+    module._stdio_transport = Sink(Questions(module))  # type: ignore[attr-defined]
     make_function("def write_json(obj): return _stdio_transport.write(obj)", module)
     make_function(
         "import os\n"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hermes_twisted import terminal
 from hermes_twisted.core.limits import Limits
-from hermes_twisted.hosting import FIXED, WHERE, find_key, read_settings
-from hermes_twisted.keystore import BadKey, make
+from hermes_twisted.hosting import FIXED, WHERE, find_keys, read_settings
+from hermes_twisted.private import BadKey
 from hermes_twisted.settings import BadSetting, Settings
 
 HOME = Path("/some/home")
@@ -24,23 +25,23 @@ class TestSettings:
     def test_names_are_those_of_the_options(self) -> None:
         given = {"port": 9000, "max-connections": 3, "allow-host": ["a", "B"], "drain": "1m"}
 
-        settings, accept = read_settings(given, {}, HOME)
+        settings = read_settings(given, {}, HOME)
 
         assert settings.listeners[0].description.startswith("tcp:9000:interface=127.0.0.1")
         assert settings.limits.connections == 3
         assert settings.hosts == {"a", "b"}
         assert settings.drain == 60
-        assert not accept
+        assert not settings.accept_api_server_key
 
     def test_defaults_are_those_of_the_other_home(self) -> None:
-        settings, _accept = read_settings({}, {}, HOME)
+        settings = read_settings({}, {}, HOME)
 
         assert settings == Settings.gather({"hermes-home": str(HOME)}, {})
         assert settings.home == HOME
         assert settings.limits == Limits()
 
     def test_the_environment_wins(self) -> None:
-        settings, _accept = read_settings({"port": 9000}, {"HERMES_ATTACH_PORT": "9001"}, HOME)
+        settings = read_settings({"port": 9000}, {"HERMES_ATTACH_PORT": "9001"}, HOME)
 
         assert settings.listeners[0].description.startswith("tcp:9001:")
 
@@ -87,49 +88,53 @@ class TestSettings:
         table = {} if given is None else {"accept-api-server-key": given}
         environ = {"HERMES_ATTACH_ACCEPT_API_SERVER_KEY": variable}
 
-        assert read_settings(table, environ, HOME)[1] is accept
-
-    def test_accept_what(self) -> None:
-        with pytest.raises(BadSetting, match="accept-api-server-key 'maybe'"):
-            read_settings({"accept-api-server-key": "maybe"}, {}, HOME)
+        assert read_settings(table, environ, HOME).accept_api_server_key is accept
 
 
-class TestKey:
-    """Which of several keys admits: one only."""
+class TestKeys:
+    """Which keys admit: those of the other home."""
 
     @pytest.fixture
     def settings(self, tmp_path: Path) -> Settings:
-        return read_settings({}, {}, tmp_path)[0]
+        return read_settings({}, {}, tmp_path)
 
-    def test_none(self, settings: Settings) -> None:
-        """Then one is made."""
-        assert find_key(settings, {}, "") is None
-        assert find_key(settings, {"HERMES_ATTACH_KEY": ""}, "") is None
+    def test_none(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without a terminal nobody would see the first one: none is made."""
+        monkeypatch.setattr(terminal, "is_there", lambda: False)
 
-    def test_order(self, settings: Settings, tmp_path: Path) -> None:
-        """The nearer to this server, the sooner; one that was made is the last."""
-        made = make(settings.home)
-        file = tmp_path / "file"
-        file.touch(0o600)
-        file.write_text(OTHER)
-        named = read_settings({"key-file": str(file)}, {}, tmp_path)[0]
+        with pytest.raises(BadKey, match="hermes-attach key new NAME"):
+            find_keys(settings, {})
 
-        def found(settings: Settings, environ: dict[str, str], accepted: str) -> str:
-            secret = find_key(settings, environ, accepted)
-            assert secret is not None
-            return secret.text
+    def test_the_first_in_a_terminal(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(terminal, "is_there", lambda: True)
 
-        assert found(settings, {}, "") == made.text
-        assert found(settings, {}, GOOD) == GOOD
-        assert found(settings, {"HERMES_ATTACH_KEY": OTHER}, GOOD) == OTHER
-        assert found(named, {"HERMES_ATTACH_KEY": GOOD}, GOOD) == OTHER
+        assert find_keys(settings, {}).is_first_start
 
-    @pytest.mark.parametrize("weak", ["brief", "has+other/characters=", "a" * 32])
-    def test_weak(self, settings: Settings, weak: str) -> None:
+    def test_of_the_environment(self, settings: Settings) -> None:
+        keys = find_keys(settings, {"HERMES_ATTACH_KEY": GOOD})
+
+        assert keys.find(GOOD.encode()) is not None
+        assert keys.find(OTHER.encode()) is None
+
+    def test_of_the_api_server(self, settings: Settings, tmp_path: Path) -> None:
+        """Beside the others, and only if it is accepted."""
+        environ = {"HERMES_ATTACH_KEY": GOOD, "API_SERVER_KEY": OTHER}
+        accepting = read_settings({"accept-api-server-key": True}, {}, tmp_path)
+
+        assert find_keys(settings, environ).find(OTHER.encode()) is None
+        keys = find_keys(accepting, environ)
+        assert keys.find(OTHER.encode()) is not None
+        assert keys.find(GOOD.encode()) is not None
+
+    def test_weak(self, tmp_path: Path) -> None:
         """Refused by the name of where it is from, never by itself."""
-        with pytest.raises(BadKey, match="The key from API_SERVER_KEY") as refused:
-            find_key(settings, {}, weak)
-        assert weak not in str(refused.value)
+        accepting = read_settings({"accept-api-server-key": True}, {}, tmp_path)
+
+        with pytest.raises(BadKey, match="The API server's key") as refused:
+            find_keys(accepting, {"API_SERVER_KEY": "changeme"})
+        assert "changeme" not in str(refused.value)
 
 
 def in_a_loop(body: str, before: str = "") -> str:

@@ -19,8 +19,20 @@ ROOT = PACKAGE.parent
 
 #: These run under Hermes' Python, where nothing of ours is installed.
 UNDER_HERMES = (
-    "boot", "worker", "host", "seat", "pump", "encode", "loading", "problem", "cures", "results",
-)  # fmt: skip
+    "boot",
+    "worker",
+    "host",
+    "seat",
+    "pump",
+    "encode",
+    "loading",
+    "problem",
+    "absent",
+    "questions",
+    "resuming",
+    "cures",
+    "results",
+)
 #: What may be imported there when it is needed: Hermes itself, and what it may have.
 LAZILY = {"tui_gateway", "hermes_cli", "tools", "yaml", "orjson"}
 
