@@ -423,7 +423,7 @@ def test_first_key(version: str, world: World, free_port: int, model: FakeModel)
     gateway.wait_for("probe", "connected")
     wait_until(lambda: gateway.do("return len(runner._failed_platforms)"), "another try")
 
-    made = gateways.hermes(world, version, "attach", "key", "new", "laptop").stdout
+    made = gateways.hermes(world, version, "attach", "key", "new", "laptop", "--print").stdout
     gateway.do(AGAIN)
     gateway.wait_for("attach", "connected")
 
