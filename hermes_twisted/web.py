@@ -23,6 +23,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import IResource, Resource
@@ -253,11 +254,10 @@ class FrontChannel(http.HTTPChannel):
 
     def _left_tls(self) -> bool:
         """Whether the client ended this, after its TLS hello. At a plain port there is none."""
-        transport = cast("Any", self.transport)
-        if getattr(transport, "disconnecting", False) or not hasattr(transport, "getHandle"):
+        transport: object = self.transport
+        if not isinstance(transport, TLSMemoryBIOProtocol) or transport.disconnecting:
             return False
-        client_random = getattr(transport.getHandle(), "client_random", lambda: None)
-        return client_random() is not None
+        return transport.getHandle().client_random() is not None
 
     def _restart_deadline(self) -> None:
         if self._deadline is not None:
