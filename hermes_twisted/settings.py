@@ -180,12 +180,22 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
-    def gather(cls, given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-        """From the options *given* (text, or lists of text), and the rest. Raises `BadSetting`."""
+    def gather(
+        cls,
+        given: Mapping[str, Any],
+        environ: Mapping[str, str],
+        table: Mapping[str, Any] | None = None,
+        where: str = "",
+    ) -> Settings:
+        """From the options *given* (text, or lists of text), and the rest. Raises `BadSetting`.
+
+        *table* is more of what a file may hold, from another file, named by *where*.
+        """
         values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
         config = given.get("config") or environ.get(_variable("config"))
         if config:
             values.update(_from_file(_convert(_BY_NAME["config"], config, "--config")))
+        values.update(_from_table(table or {}, where))
         values.update(_from_environment(environ))
         for name, value in given.items():
             if value not in (None, []):
@@ -328,22 +338,26 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise BadSetting(f"--config {path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSetting(f"--config {path} is not valid TOML: {error}.") from None
+    return _from_table(content, f"--config {path}")
+
+
+def _from_table(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     found = {}
     for name, value in content.items():
         option = _BY_NAME.get(name)
         if option is None or name == "config":
             raise BadSetting(
-                f"--config {path}: there is no setting {name!r}. `twistd hermes-attach --help` "
+                f"{where}: there is no setting {name!r}. `twistd hermes-attach --help` "
                 "lists them; names are as there, without the dashes in front."
             )
         if not _fits(option, value):
-            raise BadSetting(f"--config {path}: {name} has a value of the wrong type.")
-        found[name] = _convert(option, value, f"--config {path}: {name} =")
+            raise BadSetting(f"{where}: {name} has a value of the wrong type.")
+        found[name] = _convert(option, value, f"{where}: {name} =")
     return found
 
 
 def _fits(option: Option, value: Any) -> bool:
-    """Whether a value of TOML is of a type that *option* takes."""
+    """Whether a value of a file is of a type that *option* takes."""
     if option.repeated:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, str | int | float | bool)

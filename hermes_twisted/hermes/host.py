@@ -6,6 +6,7 @@ import importlib
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
@@ -30,6 +31,10 @@ SLOW_CLIENT_NOTICE: Final = (
 )
 #: How often a drain looks whether a turn still runs, in seconds.
 DRAIN_POLL: Final = 0.1
+
+#: Changes what Hermes' terminal side would do to a process that is not its own. Raises
+#: `HostProblem` where it cannot.
+Cure = Callable[[ModuleType], None]
 
 
 class Sink:
@@ -74,7 +79,7 @@ class Host:
     _first_seat_seen: bool = field(default=False, init=False)
 
     @classmethod
-    def load(cls, lanes: LanePool) -> Host:
+    def load(cls, lanes: LanePool, cures: Sequence[Cure] = ()) -> Host:
         """Import Hermes, cure what the import does to the process, look at what it offers.
 
         Takes up to half a second and starts threads, so: after any fork, and off
@@ -82,7 +87,10 @@ class Host:
         """
         check_config()
         server = import_server()
-        return cls.of(server, look(server), lanes)
+        host = cls.of(server, look(server), lanes)
+        for cure in cures:
+            cure(server)
+        return host
 
     @classmethod
     def of(cls, server: ModuleType, findings: Findings, lanes: LanePool) -> Host:
