@@ -1,4 +1,4 @@
-"""The command `hermes-attach`: serve, demo, url."""
+"""The command `hermes-attach`: serve, demo, url, doctor."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ Usage: hermes-attach COMMAND [options]
   serve [options]   serve Hermes in the foreground; the options of `twistd hermes-attach`
   demo [options]    the same with a recorded conversation: needs no Hermes and no model
   url [options]     print the line that attaches a terminal UI to this machine's server
+  doctor [URL]      find what keeps a terminal UI from attaching, here or at URL
   --version         print the version
 
 `hermes-attach COMMAND --help` lists a command's options."""
@@ -47,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         demo(rest)
     elif command == "url":
         print(url(rest))
+    elif command == "doctor":
+        from .doctor import command as doctor
+
+        sys.exit(doctor.main(rest, read_environment()))
     elif command in ("--help", "-h", "help"):
         print(USAGE)
     elif command == "--version":

@@ -18,7 +18,17 @@ PACKAGE = Path(hermes_twisted.__file__).parent
 ROOT = PACKAGE.parent
 
 #: These run under Hermes' Python, where nothing of ours is installed.
-UNDER_HERMES = ("boot", "worker", "host", "seat", "pump", "encode", "loading", "problem")
+UNDER_HERMES = (
+    "boot",
+    "worker",
+    "host",
+    "seat",
+    "pump",
+    "encode",
+    "loading",
+    "problem",
+    "inspection",
+)
 #: What may be imported there when it is needed: Hermes itself, and what it may have.
 LAZILY = {"tui_gateway", "hermes_cli", "yaml", "orjson"}
 
@@ -166,7 +176,7 @@ def test_locate_does_not_import_hermes() -> None:
 
 
 def test_only_the_backends_and_the_builder_know_the_hermes_side() -> None:
-    """`hermes/` is used by the backends and by what puts the pieces together, by nothing else."""
+    """`hermes/` is used by the backends, by what puts the pieces together, and by the doctor."""
     users = set()
     for path in PACKAGE.rglob("*.py"):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -176,7 +186,8 @@ def test_only_the_backends_and_the_builder_know_the_hermes_side() -> None:
             users.add(name)
 
     assert all(
-        name == "hermes_twisted.build" or name.startswith("hermes_twisted.backends.")
+        name in ("hermes_twisted.build", "hermes_twisted.doctor.hermes")
+        or name.startswith("hermes_twisted.backends.")
         for name in users
     ), users
 
