@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -132,13 +133,18 @@ def owner_of_port(port: int, proc: Path = Path("/proc")) -> str | None:
     if not inodes:
         return None
     for process in proc.glob("[0-9]*"):
-        try:
-            links = {os.readlink(descriptor) for descriptor in (process / "fd").iterdir()}
-            if inodes & links:
+        # Another user's, or gone meanwhile.
+        with contextlib.suppress(OSError):
+            if any(_link(descriptor) in inodes for descriptor in (process / "fd").iterdir()):
                 return f"{process.name} ({(process / 'comm').read_text().strip()})"
-        except OSError:
-            continue  # Another user's, or gone.
     return None
+
+
+def _link(descriptor: Path) -> str:
+    try:
+        return os.readlink(descriptor)
+    except OSError:
+        return ""  # Closed meanwhile, as the one that lists them is.
 
 
 def _listening_inodes(port: int, proc: Path) -> Iterator[str]:
