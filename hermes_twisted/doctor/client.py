@@ -26,6 +26,8 @@ _SPEAKS: Final = (
     (b"\x05", "a SOCKS proxy", "Write the server's own port."),
 )
 _PINGS_A_SECOND: Final = 5
+#: A plain HTTP server waits for the rest of what it takes for a request, so not for long.
+_TLS_TIMEOUT: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ class Examination:
         trusted, findings = trust.client_trust(self._tools.run_node, self._tools.environ)
         self._report.add(*findings)
         name = self._target.host
+        stream.settimeout(min(self._timeout, _TLS_TIMEOUT))
         try:
             secured = self._network.secure(stream, name, trusted.context)
         except ssl.SSLCertVerificationError as error:

@@ -77,7 +77,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Examine, print, and return the exit status."""
     options = Options()
     try:
-        options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
+        # A URL may stand in front of options, which `usage` would not look for behind it.
+        ordered = sorted(arguments, key=lambda argument: "://" in argument.partition("=")[0])
+        options.parseOptions(ordered)  # type: ignore[no-untyped-call]
         url = options.url or (None if options["server"] else environ.get(VARIABLE))
         report = _at_server(options, environ) if url is None else _at(url, options, environ)
     except (usage.UsageError, BadSetting, keystore.BadKey) as wrong:
