@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from .core.forwarded import TrustedProxies
+
 BACKENDS: Final = ("worker", "inprocess", "scripted")
 
 _HOST: Final = re.compile(r"\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+")
@@ -99,6 +101,17 @@ def origin(value: str) -> str:
     name = _PORT.sub("", authority)
     if scheme not in ("http", "https") or _HOST.fullmatch(name) is None or name != name.lower():
         raise ValueError("must be an origin such as https://app.example or http://localhost:3000")
+    return value
+
+
+def proxy(value: str) -> str:
+    """An address or a network, or `unix`: see `core.forwarded`."""
+    try:
+        TrustedProxies.parse([value])
+    except ValueError:
+        raise ValueError(
+            "must be an address or network such as 127.0.0.1 or 10.0.0.0/8, or unix"
+        ) from None
     return value
 
 

@@ -97,6 +97,7 @@ class AttachService(Service):
             self._settings.limits,
             AttachResource(factory, self._gate.decide, self._waiting_room),
             self._readiness,
+            self._settings.proxies,
         )
         try:
             for listener in self._settings.listeners:

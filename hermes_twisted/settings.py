@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import parsing
+from .core.forwarded import TrustedProxies
 from .core.limits import Limits
 from .listeners import Listener, parse_listener
 
@@ -63,6 +64,9 @@ OPTIONS: Final = (
            "May be repeated", parsing.host, repeated=True),
     Option("allow-origin", "Origin of a web page that may attach. May be repeated",
            parsing.origin, repeated=True),
+    Option("trust-forwarded-from", "Proxy (address, network, or unix) whose X-Forwarded-For tells "
+           "the client's address, for logs and limits. May be repeated", parsing.proxy,
+           repeated=True),
     Option("key-file", "File with the key, readable by you alone", parsing.path),
     Option("backend", "Where Hermes runs: worker, inprocess or scripted", parsing.backend,
            default="worker"),
@@ -123,6 +127,7 @@ class Settings:
     allow_plaintext: bool = False
     hosts: frozenset[str] = frozenset()
     origins: frozenset[bytes] = frozenset()
+    proxies: TrustedProxies = TrustedProxies()
     courtesy_hold: bool = True
     key_file: Path | None = None
     backend: str = "worker"
@@ -160,6 +165,7 @@ class Settings:
             allow_plaintext=values["allow-plaintext"],
             hosts=frozenset(name.lower() for name in values["allow-host"] or ()),
             origins=frozenset(origin.encode() for origin in values["allow-origin"] or ()),
+            proxies=TrustedProxies.parse(values["trust-forwarded-from"] or ()),
             courtesy_hold=not values["no-courtesy-hold"],
             key_file=values["key-file"],
             backend=values["backend"],

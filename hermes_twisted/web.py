@@ -23,6 +23,7 @@ from twisted.web.server import Request, Site
 
 from .core.admission import PATH, Admitted, Head, Refused
 from .core.courtesy import looks_like_terminal
+from .core.forwarded import TrustedProxies
 from .core.limits import Limits
 from .core.quota import Quota
 from .core.sources import source_of
@@ -76,13 +77,14 @@ class AttachResource(Resource):
         """Refuse in words, or hand the connection over for good."""
         head = head_of(request)
         address = request.getClientAddress()
-        source = source_of(getattr(address, "host", None))
+        client = cast("FrontRequest", request).came_from()
+        source = source_of(client.host)
         decision = self._decide(head, source)
         if isinstance(decision, Admitted):
             link = cast("AttachProtocol", self._factory.buildProtocol(address))
             link.admitted = decision
             link.source = source
-            link.peer_name = peer_name(address)
+            link.peer_name = client.name
             return _upgrade(request, link)
         held = self._hold(head, decision, source)
         return _upgrade(request, held) if held is not None else refuse(request, decision)
@@ -113,6 +115,16 @@ class _Ticket:
         return self.protocol
 
 
+@dataclass(frozen=True)
+class Client:
+    """Where a request came from."""
+
+    host: str | None
+    """An address; None for a Unix socket."""
+    name: str
+    """For logs."""
+
+
 class FrontRequest(Request):
     """A request whose body is bounded before twisted.web would spool it to disk."""
 
@@ -123,6 +135,16 @@ class FrontRequest(Request):
         """Set a header of the answer; no banner, which twisted.web sets by itself."""
         if name.lower() not in ("server", b"server"):
             super().setHeader(name, value)  # type: ignore[no-untyped-call]
+
+    def came_from(self) -> Client:
+        """The client: the peer, or whom it speaks for if it is a trusted proxy."""
+        address = self.getClientAddress()
+        host: str | None = getattr(address, "host", None)
+        headers = self.requestHeaders.getRawHeaders(b"x-forwarded-for", [])
+        client = self._channel.site.proxies.client_of(host, headers)
+        if client is None:
+            return Client(host, peer_name(address))
+        return Client(client, f"{client} through {peer_name(address)}")
 
     def gotLength(self, length: int | None) -> None:
         """The declared length is known."""
@@ -244,11 +266,17 @@ class FrontSite(Site):
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, limits: Limits, attach: AttachResource, ready: Readiness
+        self,
+        clock: IReactorTime,
+        limits: Limits,
+        attach: AttachResource,
+        ready: Readiness,
+        proxies: TrustedProxies = TrustedProxies(),
     ) -> None:
         super().__init__(Resource(), timeout=limits.handshake, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
+        self.proxies = proxies
         self.pending = Pending(limits.pending)
         self._refusals = Quota(LOGGED_REFUSALS, 60.0, clock.seconds)
         self._pages: dict[bytes, IResource] = {
@@ -271,7 +299,7 @@ class FrontSite(Site):
         missed = self._refusals.take_missed()
         self._log.info(
             "refused {peer}: {status}{more}",
-            peer=peer_name(request.getClientAddress()),
+            peer=cast("FrontRequest", request).came_from().name,
             status=request.code,
             more=f" ({missed} more were not logged)" if missed else "",
         )

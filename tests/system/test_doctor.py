@@ -340,9 +340,10 @@ def test_a_page_instead(world: World) -> None:
     assert "another program (nginx) answers 200" in found.the("http", "problem")
 
 
-def test_a_slow_link(world: World, server: Server) -> None:
+def test_a_slow_link(world: World) -> None:
     """Half a second there and back is measured, and warned about."""
-    with serving(relaying(ready(server).port, delay=0.3)) as port:
+    server = ready(world.twistd(find_port(), "--allow-host=127.0.0.1"))
+    with serving(relaying(server.port, delay=0.3)) as port:
         found = diagnose(world, url_of(port, world), "--seconds=1")
 
     assert found.status == 0, found.text

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pwd
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hermes_twisted.core.forwarded import TrustedProxies
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.listeners import Listener
 from hermes_twisted.settings import (
@@ -64,6 +66,7 @@ def test_everything_can_be_given() -> None:
             "allow-plaintext": 1,
             "allow-host": ["Attach.Example", "b"],
             "allow-origin": ["https://mine.example"],
+            "trust-forwarded-from": ["127.0.0.1", "2001:db8::/32", "unix"],
             "key-file": "/etc/key",
             "backend": "scripted",
             "script": "/tmp/talk.jsonl",
@@ -89,6 +92,9 @@ def test_everything_can_be_given() -> None:
         allow_plaintext=True,
         hosts=frozenset({"attach.example", "b"}),
         origins=frozenset({b"https://mine.example"}),
+        proxies=TrustedProxies(
+            (ip_network("127.0.0.1/32"), ip_network("2001:db8::/32")), unix=True
+        ),
         key_file=Path("/etc/key"),
         backend="scripted",
         script=Path("/tmp/talk.jsonl"),
