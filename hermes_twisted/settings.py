@@ -127,7 +127,7 @@ class Settings:
     allow_plaintext: bool = False
     hosts: frozenset[str] = frozenset()
     origins: frozenset[bytes] = frozenset()
-    proxies: TrustedProxies = TrustedProxies()
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
     courtesy_hold: bool = True
     key_file: Path | None = None
     backend: str = "worker"

@@ -138,7 +138,7 @@ class FrontRequest(Request):
 
     def came_from(self) -> Client:
         """The client: the peer, or whom it speaks for if it is a trusted proxy."""
-        address = self.getClientAddress()
+        address = self.getClientAddress()  # type: ignore[no-untyped-call]
         host: str | None = getattr(address, "host", None)
         headers = self.requestHeaders.getRawHeaders(b"x-forwarded-for", [])
         client = self._channel.site.proxies.client_of(host, headers)
@@ -271,7 +271,7 @@ class FrontSite(Site):
         limits: Limits,
         attach: AttachResource,
         ready: Readiness,
-        proxies: TrustedProxies = TrustedProxies(),
+        proxies: TrustedProxies,
     ) -> None:
         super().__init__(Resource(), timeout=limits.handshake, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock

@@ -471,7 +471,7 @@ def test_bad_value_in_the_file(file: Path) -> None:
     assert "must be from 0" in text
 
 
-@pytest.mark.parametrize("name", ["listen", "allow-host", "allow-origin"])
+@pytest.mark.parametrize("name", ["listen", "allow-host", "allow-origin", "trust-forwarded-from"])
 def test_wrong_type_in_a_list(file: Path, name: str) -> None:
     """A list that holds other things than texts is refused by name."""
     assert name in complaint_about_file(file, f"{name} = [1]\n")
@@ -528,3 +528,9 @@ def test_usage_rows() -> None:
 def test_no_option_takes_a_secret() -> None:
     """A key on a command line would be seen by every user of the machine."""
     assert not {"key", "token", "secret", "password"} & {option.name for option in OPTIONS}
+
+
+@pytest.mark.parametrize("proxy", ["localhost", "10.0.0.1/8", "10.0.0.0/99"])
+def test_bad_proxies(proxy: str) -> None:
+    """What is no address and no network is refused, with an example."""
+    assert "10.0.0.0/8, or unix" in complaint({"trust-forwarded-from": [proxy]})
