@@ -244,7 +244,12 @@ class Examination:
         return self._network.secure(stream, self._target.host, self._context)
 
     def _identify(self) -> Identity:
-        return identify(self._dial, self._target.authority, self._target.base)
+        target = self._target
+        return identify(self._dial, target.authority, target.base, target.public_query)
+
+    def _readiness(self) -> str | None:
+        target = self._target
+        return readiness(self._dial, target.authority, target.base, target.public_query)
 
     def _attach(self, stream: Stream) -> None:
         nonce = http.new_nonce()
@@ -285,8 +290,7 @@ class Examination:
                 took = self._network.now() - began
                 self._report.add(ok("ready", f"gateway.ready after {took:.1f} s"))
             else:
-                state = readiness(self._dial, self._target.authority, self._target.base)
-                self._report.add(link.not_ready(self._timeout, state))
+                self._report.add(link.not_ready(self._timeout, self._readiness()))
             count = max(1, round(self._seconds * _PINGS_A_SECOND))
             pings = connection.measure(count, 1 / _PINGS_A_SECOND, min(5.0, self._timeout))
             self._report.add(link.judge(pings))

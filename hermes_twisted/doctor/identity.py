@@ -34,15 +34,16 @@ class Identity:
         return self.peer.value
 
 
-def identify(dial: Dial, host: str, base: str = "") -> Identity:
-    """Ask for the pages that tell them apart, below a proxy's prefix *base*."""
-    index = fetch(dial, host, base + "/", "text/plain")
+def identify(dial: Dial, host: str, base: str = "", query: str = "") -> Identity:
+    """Ask for the pages that tell them apart, below a proxy's prefix *base*, with its *query*."""
+    query = query and f"?{query}"
+    index = fetch(dial, host, f"{base}/{query}", "text/plain")
     if index is not None and index.body.startswith(b"hermes-attach:"):
         return Identity(Peer.ATTACH, index.header("server"))
-    health = fetch(dial, host, base + "/health")
+    health = fetch(dial, host, f"{base}/health{query}")
     if health is not None and _json(health).get("platform") == "hermes-agent":
         return Identity(Peer.API_SERVER, health.header("server"))
-    status = fetch(dial, host, base + "/api/status")
+    status = fetch(dial, host, f"{base}/api/status{query}")
     if status is not None and {"gateway_running", "version"} <= _json(status).keys():
         return Identity(Peer.DASHBOARD, status.header("server"))
     if index is not None and b"<title>Hermes Agent - Dashboard</title>" in index.body:
@@ -51,9 +52,9 @@ def identify(dial: Dial, host: str, base: str = "") -> Identity:
     return Identity(Peer.OTHER, _printable(seen.header("server")) if seen is not None else "")
 
 
-def readiness(dial: Dial, host: str, base: str = "") -> str | None:
+def readiness(dial: Dial, host: str, base: str = "", query: str = "") -> str | None:
     """What /ready of this server gives as its state, if it is one that is not ready."""
-    page = fetch(dial, host, base + "/ready")
+    page = fetch(dial, host, f"{base}/ready{query and f'?{query}'}")
     if page is None or page.status != 503:
         return None
     status = _json(page).get("status")

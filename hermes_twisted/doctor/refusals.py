@@ -89,12 +89,18 @@ def explain(response: Response, identity: Identity, target: Target) -> Finding:
         return problem(CHECK, _line(response, identity), why, then or _UPGRADE_LINES)
     explainer = _BY_PEER.get(identity.peer, _other)
     why, then = explainer(status, response, target)
-    return problem(CHECK, _line(response, identity), why, then)
+    return problem(CHECK, _line(response, identity), why + _said(response), then)
 
 
 def _line(response: Response, identity: Identity) -> str:
     phrase = f" {response.phrase}" if response.phrase.isprintable() and response.phrase else ""
     return f"{identity} answers {response.status}{phrase[:60]} instead of upgrading."
+
+
+def _said(response: Response) -> str:
+    """What a proxy wrote for people, if that is a few words."""
+    text = " ".join(response.body.decode("utf-8", "replace").split())
+    return f" It says: {text}" if response.kind == "text/plain" and 0 < len(text) < 200 else ""
 
 
 def _redirect(response: Response, target: Target) -> Finding:

@@ -57,6 +57,13 @@ class Target:
         return f"{self.path}?{self.query}" if self.query else self.path
 
     @property
+    def public_query(self) -> str:
+        """The query without keys, for other pages: a proxy may choose the server by it."""
+        parts = self.query.split("&")
+        kept = [part for part in parts if unquote(part.partition("=")[0]) not in CREDENTIALS]
+        return "&".join(filter(None, kept))
+
+    @property
     def base(self) -> str:
         """What stands before `/api/ws`: a proxy's prefix, or nothing."""
         return self.path.removesuffix(PATH.decode())

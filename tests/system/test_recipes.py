@@ -46,7 +46,9 @@ RECIPES: dict[str, Recipe] = {
 each = pytest.mark.parametrize("name", RECIPES)
 
 
-def server_for(name: str, world: World, *, pings: float | None = None) -> Server:
+def server_for(
+    name: str, world: World, *, pings: float | None = None, ready: bool = True
+) -> Server:
     """A server as the example wants it; *pings* seconds between pings instead of 20."""
     port = find_port()
     if name.startswith("haproxy"):
@@ -61,7 +63,10 @@ def server_for(name: str, world: World, *, pings: float | None = None) -> Server
             f"service.PING_INTERVAL = {pings}; cli.main(sys.argv[1:])"
         )
         command = [sys.executable, "-c", code, "serve", *options]
-    return world.start(command, port).wait_for_port()
+    server = world.start(command, port).wait_for_port()
+    if ready:  # Health checks ask for it.
+        wait_until(lambda: "Hermes is ready" in server.output, "Hermes to be loaded")
+    return server
 
 
 def client_in_log(server: Server) -> str:
@@ -119,10 +124,10 @@ def test_the_doctor_through_a_proxy(name: str, world: World) -> None:
     assert "A proxy answers" in down["findings"][-1]["why"]
 
 
-def doctor(world: World, proxy: Proxy) -> dict[str, Any]:
+def doctor(world: World, proxy: Proxy, **query: str) -> dict[str, Any]:
     environ = {
         **world.environment,
-        "HERMES_TUI_GATEWAY_URL": proxy.url(world.key),
+        "HERMES_TUI_GATEWAY_URL": proxy.url(world.key, **query),
         "NODE_EXTRA_CA_CERTS": str(proxy.authority.certificate),
     }
     done = world.run("hermes-attach", "doctor", "--json", "--seconds=0.4", env=environ)
@@ -233,6 +238,9 @@ def test_the_map_decides(gateways: tuple[Proxy, Server, Server], world: World) -
             proxy.client(world.key, **query)
         assert refused.value.response.status_code == 404
         assert b"No such gateway" in refused.value.response.body
+    assert "No such gateway." in doctor(world, proxy)["findings"][-1]["why"]
+    known = doctor(world, proxy, gw="alice")
+    assert (known["problems"], known["warnings"]) == (0, 0), known
 
 
 def test_one_stops_under_load(gateways: tuple[Proxy, Server, Server], world: World) -> None:
@@ -283,7 +291,7 @@ def test_a_gateway_that_is_not_ready(world: World) -> None:
     """One whose Hermes is broken lives, and gets nobody: the health check asks for /ready."""
     two = server_for("haproxy", world)
     world.environment["HERMES_ATTACH_HERMES_PYTHON"] = "/bin/false"
-    one = server_for("haproxy", world)
+    one = server_for("haproxy", world, ready=False)
     with haproxy_gateways(world, one.port, two.port) as proxy:
         wait_until(lambda: "Server team/one is DOWN" in proxy.log, "the health check to notice")
         for _ in range(3):

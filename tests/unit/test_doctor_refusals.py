@@ -92,6 +92,22 @@ def test_plain_http_at_a_tls_port() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "body", "shown"),
+    [
+        ("text/plain; charset=utf-8", b"No such gateway.\nName one.", True),
+        ("text/plain", b"x" * 200, False),
+        ("text/html", b"<p>no", False),
+    ],
+)
+def test_a_few_words_are_passed_on(kind: str, body: bytes, shown: bool) -> None:
+    """What the proxy's operator wrote for people is shown; pages are not."""
+    found = explain(404, Peer.OTHER, body, content_type=kind)
+
+    assert ("It says: " in found.why) is shown
+    assert ("No such gateway. Name one." in found.why) is shown
+
+
+@pytest.mark.parametrize(
     ("location", "why", "then"),
     [
         ("https://attach.example/api/ws", "where TLS is spoken", "Write wss://"),

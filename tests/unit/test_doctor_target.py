@@ -105,3 +105,9 @@ def test_the_key_is_in_no_repr() -> None:
 def test_base(path: str, base: str) -> None:
     """The other pages lie below the same prefix."""
     assert parsed(f"ws://h{path}?token=x").base == base
+
+
+def test_other_pages_get_the_query_without_keys() -> None:
+    """A proxy may choose the server by a parameter; no key is sent where it is not needed."""
+    assert parsed("ws://h/api/ws?gw=a&token=x&ticket=y&b").public_query == "gw=a&b"
+    assert parsed("ws://h/api/ws?t%6Fken=x").public_query == ""
