@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,8 +11,8 @@ from typing import Final
 
 from cryptography import x509
 
-from . import http, link, node, refusals, trust
-from .findings import Finding, Report, ok, problem, warning
+from . import http, link, node, reach, refusals, trust
+from .findings import Failed, Finding, Report, ok, problem, warning
 from .identity import Identity, Peer, identify, readiness
 from .network import Address, Network, Stream, exchange, read_body
 from .target import Target
@@ -40,14 +38,6 @@ class Tools:
     utc_now: Callable[[], datetime] = trust.utc_now
 
 
-class Failed(Exception):
-    """A layer failed; nothing above it can be looked at."""
-
-    def __init__(self, *findings: Finding) -> None:
-        super().__init__("a layer failed")
-        self.findings = findings
-
-
 class Examination:
     """One look at *target*; `run` fills *report*."""
 
@@ -66,85 +56,16 @@ class Examination:
     def run(self) -> None:
         """Look at all layers, from below."""
         try:
-            addresses = self._resolve()
-            stream = self._connect(addresses)
+            addresses = reach.resolve(self._network, self._target, self._report)
+            self._address, stream = reach.connect(
+                self._network, addresses, self._target.port, self._timeout, self._report
+            )
             if self._target.encrypted:
                 stream = self._secure(stream)
             with contextlib.closing(stream):
                 self._attach(stream)
         except Failed as failed:
             self._report.add(*failed.findings)
-
-    # Name and TCP.
-
-    def _resolve(self) -> list[Address]:
-        host = self._target.host
-        try:
-            addresses = self._network.resolve(host, self._target.port)
-        except socket.gaierror as error:
-            again = error.errno == socket.EAI_AGAIN
-            raise Failed(
-                problem(
-                    "name",
-                    f"The name {host} cannot be resolved.",
-                    "No name server answers." if again else "No such name is known here.",
-                    "Check the connection to the network, or VPN." if again else
-                    "Check the spelling; a VPN, Tailscale or /etc/hosts may have to know it.",
-                )
-            ) from None  # fmt: skip
-        shown = ", ".join(str(address) for address in addresses)
-        self._report.add(ok("name", shown if shown == host else f"{host} is {shown}"))
-        return addresses
-
-    def _connect(self, addresses: list[Address]) -> Stream:
-        failures: list[tuple[Address, OSError]] = []
-        for address in addresses:
-            began = self._network.now()
-            try:
-                stream = self._network.connect(address, self._timeout)
-            except OSError as error:
-                failures.append((address, error))
-                continue
-            took = (self._network.now() - began) * 1000
-            self._address = address
-            self._report.add(ok("tcp", f"connected to {address} in {took:.0f} ms"))
-            for failed, reason in failures:
-                if isinstance(reason, TimeoutError):
-                    self._report.add(_slow_start(failed))
-            return stream
-        raise Failed(*(self._no_tcp(*failure) for failure in failures))
-
-    def _no_tcp(self, address: Address, error: OSError) -> Finding:
-        where = f"port {self._target.port} of {address}"
-        if isinstance(error, ConnectionRefusedError):
-            return problem(
-                "tcp",
-                f"Connection refused by {where}.",
-                "The machine is there, but nothing listens at this port and address.",
-                "On the server: hermes-attach doctor. Is it started, is the port right, does it "
-                "listen on loopback only? Then use an SSH tunnel, or --listen.",
-            )
-        if isinstance(error, TimeoutError):
-            return problem(
-                "tcp",
-                f"No answer from {where} within {self._timeout:g} s.",
-                "A firewall drops the packets, or the machine is off.",
-                "Allow the port in the firewall (or the cloud's security group), or use an SSH "
-                "tunnel or Tailscale.",
-            )
-        if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL):
-            return problem(
-                "tcp",
-                f"{address} cannot be reached from here ({error.strerror}).",
-                "There is no route to it: no network, no VPN, or no IPv6.",
-                "Check the network and the VPN; try the server's other address.",
-            )
-        return problem(
-            "tcp",
-            f"No connection to {where}: {error.strerror or type(error).__name__}.",
-            "The operating system gives this reason.",
-            "Check host and port.",
-        )
 
     # TLS.
 
@@ -364,12 +285,3 @@ def _upgraded(identity: Identity, response: http.Response) -> list[Finding]:
             "If a proxy passes /api/ws alone, all is well; else check host and port.",
         )
     ]
-
-
-def _slow_start(address: Address) -> Finding:
-    return warning(
-        "tcp",
-        f"{address} does not answer, and another address of the same name does.",
-        "Every attach may wait for it first.",
-        "Correct the name's addresses, or use the one that answers.",
-    )

@@ -52,6 +52,14 @@ def problem(check: str, what: str, why: str, then: str) -> Finding:
     return Finding(Level.PROBLEM, check, what, why, then)
 
 
+class Failed(Exception):
+    """A layer failed; nothing above it can be looked at."""
+
+    def __init__(self, *findings: Finding) -> None:
+        super().__init__("a layer failed")
+        self.findings = findings
+
+
 class Report:
     """Findings about one *subject*, in the order of the layers. Holds none of *secrets*."""
 
