@@ -76,7 +76,8 @@ clean:
 	$(OLDEST)/$(PIP) --editable . --group test --group oldest
 	touch $@
 
+# aiohttp is for Hermes' API server, which the doctor has to know when it sees it.
 .hermes/%/ready:
 	$(PYTHON) -m venv .hermes/$*
-	.hermes/$*/bin/$(PIP) hermes-agent==$*
+	.hermes/$*/bin/$(PIP) hermes-agent==$* aiohttp
 	touch $@

@@ -104,7 +104,8 @@ def need(command: str) -> str:
     """Where a program is; skips the test without it."""
     found = shutil.which(command, path="/usr/sbin:/usr/bin:/sbin:/bin")
     if found is None:
-        skip(f"{command} is not installed (apt-get install {command})")
+        package = {"sshd": "openssh-server", "ssh": "openssh-client"}.get(command, command)
+        skip(f"{command} is not installed; apt-get install {package} does it")
     assert found is not None
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import shutil
@@ -274,17 +275,30 @@ def test_one_stops_under_load(gateways: tuple[Proxy, Server, Server], world: Wor
 def test_drain(gateways: tuple[Proxy, Server, Server], world: World) -> None:
     """A server that is drained keeps its terminals and gets no new ones."""
     proxy, one, two = gateways
-    staying = proxy.client(world.key, gw="alice")
+    staying = [proxy.client(world.key, gw="team") for _ in range(2)]
+    assert (attached(one), attached(two)) == (1, 1)
 
     assert tell_haproxy(proxy, "set server team/one state drain").strip() == ""
     for _ in range(4):
         proxy.client(world.key, gw="team")
 
-    assert (attached(one), attached(two)) == (1, 4)
-    assert staying.call("echo", n=1) == {"n": 1}
+    assert (attached(one), attached(two)) == (1, 5)
+    assert all(client.call("echo", n=1) == {"n": 1} for client in staying)
+    assert sessions(proxy) == {"one": 1, "two": 5}
     assert tell_haproxy(proxy, "set server team/one state ready").strip() == ""
     proxy.client(world.key, gw="team")
     assert attached(one) == 2
+
+
+def sessions(proxy: Proxy) -> dict[str, int]:
+    """The terminals of each server, as `docs/deploy.md` asks for them."""
+    head, *rows = csv.reader(tell_haproxy(proxy, "show stat").lstrip("# ").splitlines())
+    found = [dict(zip(head, row, strict=False)) for row in rows if row]
+    return {
+        row["svname"]: int(row["scur"])
+        for row in found
+        if row["pxname"] == "team" and row["svname"] != "BACKEND"
+    }
 
 
 def test_a_gateway_that_is_not_ready(world: World) -> None:
