@@ -144,9 +144,9 @@ def test_quiet_terminals(name: str, world: World) -> None:
     """
     recipe = {"nginx": nginx, "haproxy": haproxy}[name]
     pinging, silent = server_for(name, world, pings=0.3), server_for(name, world)
-    with recipe(world, pinging.port, idle="2s") as proxy:
+    with recipe(world, pinging.port, idle="4s") as proxy:
         quiet = proxy.client(world.key)
-        with recipe(world, silent.port, idle="2s") as control:
+        with recipe(world, silent.port, idle="4s") as control:
             for _ in range(2):
                 cut = control.client(world.key)
                 with pytest.raises(websockets.exceptions.ConnectionClosed):
