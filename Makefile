@@ -124,7 +124,8 @@ clean:
 	.hermes/gateway-$*/bin/python -m pip check
 	touch $@
 
+# aiohttp is for Hermes' API server, which the doctor has to know when it sees it.
 .hermes/%/ready:
 	$(PYTHON) -m venv .hermes/$*
-	.hermes/$*/bin/$(PIP) hermes-agent==$*
+	.hermes/$*/bin/$(PIP) hermes-agent==$* aiohttp
 	touch $@

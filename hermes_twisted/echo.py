@@ -18,6 +18,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from .core.admission import Admitted, Head, Refused, check_handshake
+from .core.forwarded import TrustedProxies
 from .core.frames import Frame
 from .core.journal import Journal, NullAudit
 from .core.keys import Key
@@ -91,7 +92,7 @@ class EchoSite(FrontSite):
     """The product's site, with the WebSocket at every path."""
 
     def __init__(self, clock: IReactorTime, attach: AttachResource, limits: Limits) -> None:
-        super().__init__(clock, limits, attach, lambda: (True, {}), _NOBODY_NOTES)
+        super().__init__(clock, limits, attach, lambda: (True, {}), _NOBODY_NOTES, TrustedProxies())
         self._attach = attach
 
     def getResourceFor(self, request: Request) -> IResource:

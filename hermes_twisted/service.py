@@ -104,6 +104,7 @@ class AttachService(Service):
             AttachResource(factory, self._gate.decide, self._waiting_room, self._journal),
             self._readiness,
             self._journal,
+            self._settings.proxies,
             self._meter,
         )
         try:

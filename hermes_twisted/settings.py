@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import parsing
+from .core.forwarded import TrustedProxies
 from .core.limits import MIB, Limits
 from .listeners import Listener, TLSChoice, choose_tls, parse_listener, with_tls
 
@@ -76,6 +77,9 @@ OPTIONS: Final = (
            "May be repeated", parsing.host, repeated=True),
     Option("allow-origin", "Origin of a web page that may attach. May be repeated",
            parsing.origin, repeated=True),
+    Option("trust-forwarded-from", "Proxy (address, network, or unix) whose X-Forwarded-For tells "
+           "the client's address, for logs and limits. May be repeated", parsing.proxy,
+           repeated=True),
     Option("key-file", "File with one more key, readable by you alone, such as a credential of "
            "systemd", parsing.path),
     Option("accept-api-server-key", "Admit with the key of Hermes' API server, too: whoever has "
@@ -166,6 +170,7 @@ class Settings:
     tls: TLSChoice | None = None
     hosts: frozenset[str] = frozenset()
     origins: frozenset[bytes] = frozenset()
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
     courtesy_hold: bool = True
     key_file: Path | None = None
     accept_api_server_key: bool = False
@@ -230,6 +235,7 @@ class Settings:
             tls=tls,
             hosts=frozenset(name.lower() for name in values["allow-host"] or ()),
             origins=frozenset(origin.encode() for origin in values["allow-origin"] or ()),
+            proxies=TrustedProxies.parse(values["trust-forwarded-from"] or ()),
             courtesy_hold=not values["no-courtesy-hold"],
             key_file=values["key-file"],
             accept_api_server_key=values["accept-api-server-key"],
