@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hermes_twisted.core.recovery import RESUMED
 from tests.conftest import hermes_python
 from tests.fake_model import FakeModel, words
 from tests.system.conftest import (
@@ -277,19 +278,38 @@ class TestOwnServer:
     def test_worker_is_killed(
         self, version: str, tmp_path_factory: pytest.TempPathFactory, model: FakeModel
     ) -> None:
-        """Its helpers go with it, the client stays, and the talk can be resumed."""
+        """Its helpers go with it, the client stays, and the talk goes on under the old id."""
         with serving(version, tmp_path_factory, model) as server:
             client = server.client()
             created = client.call("session.create", cols=100)
             submit(client, created["session_id"], "to be remembered tokens=4")
             client.events(until="message.complete")
-            key = stored_key(client, created, "to be remembered")
+            stored_key(client, created, "to be remembered")
             family = children(server.pid)
 
             kill_worker(server)
 
             assert "SIGKILL" in client.notice()
-            client.event("gateway.ready")
+            assert client.notice() == RESUMED
             wait_until(lambda: not list(filter(is_alive, family)), "the old processes to end", 5)
-            resumed = client.call("session.resume", session_id=key, cols=100)
-            assert "to be remembered" in json.dumps(resumed["messages"])
+            submit(client, created["session_id"], "and on tokens=5")
+            assert text_of(client.events(until="message.complete")).strip() == words(5).strip()
+            talk = ("to be remembered", "and on")
+            assert any(all(part in asked for part in talk) for asked in model.asked)
+
+    def test_verbose_output_stays_away(
+        self, version: str, tmp_path_factory: pytest.TempPathFactory, model: FakeModel
+    ) -> None:
+        """A client may ask Hermes for it; what was said does not reach the log all the same."""
+        with serving(version, tmp_path_factory, model) as server:
+            client = server.client()
+            session = client.call("session.create", cols=100)["session_id"]
+            client.call("config.set", key="verbose", value="verbose", session_id=session)
+            submit(client, session, "between-the-two-of-us tokens=4")
+            client.events(until="message.complete")
+            client.call("config.set", key="verbose", value="verbose", session_id=session)
+            submit(client, session, "and-this-too tokens=4")
+            client.events(until="message.complete")
+
+        assert "between-the-two-of-us" not in server.output
+        assert "and-this-too" not in server.output
