@@ -1,4 +1,4 @@
-"""Counting what happens: who counts neither knows nor cares where the numbers go."""
+"""What happens, counted: the one hook for metrics, wherever they go."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Meter(Protocol):
-    """Takes counts, such as `count("limit", "fragments")`."""
+    """Told of everything that is counted; on the loop only, and it must not raise."""
 
     def count(self, name: str, label: str = "", by: int = 1) -> None:
-        """*name* happened *by* more times; *label* says of which kind."""
+        """*name* happened *by* times; *label* tells the cases of one name apart."""
 
 
 class NullMeter:
@@ -21,11 +21,15 @@ class NullMeter:
 
 
 class Tally:
-    """Keeps the counts, by name and label."""
+    """Keeps the sums."""
 
     def __init__(self) -> None:
-        self.counts: Counter[tuple[str, str]] = Counter()
+        self.sums: Counter[tuple[str, str]] = Counter()
 
     def count(self, name: str, label: str = "", by: int = 1) -> None:
         """See `Meter`."""
-        self.counts[name, label] += by
+        self.sums[name, label] += by
+
+    def of(self, name: str, label: str = "") -> int:
+        """How often it happened."""
+        return self.sums[name, label]

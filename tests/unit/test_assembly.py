@@ -66,4 +66,5 @@ def test_meters() -> None:
         meter.count("limit", "body", by=2)
         meter.count("frames")
 
-    assert tally.counts == {("limit", "body"): 3, ("frames", ""): 1}
+    assert tally.sums == {("limit", "body"): 3, ("frames", ""): 1}
+    assert tally.of("limit", "body") == 3

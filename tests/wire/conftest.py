@@ -162,7 +162,7 @@ class Server:
 
     def struck(self, limit: str) -> int:
         """How often the limit of this name was counted."""
-        return self.meter.counts["limit", limit]
+        return self.meter.of("limit", limit)
 
     def end(self) -> None:
         """Every client goes, and the service stops."""

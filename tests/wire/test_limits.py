@@ -590,7 +590,7 @@ def test_violations_are_counted(server: Any) -> None:
         wire, _channel = server.attach()
         wire.feed(FAILURES[code] * 3)
 
-    assert server.meter.counts == {("violation", str(code)): 1 for code in (1002, 1003, 1007)}
+    assert server.meter.sums == {("violation", str(code)): 1 for code in (1002, 1003, 1007)}
 
 
 # Before there is a WebSocket.
