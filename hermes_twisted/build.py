@@ -2,61 +2,145 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.interfaces import IListeningPort
 
-from . import keystore, terminal
+from . import apiserver, terminal
+from .audit import AuditLog
 from .backends import Backend
 from .backends.inprocess import InProcessBackend
 from .backends.scripted import BadScript, Script, ScriptedBackend
 from .backends.worker import WorkerBackend
+from .core.journal import Audit, NullAudit
 from .core.keys import Keyring
 from .hermes.locate import Hermes, locate, worker_environment
-from .service import AttachService, CannotStart
+from .hermes.problem import HostProblem
+from .keyring import FIRST_NAME, ServerKeys, former_key
+from .listening import CannotStart
+from .pem import BadTLS
+from .plainkey import Secret
+from .private import BadKey
+from .service import AttachService
 from .settings import BadSetting, Settings, read_environment
+from .tls import TLS, Own, build_source
+
+
+def build_keys(
+    settings: Settings, environ: Mapping[str, str], tell: Callable[[str], None]
+) -> ServerKeys:
+    """The keys that *settings* name; nothing is read yet. *tell*: see `ServerKeys`."""
+    return ServerKeys(
+        settings.home,
+        environ,
+        key_file=settings.key_file,
+        api_server=settings.accept_api_server_key,
+        tell=tell,
+    )
 
 
 def build_service(
     reactor: AsyncioSelectorReactor,
     settings: Settings,
-    secret: keystore.Secret | None,
+    keys: ServerKeys,
     backend: Backend,
 ) -> AttachService:
-    """The service before *backend*. A missing *secret* is made when it starts."""
-    known = secret
+    """The service before *backend*. The first key is made when it starts."""
+    made: Secret | None = None
+    first: str | None = None
+    tls = build_tls(reactor, settings)
 
     def make_keyring() -> Keyring:
-        nonlocal known
+        nonlocal made, first
         try:
-            known = known or keystore.make(settings.home)
-            return known.keyring()
-        except keystore.BadKey as bad:
+            if keys.is_first_start:
+                first = (
+                    f"This is the first key, {FIRST_NAME!r}. It is shown this once; hermes-attach "
+                    f"key makes, lists and ends keys.{former_key(settings.home)}\n\n"
+                )
+                made = keys.make_first()
+        except BadKey as bad:
             raise CannotStart(str(bad)) from None
+        return keys
 
     def announce(ports: list[IListeningPort]) -> None:
-        assert known is not None
-        terminal.show_attach_lines(settings.listeners[0], ports[0].getHost(), known)
+        nonlocal made
+        terminal.show_attach_lines(
+            settings.listeners[0], ports[0].getHost(), made or keys.take_secret(), first=first
+        )
+        made = None
+        if tls is not None and isinstance(tls.source, Own):
+            terminal.show_authority_lines(tls.source.authority.certificate, tls.pin)
 
-    return AttachService(reactor, settings, backend, make_keyring, announce)
+    return AttachService(
+        reactor, settings, backend, make_keyring, announce, tls, audit=build_audit(settings)
+    )
+
+
+def build_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> TLS | None:
+    """TLS as *settings* have it; nothing is read or written yet."""
+    choice = settings.tls
+    if choice is None:
+        return None
+    return TLS(reactor, build_source(choice, settings.home), choice.client_ca)
+
+
+def check_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> None:
+    """Read certificate and key where a mistake can still be shown. Raises `BadSetting`."""
+    tls = build_tls(reactor, settings)
+    try:
+        if tls is not None:
+            tls.check()
+    except BadTLS as bad:
+        raise BadSetting(str(bad)) from None
+
+
+def build_audit(settings: Settings) -> Audit:
+    """The audit log that *settings* name."""
+    if settings.audit_file is None:
+        return NullAudit()
+    return AuditLog(
+        settings.audit_file, max_bytes=settings.audit_max_bytes, keep=settings.audit_keep
+    )
 
 
 def build_backend(
-    reactor: AsyncioSelectorReactor, settings: Settings, script: Script | None, *, umask: int
+    reactor: AsyncioSelectorReactor,
+    settings: Settings,
+    script: Script | None,
+    *,
+    umask: int,
+    core_limit: int | None = None,
 ) -> Backend:
-    """The backend that *settings* name; *umask* is the one that Hermes' files get."""
+    """The backend that *settings* name.
+
+    *umask* and *core_limit* are those of the user's files and programs, for Hermes.
+    """
     if script is not None:
         return ScriptedBackend(reactor, settings.limits, script, pace=1.0)
     if settings.backend == "inprocess":
         return InProcessBackend(reactor, settings.limits, settings.home)
     environ = dict(read_environment())
+    if settings.accept_api_server_key:
+        environ.pop(apiserver.VARIABLE, None)  # It is one of our secrets now.
 
     def find() -> Hermes:
         return locate(settings.hermes_python, environ)
 
     environment = worker_environment(environ, settings.home)
-    return WorkerBackend(reactor, settings.limits, find, environment, umask=umask)
+    return WorkerBackend(
+        reactor, settings.limits, find, environment, umask=umask, core_limit=core_limit
+    )
+
+
+def find_hermes_python(environ: Mapping[str, str]) -> Path:
+    """Hermes' interpreter, where it is looked for by itself. Raises `BadSetting`."""
+    try:
+        return locate(None, environ).python
+    except HostProblem as absent:
+        raise BadSetting(f"{absent.problem} {absent.advice}") from None
 
 
 def read_script(settings: Settings) -> Script | None:

@@ -7,12 +7,14 @@ from http import HTTPStatus
 from typing import AnyStr, Protocol, cast
 
 from twisted.internet.interfaces import (
+    IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
     IReactorTime,
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.server import Request
@@ -20,21 +22,28 @@ from zope.interface import implementer
 
 from .core.admission import Refused
 from .core.heads import HEAD_TOO_LARGE, HeadCheck
+from .core.journal import Journal
 from .core.limits import Limits
 from .core.meter import Meter
+from .core.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
+from .peers import peer_name
 
 BODY_TOO_LARGE = Refused(
-    413, "The request's body is too large.", "Send none: no page here reads it."
+    413, "body", "The request's body is too large.", "Send none: no page here reads it."
 )
 
 
-class Gate(Protocol):
+class Front(Protocol):
     """What a connection has to know of its site."""
 
     clock: IReactorTime
     limits: Limits
     meter: Meter
     pending: Pending
+    journal: Journal
+
+    def log_tls_failure(self, what: str, peer: IAddress) -> None:
+        """A handshake could not be."""
 
 
 class FrontRequest(Request):
@@ -43,6 +52,8 @@ class FrontRequest(Request):
     twisted.web would keep it, spool it to disk when it is large, and parse it.
     """
 
+    refusal: Refused | None = None
+    """Why it was refused, if it was."""
     _received = 0
     _refused = False
 
@@ -86,9 +97,10 @@ class FrontRequest(Request):
 class FrontChannel(http.HTTPChannel):
     """A connection that has shown no key yet: its time is limited, and its place too."""
 
-    site: Gate
+    site: Front
     _head: HeadCheck
     _deadline: IDelayedCall | None = None
+    _silent = True
 
     def connectionMade(self) -> None:
         """Start the clock; twisted.web's own starts anew with every byte."""
@@ -102,6 +114,13 @@ class FrontChannel(http.HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of requests; a line that is wrong already is not waited for."""
+        if self._silent:
+            self._silent = False
+            if data.startswith(HANDSHAKE):
+                # It would wait for an answer that HTTP does not have.
+                self.site.log_tls_failure(TLS_TO_PLAIN_PORT, self.getPeer())  # type: ignore[no-untyped-call]
+                self.loseConnection()  # type: ignore[no-untyped-call]
+                return
         super().dataReceived(data)  # type: ignore[no-untyped-call]
         if self.line_mode and self._is_listening():
             self._refuse_head(self._head.part(self._buffer))
@@ -117,6 +136,7 @@ class FrontChannel(http.HTTPChannel):
 
     def refuse(self, refused: Refused) -> None:
         """Answer from below twisted.web, which has not got a request yet, and close."""
+        self.site.journal.refused(refused, peer_name(self.getPeer()))  # type: ignore[no-untyped-call]
         text = f"{refused.status}: {refused.title}\n{refused.advice}\n".encode()
         phrase = HTTPStatus(refused.status).phrase.encode()
         cast("ITCPTransport", self.transport).write(
@@ -151,6 +171,12 @@ class FrontChannel(http.HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Gone before any upgrade."""
         self._leave()
+        # By its name: only those who use TLS need OpenSSL here.
+        if reason.check("OpenSSL.SSL.Error"):
+            errors = getattr(reason.value, "args", ()) or ((),)
+            self.site.log_tls_failure(explain(errors[0]), self.getPeer())  # type: ignore[no-untyped-call]
+        elif self._silent and self._left_tls():
+            self.site.log_tls_failure(LEFT_AT_ONCE, self.getPeer())  # type: ignore[no-untyped-call]
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def handed_over(self) -> None:
@@ -160,6 +186,13 @@ class FrontChannel(http.HTTPChannel):
     def drop(self) -> None:
         """End it now."""
         cast("ITCPTransport", self.transport).abortConnection()
+
+    def _left_tls(self) -> bool:
+        """Whether the client ended this, after its TLS hello. At a plain port there is none."""
+        transport: object = self.transport
+        if not isinstance(transport, TLSMemoryBIOProtocol) or transport.disconnecting:
+            return False
+        return transport.getHandle().client_random() is not None
 
     def _restart_deadline(self) -> None:
         if self._deadline is not None:

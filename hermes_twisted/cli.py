@@ -1,4 +1,4 @@
-"""The command `hermes-attach`: serve, demo, url."""
+"""The command `hermes-attach`: serve, demo, key, url."""
 
 from __future__ import annotations
 
@@ -6,37 +6,30 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twisted.python import usage
 
-from . import __version__, keystore
+from . import __version__, plainkey
+from .cli_key import key
+from .cli_url import url
 from .core.keys import new_secret
+from .install import install_service
 from .listeners import port_number
 from .reactors import ensure_asyncio
-from .settings import DEFAULT_PORT, ENVIRONMENT_PREFIX, BadSetting, default_home, read_environment
-from .terminal import attach_url, export_line
+from .settings import ENVIRONMENT_PREFIX, BadSetting
 
 USAGE = """\
 Usage: hermes-attach COMMAND [options]
 
   serve [options]   serve Hermes in the foreground; the options of `twistd hermes-attach`
   demo [options]    the same with a recorded conversation: needs no Hermes and no model
+  key COMMAND       make, list, revoke and rotate the keys that admit
   url [options]     print the line that attaches a terminal UI to this machine's server
+  install-service   write unit files for systemd, and say what to do next
   --version         print the version
 
 `hermes-attach COMMAND --help` lists a command's options."""
-
-
-class _UrlOptions(usage.Options):
-    synopsis = "[options]"
-    optParameters = (
-        ["host", None, "127.0.0.1", "The server's name or address, as the client sees it."],
-        ["port", "p", DEFAULT_PORT, "The server's port.", int],
-        ["key-file", None, None, "File with the key."],
-        ["hermes-home", None, None, "Hermes' home directory."],
-    )
-    optFlags = (["tls", None, "The server speaks TLS (wss)."],)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,8 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         serve(rest)
     elif command == "demo":
         demo(rest)
+    elif command == "key":
+        key(rest)
     elif command == "url":
         print(url(rest))
+    elif command == "install-service":
+        print(install_service(rest))
     elif command == "echo":  # For conformance tests (docs/conformance.md): not in the help.
         echo(rest)
     elif command in ("--help", "-h", "help"):
@@ -73,12 +70,15 @@ def serve(options: Sequence[str]) -> None:
 
 def demo(options: Sequence[str]) -> None:
     """Serve the bundled recording, with a key that lasts as long as the process."""
-    with resources.as_file(resources.files("hermes_twisted") / "demo.jsonl") as script:
+    recording = resources.files("hermes_twisted") / "demo.jsonl"
+    with resources.as_file(recording) as script, TemporaryDirectory() as nowhere:
         # Settings of the real server, its key above all, are not for the demonstration.
         for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
             del os.environ[name]
-        os.environ[keystore.VARIABLE] = new_secret()
-        serve(["--backend", "scripted", "--script", str(script), *options])
+        os.environ[plainkey.VARIABLE] = new_secret()
+        # A home without keys: those of the real server are not for the demonstration.
+        given = ["--backend", "scripted", "--script", str(script), "--hermes-home", nowhere]
+        serve([*given, "--no-audit", *options])
 
 
 def echo(arguments: Sequence[str]) -> None:
@@ -93,30 +93,3 @@ def echo(arguments: Sequence[str]) -> None:
         sys.exit(2)
     print(f"echo: ws://127.0.0.1:{port_number(port)}/", flush=True)
     reactor.run()
-
-
-def url(arguments: Sequence[str]) -> str:
-    """The line to paste, with the key. Exits with 2 if there is no key or no such option."""
-    options = _UrlOptions()  # type: ignore[no-untyped-call]
-    try:
-        options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
-        secret = _known_secret(options)
-    except (usage.UsageError, BadSetting, keystore.BadKey) as problem:
-        print(f"hermes-attach url: {problem}", file=sys.stderr)
-        sys.exit(2)
-    encrypted = bool(options["tls"])
-    return export_line(attach_url(options["host"], options["port"], secret, encrypted=encrypted))
-
-
-def _known_secret(options: _UrlOptions) -> keystore.Secret:
-    environ = read_environment()
-    home = Path(options["hermes-home"]) if options["hermes-home"] else default_home(environ)
-    key_file = Path(options["key-file"]) if options["key-file"] else None
-    secret = keystore.find(key_file, environ, home)
-    if secret is None:
-        raise keystore.BadKey(
-            f"There is no key in {keystore.default_path(home)} yet: the first "
-            "`hermes-attach serve` makes it."
-        )
-    secret.keyring()  # Refused as the server does: it might break out of the line.
-    return secret

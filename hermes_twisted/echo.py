@@ -19,6 +19,8 @@ from twisted.web.server import Request
 
 from .core.admission import Admitted, check_handshake
 from .core.frames import Frame
+from .core.journal import Journal, NullAudit
+from .core.keys import Key
 from .core.limits import Limits
 from .core.outbox import Outbox
 from .core.seats import Seat
@@ -77,11 +79,15 @@ class EchoProtocol(AttachProtocol):
         return parts
 
 
+def _journal(clock: IReactorTime) -> Journal:
+    return Journal(NullAudit(), clock.seconds)
+
+
 class EchoSite(FrontSite):
     """The product's site, with the WebSocket at every path."""
 
     def __init__(self, clock: IReactorTime, attach: AttachResource, limits: Limits) -> None:
-        super().__init__(clock, limits, attach, lambda: (True, {}))
+        super().__init__(clock, limits, attach, lambda: (True, {}), _journal(clock))
         self._attach = attach
 
     def getResourceFor(self, request: Request) -> IResource:
@@ -99,11 +105,14 @@ def make_echo_site(
         def open_channel(wake: Callable[[], None]) -> EchoChannel:
             return EchoChannel(limits.outbox(lambda: later(wake)))
 
-        return EchoSeat(next(numbers), link, limits, open_channel)
+        return EchoSeat(next(numbers), link, limits, open_channel, key=admitted.key)
 
     factory = AttachFactory(clock, limits, open_seat, lambda link, seat: None)
     factory.protocol = EchoProtocol
-    attach = AttachResource(factory, lambda head: check_handshake(head) or Admitted("echo"))
+    everyone = Admitted(Key("echo", b""))
+    attach = AttachResource(
+        factory, lambda head, source: check_handshake(head) or everyone, None, _journal(clock)
+    )
     return EchoSite(clock, attach, limits)
 
 

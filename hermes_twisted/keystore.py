@@ -1,101 +1,138 @@
-"""Where the key comes from: a file, the environment, or made on first use."""
+"""The file of keys, `keys.json`: read with suspicion, changed by one at a time."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
-import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+import secrets
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from .core.keys import SingleKey, WeakKey, new_secret
+from .core import keyfile
+from .core.keys import Keys
+from .private import BadKey, check_directory, read_private
 
-VARIABLE: Final = "HERMES_ATTACH_KEY"
-#: A key file is one line; more is somebody's other file.
-MAX_FILE: Final = 4096
+#: How long a change waits for another that is under way, in seconds.
+PATIENCE: Final = 10.0
+_POLL: Final = 0.02
+_TEMPORARY: Final = ".keys-"
 
-
-class BadKey(Exception):
-    """No usable key; the text says why and what to do, and never the key."""
-
-
-@dataclass(frozen=True)
-class Secret:
-    """A key in the clear, for as long as it takes to show or hash it."""
-
-    text: str
-    source: str
-
-    def __repr__(self) -> str:
-        return f"<a key from {self.source}>"
-
-    def keyring(self) -> SingleKey:
-        """What admission compares with. Raises `BadKey` for a weak one."""
-        try:
-            return SingleKey.of("default", self.text)
-        except WeakKey as weak:
-            raise BadKey(
-                f"The key from {self.source} {weak}. Make a good one with: "
-                "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
-            ) from None
+Clock = Callable[[], float]
 
 
-def default_path(home: Path) -> Path:
-    """Where a key of our own making is kept."""
+def store_path(home: Path) -> Path:
+    """Where the keys are, for a home of Hermes."""
+    return home / "attach" / "keys.json"
+
+
+def former_path(home: Path) -> Path:
+    """Where versions before the first release kept one key in the clear."""
     return home / "attach" / "key"
 
 
-def find(key_file: Path | None, environ: Mapping[str, str], home: Path) -> Secret | None:
-    """The key that was given, or made before; None if there is none. Raises `BadKey`."""
-    if key_file is not None:
-        return _read(key_file)
-    if text := environ.get(VARIABLE):
-        return Secret(text, VARIABLE)
-    path = default_path(home)
-    return _read(path) if os.path.lexists(path) else None
+def read(home: Path, now: Clock = time.time) -> Keys:
+    """The keys of the store, none if there is no store. Raises `BadKey`."""
+    path = store_path(home)
+    if not os.path.lexists(path):
+        return Keys(now)
+    check_directory(path.parent)
+    text = read_private(path, "The key store", keyfile.MAX_BYTES + 1, follow=False)
+    try:
+        return keyfile.load(text, now)
+    except keyfile.BadKeyFile as bad:
+        raise BadKey(
+            f"The key store {path} cannot be used: {bad}. Correct that, or move the file away "
+            "and make new keys."
+        ) from None
 
 
-def make(home: Path) -> Secret:
-    """A new key, in a new file that only its owner can read. Raises `BadKey`."""
-    path = default_path(home)
-    secret = new_secret()
+@contextlib.contextmanager
+def changing(home: Path, now: Clock = time.time) -> Iterator[Change]:
+    """The store for one change: nobody else changes it meanwhile. Raises `BadKey`."""
+    path = store_path(home)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secret + "\n")
     except OSError as error:
-        raise BadKey(
-            f"A key cannot be written to {path}: {error.strerror}. Correct that, or give "
-            "one with --key-file."
-        ) from None
-    return Secret(secret, str(path))
+        raise BadKey(f"{path.parent} cannot be made: {error.strerror}.") from None
+    check_directory(path.parent)
+    with _lock(path.parent):
+        yield Change(path, read(home, now))
 
 
-def _read(path: Path) -> Secret:
+class Change:
+    """A store that is locked: its keys, and the way to write others."""
+
+    def __init__(self, path: Path, keys: Keys) -> None:
+        self.keys = keys
+        self._path = path
+
+    def write(self, keys: Keys) -> None:
+        """Replace the keys, all or nothing, whatever happens meanwhile. Raises `BadKey`."""
+        directory = self._path.parent
+        temporary = directory / f"{_TEMPORARY}{secrets.token_hex(8)}"
+        try:
+            _sweep(directory)
+            descriptor = os.open(
+                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600
+            )
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(keyfile.dump(keys))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self._path)
+            _sync(directory)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise BadKey(f"{self._path} cannot be written: {error.strerror}.") from None
+        self.keys = keys
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what a change left that was killed; none is under way, for we have the lock."""
+    for left in directory.glob(f"{_TEMPORARY}*"):
+        left.unlink()
+
+
+def _sync(directory: Path) -> None:
+    """Make the new name last through a loss of power."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(MAX_FILE + 1) if stat.S_ISREG(mode) else b""
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _lock(directory: Path) -> Iterator[None]:
+    path = directory / "keys.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise BadKey(f"The key file {path} cannot be read: {error.strerror}.") from None
-    if not stat.S_ISREG(mode):
-        raise BadKey(f"The key file {path} is not a regular file.")
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise BadKey(
-            f"The key file {path} can be read or changed by others than its owner. "
-            f"If nobody has, run: chmod 600 {path}. Else make a new key."
-        )
+        raise BadKey(f"{path} cannot be opened: {error.strerror}.") from None
     try:
-        text = content.decode("ascii").strip()
-    except UnicodeDecodeError:
-        text = ""
-    if not text or len(content) > MAX_FILE or len(text.split()) != 1:
-        raise BadKey(f"The key file {path} does not hold one key on one line.")
-    return Secret(text, str(path))
+        end = time.monotonic() + PATIENCE
+        while not _try_lock(descriptor, path):
+            if time.monotonic() > end:
+                raise BadKey(
+                    f"Another program has been changing the keys for {PATIENCE:.0f} s (it holds "
+                    f"{path}). Try again when it is done."
+                )
+            time.sleep(_POLL)
+        yield
+    finally:
+        os.close(descriptor)  # Ends the lock.
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open what may be a pipe, without waiting for a writer, or a terminal."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+def _try_lock(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EINTR):
+            return False
+        raise BadKey(f"{path} cannot be locked: {error.strerror}.") from None
+    return True

@@ -28,11 +28,23 @@ class AttachProtocol(StrictProtocol):
     factory: AttachFactory
     admitted: Admitted
     peer_name = ""
+    source = ""
+    """What limits are counted by: see `core.sources`."""
     _log = Logger()
 
     seat: Seat | None = None
     last_heard = 0.0
     """When the last byte came, by the reactor's clock."""
+    frames_in = 0
+    """Messages of the client; `frames_out` are those to it."""
+    bytes_in = 0
+    """Bytes on the wire, framing and all; outwards without control frames."""
+    frames_out = 0
+    bytes_out = 0
+    ended_by = ""
+    """Who or what ended the link, in a word, once that is known."""
+    close_code: int | None = None
+    """Of the close frame that we sent or, if we sent none, that came; None if none did."""
     _pings = 0
     _owed_pong: bytes | None = None
 
@@ -49,12 +61,14 @@ class AttachProtocol(StrictProtocol):
         # The HTTP channel that we took the connection from is still registered.
         self.tcp.unregisterProducer()
         self._valve = Valve(self._writable_again)
+        self.bytes_in = 0  # The handshake does not count.
         self.tcp.registerProducer(self._valve, True)
         self.seat = self.factory.open_seat(self, self.admitted)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client."""
         self.last_heard = self.factory.clock.seconds()
+        self.bytes_in += len(data)
         if self._is_between_messages():
             # Everyday messages: Autobahn's path costs ten times as much.
             texts, data = split_texts(data, self.factory.limits.max_message)
@@ -76,6 +90,7 @@ class AttachProtocol(StrictProtocol):
         """One whole message; void once a close frame has been sent."""
         if self.seat is None or self.state != self.STATE_OPEN:
             return
+        self.frames_in += 1
         try:
             self.seat.received(payload)
         except Exception:
@@ -95,6 +110,8 @@ class AttachProtocol(StrictProtocol):
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection has ended."""
         super().onClose(wasClean, code, reason)
+        self.close_code = self.localCloseCode or (code if wasClean else None)
+        self.ended_by = self.ended_by or self._ended_by(wasClean)
         seat, self.seat = self.seat, None
         if seat is not None:
             seat.link_lost()
@@ -109,7 +126,10 @@ class AttachProtocol(StrictProtocol):
 
     def send(self, payloads: list[bytes]) -> None:
         """See `Link`. Frames are made here: Autobahn's path costs several times more."""
-        write_promptly(self.tcp, self.make_frames(payloads))
+        frames = self.make_frames(payloads)
+        self.frames_out += len(payloads)
+        self.bytes_out += sum(map(len, frames))
+        write_promptly(self.tcp, frames)
 
     def make_frames(self, payloads: list[bytes]) -> list[bytes]:
         """Headers and payloads in turn."""
@@ -124,10 +144,21 @@ class AttachProtocol(StrictProtocol):
         """See `Link`."""
         self.release_input("waiting_requests")
 
+    def close(self, code: int, reason: str) -> None:
+        """See `Link`."""
+        if self.state == self.STATE_OPEN:
+            self.ended_by = "server"
+        super().close(code, reason)
+
     def ping(self) -> None:
         """Make the path carry something; whether a pong comes decides nothing."""
         if self.writable:
             self.sendPing()
+
+    def _ended_by(self, clean: bool) -> str:
+        if self.failedByMe:
+            return "violation"
+        return "client" if clean else "connection-lost"
 
     def _pong(self, payload: bytes) -> None:
         self.sendPong(payload)  # type: ignore[no-untyped-call]

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from . import __version__
 from .backends import Backend, Problem, State
-from .core.admission import Admitted, Head, HostRule, Refused, Rules, admit
+from .core.admission import Admitted, HostRule, Rules
+from .core.journal import Audit, Journal, NullAudit
 from .core.keys import Keyring
 from .core.meter import Meter, NullMeter
 from .core.seats import Seat, Seats
+from .gate import Gate
+from .keywatch import KeyWatch
 from .listeners import Listener, is_local, port_number
+from .listening import CannotStart, open_port
+from .peers import peer_name
+from .pem import BadTLS
 from .protocol import AttachFactory, AttachProtocol
 from .settings import Settings
-from .web import FULL, AttachResource, FrontSite, peer_name
+from .tls import TLS
+from .waiting_room import WaitingRoom
+from .web import AttachResource, FrontSite
 
 #: How often silent clients are pinged, in seconds: proxies and routers forget quiet
 #: connections after a minute or so.
@@ -35,18 +42,10 @@ DRAIN_POLL: Final = 0.05
 STOPPING_NOTICE: Final = "The attach server is stopping; this terminal will be disconnected."
 STOPPING_REASON: Final = "the server is stopping"
 
-SERVER_STOPS: Final = Refused(
-    503, "This server is stopping.", "Try again in a moment.", (("Retry-After", "5"),)
-)
-
 #: Makes the keyring; the first moment at which a new key may be written.
 MakeKeyring = Callable[[], Keyring]
 #: Told the listening ports, once they are open.
 Announce = Callable[[list[IListeningPort]], None]
-
-
-class CannotStart(Exception):
-    """The service cannot be started: what is wrong, and what to do."""
 
 
 class AttachService(Service):
@@ -66,63 +65,91 @@ class AttachService(Service):
         backend: Backend,
         make_keyring: MakeKeyring,
         announce: Announce = lambda ports: None,
+        tls: TLS | None = None,
+        *,
         meter: Meter | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._backend = backend
         self._make_keyring = make_keyring
         self._announce = announce
+        self._journal = Journal(audit or NullAudit(), reactor.seconds)
         self._meter = meter or NullMeter()
+        self._tls = tls
         self._seats = Seats()
         self._links: dict[AttachProtocol, None] = {}
         self._suspects: set[AttachProtocol] = set()
         self._ports: list[IListeningPort] = []
-        self._rules: Rules | None = None
+        self._waiting_room: WaitingRoom | None = None
+        self._gate = Gate(settings.limits, reactor.seconds, self._meter)
         self._pings = LoopingCall(self._ping_all)
         self._pings.clock = reactor
+        self._key_watch = KeyWatch(reactor, self._seats)
         self._stopping = False
         self._reported: Problem | None = None
         self._empty: Deferred[None] | None = None
 
     def startService(self) -> None:
         """Listen and start the backend. Raises `CannotStart`, so that twistd notices."""
-        keyring = self._make_keyring()
+        if self._settings.courtesy_hold:
+            self._waiting_room = WaitingRoom(self._reactor, self._settings.limits, self._meter)
         factory = AttachFactory(
             self._reactor, self._settings.limits, self._open_seat, self._close_seat, self._meter
         )
         site = FrontSite(
             self._reactor,
             self._settings.limits,
-            AttachResource(factory, self._decide),
+            AttachResource(factory, self._gate.decide, self._waiting_room, self._journal),
             self._readiness,
+            self._journal,
             self._meter,
         )
         try:
             for listener in self._settings.listeners:
                 self._ports.append(self._listen(listener, site))
+            self._start_tls()
+            # Not before: a key that is made now is shown once, and only if all went well.
+            keyring = self._make_keyring()
         except CannotStart:
             self._close_ports()
             raise
-        self._rules = Rules(keyring, self._host_rule(), self._settings.origins)
+        self._gate.open(self._rules(keyring))
         self._stopping = False
         super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._backend_changed)
         self._pings.start(PING_INTERVAL, now=False)
-        for port in self._ports:
-            self._log.info("listening on {where}", where=peer_name(port.getHost()))
+        self._key_watch.start(keyring)
+        places = [peer_name(port.getHost()) for port in self._ports]
+        for place in places:
+            self._log.info("listening on {where}", where=place)
+        self._journal.started(version=__version__, pid=os.getpid(), listening=" ".join(places))
         self._announce(self._ports)
 
     def stopService(self) -> Deferred[None]:
         """Tell the clients, let requests finish, close, and end Hermes in order."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._stopping = True
+        self._gate.close()
+        if self._waiting_room is not None:
+            self._waiting_room.close()
         return Deferred.fromCoroutine(self._stop())
+
+    def reload(self) -> None:
+        """Take up what has changed in files; nobody is disconnected."""
+        self._log.info("reloading")
+        if self._tls is not None:
+            self._tls.reload()
+        self._key_watch.look(anew=True)
 
     async def _stop(self) -> None:
         closing = self._close_ports()
+        if self._tls is not None:
+            self._tls.stop()
         if self._pings.running:
             self._pings.stop()
+        self._key_watch.stop()
         for seat in self._seats:
             seat.tell(STOPPING_NOTICE)
         deadline = self._reactor.seconds() + self._settings.drain
@@ -135,6 +162,7 @@ class AttachService(Service):
         await self._close_links()
         await self._backend.stop()
         await closing
+        self._journal.stopped(pid=os.getpid())
 
     def _close_ports(self) -> Deferred[Any]:
         ports, self._ports = self._ports, []
@@ -159,29 +187,24 @@ class AttachService(Service):
     # Listening.
 
     def _listen(self, listener: Listener, site: FrontSite) -> IListeningPort:
-        opened: list[IListeningPort] = []
-        failed: list[Failure] = []
+        factory = self._tls.wrap(site) if listener.tls and self._tls is not None else site
+        return open_port(
+            self._reactor, listener, factory, allow_plaintext=self._settings.allow_plaintext
+        )
+
+    def _start_tls(self) -> None:
+        """Before the first connection: those come in a later turn of the loop."""
+        if self._tls is None:
+            return
+        hosts = [
+            getattr(port.getHost(), "host", "")
+            for listener, port in zip(self._settings.listeners, self._ports, strict=True)
+            if listener.tls
+        ]
         try:
-            endpoint = serverFromString(self._reactor, listener.description)
-            endpoint.listen(site).addCallbacks(opened.append, failed.append)
-        except Exception as error:
-            # Endpoint plugins raise whatever they like: IndexError, KeyError, ValueError.
-            failed.append(Failure(error))
-        if failed:
-            raise _cannot_listen(listener, failed[0])
-        if not opened:
-            raise CannotStart(
-                f"{listener.description} does not open at once; that is not supported."
-            )
-        port = opened[0]
-        if not (listener.encrypted or self._settings.allow_plaintext or is_local(port.getHost())):
-            maybeDeferred(port.stopListening).addErrback(lambda _failure: None)
-            raise CannotStart(
-                f"{listener.description} would carry keys and conversations in the clear beyond "
-                "this machine. Use an ssl: endpoint, an SSH tunnel or Tailscale to a loopback "
-                "port, or a proxy with TLS; --allow-plaintext listens all the same."
-            )
-        return port
+            self._tls.start(hosts)
+        except BadTLS as bad:
+            raise CannotStart(str(bad)) from None
 
     def _host_rule(self) -> HostRule:
         beyond = any(not is_local(port.getHost()) for port in self._ports)
@@ -191,14 +214,15 @@ class AttachService(Service):
 
     # Admission.
 
-    def _decide(self, head: Head) -> Admitted | Refused:
-        if self._rules is None or self._stopping:
-            return SERVER_STOPS
-        decision = admit(head, self._rules)
-        if isinstance(decision, Admitted) and len(self._seats) >= self._settings.limits.connections:
-            self._meter.count("limit", "connections")
-            return FULL
-        return decision
+    def _rules(self, keyring: Keyring) -> Rules:
+        limits = self._settings.limits
+        return Rules(
+            keyring,
+            self._host_rule(),
+            self._settings.origins,
+            links=limits.connections,
+            links_of_source=limits.connections_of_source,
+        )
 
     def _readiness(self) -> tuple[bool, dict[str, Any]]:
         state = self._backend.state
@@ -219,12 +243,14 @@ class AttachService(Service):
         )
         self._seats.add(seat)
         self._links[link] = None
+        self._gate.entered(link.source)
         self._log.info(
             "seat {seat} attached from {peer} with key {key}",
             seat=number,
             peer=seat.peer,
-            key=seat.key,
+            key=seat.key.name,
         )
+        self._journal.opened(seat)
         if self._backend.state is State.BROKEN:
             seat.tell(_explain(self._backend.problem))
         return seat
@@ -232,8 +258,10 @@ class AttachService(Service):
     def _close_seat(self, link: AttachProtocol, seat: Seat) -> None:
         self._seats.remove(seat)
         self._links.pop(link, None)
+        self._gate.left(link.source)
         self._suspects.discard(link)
         self._log.info("seat {seat} detached", seat=seat.number)
+        self._journal.closed(seat, link)
         if not len(self._seats) and self._empty is not None:
             empty, self._empty = self._empty, None
             empty.callback(None)
@@ -270,6 +298,7 @@ class AttachService(Service):
         Once more, because after a stall of this process the timer runs before the
         sockets have been read: what looks like silence may lie in their buffers.
         """
+        self._journal.settle()
         limit = self._reactor.seconds() - self._settings.limits.dead_after
         suspects, self._suspects = self._suspects, set()
         for link in list(self._links):
@@ -281,25 +310,11 @@ class AttachService(Service):
                     seat=link.seat.number if link.seat else 0,
                 )
                 self._meter.count("limit", "dead_after")
+                link.ended_by = "silence"
                 link.abort()
             else:
                 self._suspects.add(link)
                 link.ping()
-
-
-def _cannot_listen(listener: Listener, failure: Failure) -> CannotStart:
-    error = failure.value
-    if isinstance(error, CannotListenError):
-        # The gist first: twistd shows a hundred characters of a daemon's failure.
-        return CannotStart(
-            f"port {error.port}: {getattr(error.socketError, 'strerror', error.socketError)}. "
-            f"Cannot listen on {listener.description}: is another server there already? "
-            "Choose another port or endpoint."
-        )
-    return CannotStart(
-        f"Cannot listen on {listener.description}: {failure.getErrorMessage()} "
-        f"({failure.type.__name__ if failure.type else 'error'}). Check the endpoint's syntax."
-    )
 
 
 def _explain(problem: Problem | None) -> str:

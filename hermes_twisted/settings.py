@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import parsing
-from .core.limits import Limits
-from .listeners import Listener, parse_listener
+from .core.limits import MIB, Limits
+from .listeners import Listener, TLSChoice, choose_tls, parse_listener, with_tls
 
 ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
 DEFAULT_PORT: Final = 8643
+AUDIT_MAX_BYTES: Final = 10 * MIB
+AUDIT_KEEP: Final = 5
 
 
 class BadSetting(Exception):
@@ -59,10 +61,23 @@ OPTIONS: Final = (
         default=False,
         flag=True,
     ),
+    Option("tls", "Speak TLS with a certificate of the server's own making: self", parsing.tls),
+    Option("tls-cert", "Speak TLS with this certificate: PEM file with the chain, the server's "
+           "own first", parsing.path),
+    Option("tls-key", "Its private key: PEM file, readable by you alone (default: in --tls-cert)",
+           parsing.path),
+    Option("tls-name", "Another name or address of this server, for the certificate of "
+           "--tls self. May be repeated", parsing.host_name, repeated=True),
+    Option("tls-client-ca", "Only clients with a certificate from an authority in this PEM file",
+           parsing.path),
     Option("allow-host", "Another name that clients use for this server, with any port. "
-           "May be repeated", repeated=True),
-    Option("allow-origin", "Origin of a web page that may attach. May be repeated", repeated=True),
-    Option("key-file", "File with the key, readable by you alone", parsing.path),
+           "May be repeated", parsing.host, repeated=True),
+    Option("allow-origin", "Origin of a web page that may attach. May be repeated",
+           parsing.origin, repeated=True),
+    Option("key-file", "File with one more key, readable by you alone, such as a credential of "
+           "systemd", parsing.path),
+    Option("accept-api-server-key", "Admit with the key of Hermes' API server, too: whoever has "
+           "that one can then attach", parsing.flag, default=False, flag=True),
     Option("backend", "Where Hermes runs: worker, inprocess or scripted", parsing.backend,
            default="worker"),
     Option("script", "Recording that the scripted backend plays", parsing.path),
@@ -75,6 +90,23 @@ OPTIONS: Final = (
            default=_LIMITS.dead_after),
     Option("max-connections", "Terminals attached at once", parsing.count,
            default=_LIMITS.connections),
+    Option("max-connections-per-address", "The same, from one address (of IPv6: one /64 network)",
+           parsing.count, default=_LIMITS.connections_of_source),
+    Option("max-failures", "Wrong keys of one address in --failure-period, after which further "
+           "ones are refused with 429; a right one is always let in", parsing.count,
+           default=_LIMITS.failures),
+    Option("failure-period", "Time in which wrong keys of one address add up",
+           parsing.some_seconds, default=_LIMITS.failure_period),
+    Option("max-failure-sources", "Addresses for which wrong keys are counted", parsing.count,
+           default=_LIMITS.failure_sources),
+    Option("no-courtesy-hold", "Refuse terminal UIs over HTTP alone. Else a few are let into a "
+           "waiting room without any function, where their users read what is wrong",
+           parsing.flag, default=False, flag=True),
+    Option("max-held", "Refused terminal UIs in the waiting room", parsing.count,
+           default=_LIMITS.held),
+    Option("max-held-per-address", "The same, from one address", parsing.count,
+           default=_LIMITS.held_of_source),
+    Option("hold-time", "How long each stays there", parsing.some_seconds, default=_LIMITS.hold),
     Option("max-pending", "Sockets without a key at once", parsing.count, default=_LIMITS.pending),
     Option("max-message", "Bytes of one message from a client", parsing.size,
            default=_LIMITS.max_message),
@@ -100,6 +132,12 @@ OPTIONS: Final = (
     Option("max-body", "Bytes of a request's body", parsing.size, default=_LIMITS.body),
     Option("close-timeout", "Time that a client has to answer a close, and to take what was "
            "sent before it", parsing.some_seconds, default=_LIMITS.close),
+    Option("audit-file", "Audit log (default: attach/audit.jsonl in Hermes' home)", parsing.path),
+    Option("no-audit", "Keep no audit log", parsing.flag, default=False, flag=True),
+    Option("audit-max-bytes", "Bytes of the audit log's file before the next is begun",
+           parsing.size, default=AUDIT_MAX_BYTES),
+    Option("audit-keep", "Earlier files of the audit log that are kept", parsing.count,
+           default=AUDIT_KEEP),
     Option("config", "TOML file with any of these settings", parsing.path),
 )  # fmt: skip
 
@@ -115,13 +153,20 @@ class Settings:
     home: Path
     """Hermes' home directory."""
     allow_plaintext: bool = False
+    tls: TLSChoice | None = None
     hosts: frozenset[str] = frozenset()
     origins: frozenset[bytes] = frozenset()
+    courtesy_hold: bool = True
     key_file: Path | None = None
+    accept_api_server_key: bool = False
     backend: str = "worker"
     script: Path | None = None
     hermes_python: Path | None = None
     drain: float = 10.0
+    audit_file: Path | None = None
+    """Where the audit log is kept; None for none."""
+    audit_max_bytes: int = AUDIT_MAX_BYTES
+    audit_keep: int = AUDIT_KEEP
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -149,19 +194,28 @@ class Settings:
             )
         if values["max-threads"] < 2:
             raise BadSetting("--max-threads must be 2 or more: one is kept for urgent requests.")
+        tls = _tls(values)
         described = values["listen"] or [f"tcp:{values['port']}:interface=127.0.0.1:backlog=1024"]
         threads = values["max-threads"]
+        home = values["hermes-home"] or default_home(environ)
+        audit_file = values["audit-file"] or home / "attach" / "audit.jsonl"
         return cls(
-            listeners=tuple(_listener(text) for text in described),
-            home=values["hermes-home"] or default_home(environ),
+            listeners=_listeners(described, tls),
+            home=home,
             allow_plaintext=values["allow-plaintext"],
+            tls=tls,
             hosts=frozenset(name.lower() for name in values["allow-host"] or ()),
             origins=frozenset(origin.encode() for origin in values["allow-origin"] or ()),
+            courtesy_hold=not values["no-courtesy-hold"],
             key_file=values["key-file"],
+            accept_api_server_key=values["accept-api-server-key"],
             backend=values["backend"],
             script=values["script"],
             hermes_python=values["hermes-python"],
             drain=values["drain"],
+            audit_file=None if values["no-audit"] else audit_file,
+            audit_max_bytes=values["audit-max-bytes"],
+            audit_keep=values["audit-keep"],
             limits=Limits(
                 max_message=values["max-message"],
                 max_fragments=values["max-fragments"],
@@ -174,6 +228,13 @@ class Settings:
                 threads=threads,
                 urgent_threads=min(_LIMITS.urgent_threads, max(1, threads // 4)),
                 connections=values["max-connections"],
+                connections_of_source=values["max-connections-per-address"],
+                failures=values["max-failures"],
+                failure_period=values["failure-period"],
+                failure_sources=values["max-failure-sources"],
+                held=values["max-held"],
+                held_of_source=values["max-held-per-address"],
+                hold=values["hold-time"],
                 pending=values["max-pending"],
                 handshake=values["handshake-timeout"],
                 header=values["max-header"],
@@ -203,6 +264,23 @@ def _listener(text: str) -> Listener:
         return parse_listener(text)
     except ValueError as error:
         raise BadSetting(f"--listen {text}: {error}") from None
+
+
+def _listeners(described: Sequence[str], tls: TLSChoice | None) -> tuple[Listener, ...]:
+    listeners = tuple(_listener(text) for text in described)
+    try:
+        return listeners if tls is None else with_tls(listeners)
+    except ValueError as error:
+        raise BadSetting(str(error)) from None
+
+
+def _tls(values: Mapping[str, Any]) -> TLSChoice | None:
+    names = ("tls", "tls-cert", "tls-key", "tls-name", "tls-client-ca")
+    kind, certificate, key, more, client_ca = (values[name] for name in names)
+    try:
+        return choose_tls(kind, certificate, key, more or (), client_ca)
+    except ValueError as error:
+        raise BadSetting(str(error)) from None
 
 
 def _convert(option: Option, value: Any, source: str) -> Any:

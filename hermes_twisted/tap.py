@@ -5,20 +5,30 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.python import usage
 
-from . import __version__, keystore
+from . import __version__, hardening, keyring, plainkey, redaction, terminal
 from .backends.scripted import Script
-from .build import build_backend, build_service, read_script
+from .build import build_backend, build_keys, build_service, check_tls, read_script
+from .keyring import ServerKeys
+from .listening import CannotStart
+from .private import BadKey
 from .reactors import WrongReactor, ensure_asyncio
-from .service import CannotStart
 from .settings import REPEATED, BadSetting, Option, Settings, read_environment, usage_rows
+from .signals import EndAtOnce, ReloadOnHangup
+from .systemd import Manager, Reporter
 
 _PARAMETERS, _FLAGS = usage_rows()
+
+KEY_IS_NO_OPTION: Final = (
+    "A key is never an option: everyone on this machine could read it. Take it for known, "
+    "make another with `hermes-attach key new NAME`, or give one with --key-file."
+)
 
 
 class Options(usage.Options):
@@ -28,20 +38,30 @@ class Options(usage.Options):
     longdesc = (
         "Serve Hermes Agent's terminal UI over a WebSocket at /api/ws. Every option can "
         "also be set in the environment, as HERMES_ATTACH_ and its name in capitals, or in "
-        "a TOML file named with --config. The key is never an option: it comes from "
-        "--key-file, from HERMES_ATTACH_KEY, or is made on the first start in a terminal."
+        "a TOML file named with --config. A key is never an option: `hermes-attach key` makes "
+        "and ends keys, and so does the first start in a terminal; --key-file and "
+        "HERMES_ATTACH_KEY give one more."
     )
     optParameters = _PARAMETERS
     optFlags = _FLAGS
 
     reactor: AsyncioSelectorReactor
     settings: Settings
-    secret: keystore.Secret | None
+    server_keys: ServerKeys
     script: Script | None
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._repeated: dict[str, list[str]] = {option.name: [] for option in REPEATED}
+
+    def opt_key(self, value: str) -> None:
+        """Not taken: everyone on this machine could read it. See --key-file."""
+        # Else `usage` would take it for the beginning of --key-file, and quote it.
+        raise usage.UsageError(KEY_IS_NO_OPTION)
+
+    def opt_token(self, value: str) -> None:
+        """Not taken either."""
+        raise usage.UsageError(KEY_IS_NO_OPTION)
 
     def opt_version(self) -> None:
         """Show the version and exit."""
@@ -49,27 +69,25 @@ class Options(usage.Options):
         sys.exit(0)
 
     def postOptions(self) -> None:
-        """Install the reactor, gather the settings, find the key."""
+        """Install the reactor, gather the settings, find the keys."""
         try:
             self.reactor = ensure_asyncio()
             given = {name: value for name, value in self.items() if value not in (None, 0)}
             self.settings = Settings.gather({**given, **self._repeated}, read_environment())
-            self.secret = keystore.find(
-                self.settings.key_file, read_environment(), self.settings.home
-            )
-            # Whatever we start shall not inherit it.
-            os.environ.pop(keystore.VARIABLE, None)
+            self.server_keys = build_keys(self.settings, read_environment(), redaction.know)
+            # Whatever we start shall not inherit it, and nobody read it in /proc.
+            hardening.forget_variable(plainkey.VARIABLE)
             self.script = read_script(self.settings)
-            if self.secret is not None:
-                self.secret.keyring()
-            elif self.daemon:
-                raise BadSetting(
-                    "There is no key yet, and a daemon cannot show one. Start once in a "
-                    "terminal with --nodaemon, or give a key with --key-file."
-                )
+            check_tls(self.reactor, self.settings)
+            self.server_keys.load()
+            makes_first = (
+                self.server_keys.is_first_start and not self.daemon and terminal.is_there()
+            )
+            if not (self.server_keys.admits or makes_first):
+                raise BadSetting(keyring.no_key(self.settings.home, read_environment()))
         except WrongReactor as wrong:
             raise usage.UsageError(self._advise(wrong)) from None
-        except (BadSetting, keystore.BadKey) as problem:
+        except (BadSetting, BadKey) as problem:
             raise usage.UsageError(str(problem)) from None
 
     def _parent_option(self, name: str) -> Any:
@@ -81,6 +99,16 @@ class Options(usage.Options):
         """Whether twistd will daemonise; `twist` and our own launcher never do."""
         parent = self.parent
         return parent is not None and "nodaemon" in parent and not parent["nodaemon"]
+
+    @property
+    def log_file(self) -> str | None:
+        """The file that twistd is going to log to; None if it is none, or not twistd."""
+        if self.parent is None or "nodaemon" not in self.parent:
+            return None
+        if self._parent_option("syslog") or self._parent_option("logger"):
+            return None
+        name = self._parent_option("logfile") or ("twistd.log" if self.daemon else "-")
+        return None if name == "-" else str(name)
 
     def _advise(self, wrong: WrongReactor) -> str:
         # twistd keeps the name in `reactor`; twist the reactor there, the name beside it.
@@ -127,10 +155,25 @@ def makeService(options: Options) -> IService:
     # Read before twistd sets its own: files that the agent makes follow the user's.
     umask = os.umask(0o077)
     os.umask(umask)
-    backend = build_backend(options.reactor, options.settings, options.script, umask=umask)
-    service = build_service(options.reactor, options.settings, options.secret, backend)
-    if options.daemon:
-        return service  # Its launcher waits for the exception, and shows it.
-    foreground = ForegroundService()  # type: ignore[no-untyped-call]
-    service.setServiceParent(foreground)  # type: ignore[no-untyped-call]
-    return foreground
+    # Before twistd opens its log, which is what follows.
+    redaction.install()
+    if options.log_file is not None:
+        hardening.keep_private(options.log_file)
+    # Where Hermes runs in this process, the limit is the one of its programs too.
+    in_process = options.settings.backend == "inprocess"
+    core_limit = None if in_process else hardening.forbid_core_files()
+    backend = build_backend(
+        options.reactor, options.settings, options.script, umask=umask, core_limit=core_limit
+    )
+    service = build_service(options.reactor, options.settings, options.server_keys, backend)
+    # A daemon's launcher waits for the exception, and shows it.
+    home = MultiService() if options.daemon else ForegroundService()  # type: ignore[no-untyped-call]
+    service.setServiceParent(home)  # type: ignore[no-untyped-call]
+    reload = service.reload
+    if (manager := Manager.take(os.environ, os.getpid())) is not None:
+        reporter = Reporter(options.reactor, manager, options.settings.drain)
+        reporter.setServiceParent(home)  # type: ignore[no-untyped-call]
+        reload = partial(reporter.reloading, reload)
+    ReloadOnHangup(options.reactor, reload).setServiceParent(home)  # type: ignore[no-untyped-call]
+    EndAtOnce().setServiceParent(home)  # type: ignore[no-untyped-call]
+    return home

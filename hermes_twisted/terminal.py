@@ -3,47 +3,131 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
+import shlex
 import socket
+from pathlib import Path
+from typing import Final, TextIO
+from urllib.parse import quote
 
 from twisted.internet.interfaces import IAddress
 
 from .core.admission import PATH
-from .keystore import Secret
 from .listeners import Listener
+from .plainkey import Secret
+from .shells import assignment, assignments
 
+#: Where the lines to paste put the authority's certificate, below the client's home.
+AUTHORITY_COPY: Final = "hermes-attach-ca.pem"
+
+VARIABLE = "HERMES_TUI_GATEWAY_URL"
 #: What stands for every interface of the machine.
 _ANY = ("0.0.0.0", "::", "")  # noqa: S104  (compared with, not bound to)
 
 
-def show_attach_lines(listener: Listener, address: IAddress, secret: Secret) -> None:
-    """Write the lines to paste to the controlling terminal, if this process has one."""
+def open_terminal() -> TextIO:
+    """The terminal that controls this process. Raises `OSError` if there is none."""
+    return open("/dev/tty", "w")
+
+
+def is_there() -> bool:
+    """Whether there is a terminal to show a secret on."""
+    try:
+        open_terminal().close()
+    except OSError:
+        return False
+    return True
+
+
+def show_attach_lines(
+    listener: Listener, address: IAddress, secret: Secret | None, *, first: str | None = None
+) -> None:
+    """Write the lines to paste to the controlling terminal, if this process has one.
+
+    *first* is said when the key has just been made: it cannot be shown again.
+    """
+    lines = attach_lines(listener, address, secret, every_shell=first is not None)
     # Without one we are a daemon, or in a pipe: `hermes-attach url` prints them.
-    with contextlib.suppress(OSError), open("/dev/tty", "w") as terminal:
-        terminal.write("\n" + attach_lines(listener, address, secret) + "\n")
+    _show(f"{first or ''}{lines}")
 
 
-def attach_lines(listener: Listener, address: IAddress, secret: Secret) -> str:
+def show_authority_lines(certificate: Path, pin: str) -> None:
+    """Write to the same terminal how a client comes to trust a certificate of our own making."""
+    _show(authority_lines(certificate, pin))
+
+
+def authority_lines(certificate: Path, pin: str) -> str:
+    """How to make the terminal UI trust the authority in *certificate*, and check that it does."""
+    copy = f"~/{AUTHORITY_COPY}"
+    host = _user() + socket.gethostname()
+    return (
+        "The certificate is signed by this server's own authority, which the terminal UI has to\n"
+        "know. On the machine with the terminal UI, paste once:\n\n"
+        f"  scp {host}:{shlex.quote(str(certificate))} {copy}\n\n"
+        "and, in the same shell as above, before hermes --tui:\n\n"
+        f"  export NODE_EXTRA_CA_CERTS={copy}\n\n"
+        f"(On this machine: export NODE_EXTRA_CA_CERTS={shlex.quote(str(certificate))})\n"
+        f"The server's public key: {pin}\n"
+    )
+
+
+def attach_lines(
+    listener: Listener, address: IAddress, secret: Secret | None, *, every_shell: bool = False
+) -> str:
     """How to attach to *listener*, in a shell on the client's machine."""
     host = getattr(address, "host", None)
     if host is None:
+        url = attach_url("127.0.0.1", "PORT", secret)
         return (
             "Attach through a tunnel to this socket, then use the tunnel's port in place of PORT:\n"
-            f"\n  {export_line(attach_url('127.0.0.1', 'PORT', secret))}\n"
+            f"\n{_assignments(url, every_shell)}\n"
         )
     if host in _ANY:
         host = socket.gethostname()
     port = address.port  # type: ignore[attr-defined]
     url = attach_url(host, port, secret, encrypted=listener.encrypted)
-    return f"On the machine with the terminal UI, paste:\n\n  {export_line(url)}\n  hermes --tui\n"
+    return paste_lines(url, every_shell=every_shell, key_known=secret is not None)
 
 
-def attach_url(host: str, port: int | str, secret: Secret, *, encrypted: bool = False) -> str:
-    """The address that the terminal UI takes, key and all."""
+def paste_lines(url: str, *, every_shell: bool, key_known: bool = True) -> str:
+    """What to paste on the client's machine, and what to run there."""
+    text = "On the machine with the terminal UI, paste"
+    if every_shell:
+        text += " the line of your shell"
+    if not key_known:
+        text += (
+            ", with your key in the place of KEY\n"
+            "(hermes-attach key rotate NAME makes and shows a new one)"
+        )
+    return f"{text}:\n\n{_assignments(url, every_shell)}\n\n  hermes --tui\n"
+
+
+def attach_url(
+    host: str, port: int | str, secret: Secret | None, *, encrypted: bool = False
+) -> str:
+    """The address that the terminal UI takes, key and all; KEY stands for one not known."""
     scheme = "wss" if encrypted else "ws"
     name = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{name}:{port}{PATH.decode()}?token={secret.text}"
+    token = "KEY" if secret is None else quote(secret.text, safe="")
+    return f"{scheme}://{name}:{port}{PATH.decode()}?token={token}"
 
 
-def export_line(url: str) -> str:
-    """The line for a POSIX shell."""
-    return f"export HERMES_TUI_GATEWAY_URL='{url}'"
+def export_line(url: str, shell: str = "posix") -> str:
+    """The line that makes *url* known to the terminal UI."""
+    return assignment(shell, VARIABLE, url)
+
+
+def _assignments(url: str, every_shell: bool) -> str:
+    return assignments(VARIABLE, url) if every_shell else f"  {export_line(url)}"
+
+
+def _user() -> str:
+    # A KeyError before Python 3.13, an OSError since: a number without a name.
+    with contextlib.suppress(KeyError, OSError):
+        return getpass.getuser() + "@"
+    return ""
+
+
+def _show(text: str) -> None:
+    with contextlib.suppress(OSError), open_terminal() as terminal:
+        terminal.write(f"\n{text}\n")

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 
 from .backends import Problem, State, StateListener
 from .core.frames import Frame
+from .core.journal import Value
 from .core.limits import Limits
 from .core.outbox import Outbox
 
@@ -396,3 +397,25 @@ class FakeBackend:
         """See `Backend`."""
         self.change(State.STOPPED)
         return succeed(None)
+
+
+class MemoryAudit:
+    """An `Audit` that can be read."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Value]] = []
+        self.closed = False
+
+    def record(self, event: str, **fields: Value) -> None:
+        """See `Audit`."""
+        assert not self.closed
+        known = {name: value for name, value in fields.items() if value is not None}
+        self.events.append({"event": event, **known})
+
+    def close(self) -> None:
+        """See `Audit`."""
+        self.closed = True
+
+    def of(self, event: str) -> list[dict[str, Value]]:
+        """The events of one kind."""
+        return [noted for noted in self.events if noted["event"] == event]

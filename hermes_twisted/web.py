@@ -1,4 +1,4 @@
-"""HTTP on the port: small pages, refusals in words, and the hand-over of upgrades.
+"""HTTP on the port: which page, how much of a request, and the hand-over of upgrades.
 
 Behind `Site` rather than on Autobahn's own server, for its limits on request heads
 and for refusals with a body. Everything that Autobahn or twisted.web would do with
@@ -7,64 +7,50 @@ a secret in the URL (log it, echo it, parse it again) is kept from happening her
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, cast
 
 from autobahn.twisted.resource import WebSocketResource
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
     IAddress,
+    IProtocolNegotiationFactory,
     IReactorTime,
 )
 from twisted.logger import Logger
 from twisted.web import http
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
+from zope.interface import classImplementsOnly, implementedBy
 
 from .channel import FrontChannel, FrontRequest, Pending, descriptor_share
 from .core.admission import PATH, Admitted, Head, Refused
+from .core.courtesy import looks_like_terminal
+from .core.journal import Journal
 from .core.limits import Limits
 from .core.meter import Meter, NullMeter
 from .core.quota import Quota
+from .core.sources import source_of
+from .pages import NO_SUCH_PAGE, Page, refuse, write_index, write_json
+from .peers import peer_name
 from .protocol import AttachFactory, AttachProtocol
+from .waiting_room import WaitingProtocol, WaitingRoom
 
 #: Refusals that are logged in a minute; more are counted.
 LOGGED_REFUSALS = 10
 
-NO_SUCH_PAGE = Refused(
-    404,
-    "There is nothing at this address.",
-    "The terminal UI attaches at /api/ws: ws://HOST:PORT/api/ws?token=KEY.",
-)
-ONLY_GET = Refused(405, "This page can only be read.", "Use GET.", (("Allow", "GET, HEAD"),))
-FULL = Refused(
-    503,
-    "As many terminals are attached as this server allows.",
-    "Close one, or raise --max-connections on the server.",
-    (("Retry-After", "10"),),
-)
+#: Handshakes with TLS gone wrong that are logged in a minute.
+LOGGED_TLS_FAILURES = 10
+#: The headers of a handshake that Autobahn needs, which admission has checked.
+_HANDSHAKE = frozenset(
+    (b"host", b"upgrade", b"connection", b"sec-websocket-key",
+     b"sec-websocket-version")
+)  # fmt: skip
 
-#: The headers of a handshake that Autobahn needs, which admission has looked at.
-_FOR_AUTOBAHN = frozenset(
-    {b"host", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version"}
-)
-
-#: Decides on a handshake, knowing all that the service knows.
-Decide = Callable[[Head], Admitted | Refused]
+#: Decides on a handshake from a source.
+Decide = Callable[[Head, str], Admitted | Refused]
 #: Answers /ready: whether the backend serves, and the body.
 Readiness = Callable[[], tuple[bool, dict[str, Any]]]
-
-
-def peer_name(address: IAddress | None) -> str:
-    """An address for logs: `127.0.0.1:4711`, `[::1]:4711`, `unix`."""
-    if isinstance(address, IPv4Address):
-        return f"{address.host}:{address.port}"
-    if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
-    return "unix"
 
 
 def head_of(request: Request) -> Head:
@@ -75,98 +61,75 @@ def head_of(request: Request) -> Head:
     return Head(request.method, request.uri, request.clientproto, headers)
 
 
-def write_json(request: Request, status: int, body: dict[str, Any]) -> bytes:
-    """A JSON page."""
-    return _page(request, status, b"application/json", json.dumps(body).encode() + b"\n")
-
-
-def refuse(request: Request, refused: Refused) -> bytes:
-    """A refusal: RFC 9457 for programs, two lines for people at a terminal."""
-    for name, value in refused.headers:
-        request.setHeader(name.encode(), value.encode())
-    accept = b",".join(request.requestHeaders.getRawHeaders(b"accept", []))
-    if b"json" in accept:
-        problem = {"title": refused.title, "status": refused.status, "detail": refused.advice}
-        body = json.dumps(problem).encode() + b"\n"
-        return _page(request, refused.status, b"application/problem+json", body)
-    text = f"{refused.status}: {refused.title}\n{refused.advice}\n".encode()
-    return _page(request, refused.status, b"text/plain; charset=utf-8", text)
-
-
-def _page(request: Request, status: int, kind: bytes, body: bytes) -> bytes:
-    request.setResponseCode(status, HTTPStatus(status).phrase.encode())
-    request.setHeader(b"content-type", kind)
-    request.setHeader(b"content-length", str(len(body)).encode())
-    request.setHeader(b"cache-control", b"no-store")
-    request.setHeader(b"x-content-type-options", b"nosniff")
-    return b"" if request.method == b"HEAD" else body
-
-
-class Page(Resource):
-    """A page that one function writes."""
-
-    isLeaf = True
-
-    def __init__(self, write: Callable[[Request], bytes]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._write = write
-
-    def render(self, request: Request) -> bytes:
-        """GET and HEAD; nothing here changes anything."""
-        if request.method not in (b"GET", b"HEAD"):
-            return refuse(request, ONLY_GET)
-        return self._write(request)
-
-
 class AttachResource(Resource):
     """`/api/ws`: admission, then Autobahn."""
 
     isLeaf = True
 
-    def __init__(self, factory: AttachFactory, decide: Decide) -> None:
+    def __init__(
+        self,
+        factory: AttachFactory,
+        decide: Decide,
+        waiting_room: WaitingRoom | None,
+        journal: Journal,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._journal = journal
         self._factory = factory
         self._decide = decide
+        self._waiting_room = waiting_room
 
     def render(self, request: Request) -> Any:
         """Refuse in words, or hand the connection over for good."""
-        decision = self._decide(head_of(request))
-        if isinstance(decision, Refused):
+        head = head_of(request)
+        address = request.getClientAddress()
+        source = source_of(getattr(address, "host", None))
+        decision = self._decide(head, source)
+        if isinstance(decision, Admitted):
+            link = cast("AttachProtocol", self._factory.buildProtocol(address))
+            link.admitted = decision
+            link.source = source
+            link.peer_name = peer_name(address)
+            link.offered_extensions = b",".join(
+                head.headers.get(b"sec-websocket-extensions", [])
+            ).decode("latin-1")
+            self._journal.admitted(decision, link.peer_name)
+            return _upgrade(request, link)
+        held = self._hold(head, decision, source)
+        if held is None:
             return refuse(request, decision)
-        extensions = request.requestHeaders.getRawHeaders(b"sec-websocket-extensions", [])
-        ticket = _Ticket(
-            self._factory,
-            decision,
-            peer_name(request.getClientAddress()),
-            b",".join(extensions).decode("latin-1"),
-        )
-        # Autobahn parses the request once more, in its own way: it sees neither the key
-        # nor anything else that it has no need of.
-        request.uri = PATH
-        for name, _values in list(request.requestHeaders.getAllRawHeaders()):
-            if name.lower() not in _FOR_AUTOBAHN:
-                request.requestHeaders.removeHeader(name)
-        request.requestHeaders.setRawHeaders(b"connection", [b"Upgrade"])
-        request.requestHeaders.setRawHeaders(b"upgrade", [b"websocket"])
-        cast("FrontChannel", request.channel).handed_over()
-        return WebSocketResource(ticket).render(request)
+        self._journal.refused(decision, peer_name(address), held=True)
+        return _upgrade(request, held)
+
+    def _hold(self, head: Head, refused: Refused, source: str) -> WaitingProtocol | None:
+        """Out of courtesy: a place in the waiting room, for whom it is meant for."""
+        room = self._waiting_room
+        if room is None or not refused.holdable or not looks_like_terminal(head):
+            return None
+        return room.enter(refused, source)
+
+
+def _upgrade(request: Request, protocol: AttachProtocol | WaitingProtocol) -> Any:
+    # Autobahn parses the request once more, and quotes it in its debug lines: it need not see
+    # the key, nor whatever else a client thought that we should have.
+    request.uri = PATH
+    for name, _values in list(request.requestHeaders.getAllRawHeaders()):
+        if name.lower() not in _HANDSHAKE:
+            request.requestHeaders.removeHeader(name)
+    request.requestHeaders.setRawHeaders(b"connection", [b"Upgrade"])
+    request.requestHeaders.setRawHeaders(b"upgrade", [b"websocket"])
+    cast("FrontChannel", request.channel).handed_over()
+    return WebSocketResource(_Ticket(protocol)).render(request)
 
 
 @dataclass
 class _Ticket:
-    """Stands for the factory during one upgrade, to hand the admission on."""
+    """Stands for a factory during one upgrade."""
 
-    factory: AttachFactory
-    admitted: Admitted
-    peer: str
-    extensions: str
+    protocol: AttachProtocol | WaitingProtocol
 
-    def buildProtocol(self, address: IAddress) -> AttachProtocol:
-        protocol = cast("AttachProtocol", self.factory.buildProtocol(address))
-        protocol.admitted = self.admitted
-        protocol.peer_name = self.peer
-        protocol.offered_extensions = self.extensions
-        return protocol
+    def buildProtocol(self, address: IAddress) -> AttachProtocol | WaitingProtocol:
+        return self.protocol
 
 
 class FrontSite(Site):
@@ -184,6 +147,7 @@ class FrontSite(Site):
         limits: Limits,
         attach: AttachResource,
         ready: Readiness,
+        journal: Journal,
         meter: Meter | None = None,
     ) -> None:
         super().__init__(Resource(), timeout=limits.handshake, reactor=clock)  # type: ignore[no-untyped-call]
@@ -191,9 +155,11 @@ class FrontSite(Site):
         self.limits = limits
         self.meter = meter or NullMeter()
         self.pending = Pending(min(limits.pending, descriptor_share()), self.meter)
+        self.journal = journal
         self._refusals = Quota(LOGGED_REFUSALS, 60.0, clock.seconds)
+        self._tls_failures = Quota(LOGGED_TLS_FAILURES, 60.0, clock.seconds)
         self._pages: dict[bytes, IResource] = {
-            b"/": Page(_index),
+            b"/": Page(write_index),
             b"/health": Page(lambda request: write_json(request, 200, {"status": "ok"})),
             b"/ready": Page(lambda request: _write_readiness(request, *ready())),
             PATH: attach,
@@ -205,8 +171,22 @@ class FrontSite(Site):
         path, _, _query = request.uri.partition(b"?")
         return self._pages.get(path, self._nothing)
 
+    def log_tls_failure(self, what: str, peer: IAddress) -> None:
+        """One line for a handshake that could not be, within a quota."""
+        if self._tls_failures.spend():
+            missed = self._tls_failures.take_missed()
+            self._log.info(
+                "{what} ({peer}){more}",
+                what=what,
+                peer=peer_name(peer),
+                more=f" ({missed} more were not logged)" if missed else "",
+            )
+
     def log(self, request: http.Request) -> None:
         """One line for a refusal, within a quota; never the query, where keys are."""
+        refusal = cast("FrontRequest", request).refusal
+        if refusal is not None:
+            self.journal.refused(refusal, peer_name(request.getClientAddress()))
         if request.code < 400 or request.code == 404 or not self._refusals.spend():
             return
         missed = self._refusals.take_missed()
@@ -218,14 +198,9 @@ class FrontSite(Site):
         )
 
 
-def _index(request: Request) -> bytes:
-    text = (
-        b"hermes-attach: a terminal UI of Hermes Agent attaches here.\n\n"
-        b"On your machine:\n"
-        b"  export HERMES_TUI_GATEWAY_URL='ws://THIS-HOST:PORT/api/ws?token=KEY'\n"
-        b"  hermes --tui\n"
-    )
-    return _page(request, 200, b"text/plain; charset=utf-8", text)
+# With `h2` installed twisted.web would offer that in TLS (RFC 7301), and an upgrade over it
+# would fail. A server that offers nothing is asked for HTTP/1.1.
+classImplementsOnly(FrontSite, implementedBy(Site) - IProtocolNegotiationFactory)  # type: ignore[no-untyped-call]
 
 
 def _write_readiness(request: Request, ready: bool, body: dict[str, Any]) -> bytes:

@@ -100,6 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         order = Order.of(request)
+        texts = [_text(message["content"]) for message in request.get("messages", [])]
+        self.server.asked.append("\n".join(texts))  # type: ignore[attr-defined]
         # Hermes drops a call whose id the conversation has had before.
         deltas = order.deltas(f"call_{len(request.get('messages', []))}")
         if request.get("stream"):
@@ -155,6 +157,8 @@ class FakeModel(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[str] = []
+        """The messages of each request that came."""
         self.base_url = f"http://127.0.0.1:{self.server_port}/v1"
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()

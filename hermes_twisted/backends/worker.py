@@ -13,6 +13,7 @@ from ..core import frames
 from ..core.limits import Limits
 from ..core.outbox import Outbox
 from ..core.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
+from ..core.recovery import Recollection
 from ..core.supervision import Problem, State, Supervisor
 from ..hermes.locate import Hermes
 from ..hermes.problem import HostProblem
@@ -42,6 +43,7 @@ class WorkerChannel:
         self._unsettled_bytes = 0
         self.unanswered: dict[int, bytes] = {}
         """Ids, as JSON text, of the requests that the worker has."""
+        self.recollection = Recollection()
         self.backlog: list[frames.Frame] = []
         """Requests for the next worker, while there is none; bounded by the seat."""
 
@@ -69,7 +71,8 @@ class WorkerChannel:
     def begin(self) -> None:
         """A worker is ready: introduce this seat, then send what has waited."""
         self._uncredited = 0
-        self._backend.say(pack(Op.OPEN, self.number))
+        former = self.recollection.for_the_next_worker
+        self._backend.say(pack(Op.OPEN, self.number, body=former))
         self.release()
 
     def lose(self) -> None:
@@ -116,6 +119,7 @@ class WorkerBackend:
         environment: dict[str, str],
         *,
         umask: int = 0o077,
+        core_limit: int | None = None,
     ) -> None:
         self.state = State.STOPPED
         self.problem: Problem | None = None
@@ -126,6 +130,7 @@ class WorkerBackend:
         self._locate = locate
         self._environment = environment
         self._umask = umask
+        self._core_limit = core_limit
         self._listener: StateListener = lambda state, problem: None
         self._supervisor = Supervisor(reactor, self)
         self._channels: dict[int, WorkerChannel] = {}
@@ -213,6 +218,7 @@ class WorkerBackend:
             "shutdown": SHUTDOWN_LIMIT,
             "switch_interval": SWITCH_INTERVAL,
             "umask": self._umask,
+            "core_limit": self._core_limit,
         }
         self._process = WorkerProcess(
             self._reactor, self, hermes, self._environment, SHUTDOWN_LIMIT
@@ -280,6 +286,9 @@ class WorkerBackend:
         elif op == Op.ANSWER:
             channel.unanswered.pop(tag, None)
             channel.outbox.put(body)
+        elif op == Op.NOTE:
+            for frame in channel.recollection.note(body):
+                channel.outbox.put(frame)
         elif op == Op.SETTLED:
             channel.settled(tag, SIZE.unpack(body)[0])
         elif op == Op.OVERFLOW:

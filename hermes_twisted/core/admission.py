@@ -7,13 +7,14 @@ which is percent-decoded once.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from .keys import Keyring
+from .keys import Key, Keyring
 
 PATH: Final = b"/api/ws"
 
@@ -54,9 +55,9 @@ class Head:
 
 @dataclass(frozen=True)
 class Admitted:
-    """Let in, with the key of this name."""
+    """Let in, with this key."""
 
-    key: str
+    key: Key
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,13 @@ class Refused:
     """Kept out: an HTTP status, what is wrong and what to do. Quotes nothing of the request."""
 
     status: int
+    code: str
+    """What is wrong in a word or two, for programs: logs, metrics, problem pages."""
     title: str
     advice: str
     headers: tuple[tuple[str, str], ...] = ()
+    holdable: bool = False
+    """Whether the handshake was whole, so that a person's UI may be told in its own window."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +109,30 @@ class Rules:
     keyring: Keyring
     hosts: HostRule = field(default_factory=HostRule)
     origins: frozenset[bytes] = frozenset()
+    links: int = 1024
+    """Links that may be open at once."""
+    links_of_source: int = 512
+    """The same, from one source."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How things stand when a handshake comes, as far as it bears on the decision."""
+
+    blocked_for: float = 0.0
+    """Seconds for which wrong keys of this source are not looked at any more."""
+    links: int = 0
+    """Links that are open."""
+    links_of_source: int = 0
+    """Those of them from this source."""
 
 
 METHOD_NOT_ALLOWED: Final = Refused(
-    405, "Only GET opens a WebSocket.", "Use a WebSocket client.", (("Allow", "GET"),)
+    405, "method", "Only GET opens a WebSocket.", "Use a WebSocket client.", (("Allow", "GET"),)
 )
 UPGRADE_REQUIRED: Final = Refused(
     426,
+    "upgrade-required",
     "This is a WebSocket, and the request does not ask for one.",
     "Set HERMES_TUI_GATEWAY_URL to this address with ws:// in front and ?token=KEY behind, "
     "then run hermes --tui. Behind a proxy: let it pass the Upgrade and Connection headers.",
@@ -118,54 +140,103 @@ UPGRADE_REQUIRED: Final = Refused(
 )
 WRONG_VERSION: Final = Refused(
     426,
+    "version",
     "Only version 13 of the WebSocket protocol is spoken here.",
     "Use a client that speaks RFC 6455.",
     (("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"), ("Connection", "Upgrade")),
 )
 BAD_HANDSHAKE: Final = Refused(
-    400, "The WebSocket handshake is malformed.", "Use a client that speaks RFC 6455."
+    400, "handshake", "The WebSocket handshake is malformed.", "Use a client that speaks RFC 6455."
 )
 AMBIGUOUS_TOKEN: Final = Refused(
     400,
+    "key-ambiguous",
     "The key must be given exactly once.",
     "Send one token parameter in the query, or one Authorization: Bearer header.",
+    holdable=True,
 )
 KEY_MISSING: Final = Refused(
     401,
+    "key-missing",
     "A key is needed.",
     "Append ?token=KEY to the URL, or send Authorization: Bearer KEY. "
-    "On the server, hermes-attach url prints the whole line to paste.",
+    "On the server, hermes-attach key new NAME makes one and prints the line to paste.",
     (("WWW-Authenticate", "Bearer"),),
+    holdable=True,
 )
 KEY_WRONG: Final = Refused(
     401,
-    "This key is not known here.",
-    "On the server, hermes-attach url prints the line with the right key.",
+    "key-wrong",
+    "This key is not known here, or no longer.",
+    "On the server, hermes-attach key list shows the keys' names and which have ended; "
+    "key new NAME makes another and prints the line to paste.",
     (("WWW-Authenticate", "Bearer"),),
+    holdable=True,
 )
 ORIGIN_REFUSED: Final = Refused(
     403,
+    "origin",
     "Web pages may not attach.",
     "If this page is yours, name its origin with --allow-origin on the server.",
 )
 HOST_REFUSED: Final = Refused(
     403,
+    "host",
     "The Host header does not name this server.",
     "Use the address and port it listens on, or name the other with --allow-host on the server "
     "(for a tunnel from another port: --allow-host 127.0.0.1).",
+    holdable=True,
+)
+_FULL_HEADERS: Final = (("Retry-After", "10"),)
+FULL: Final = Refused(
+    503,
+    "full",
+    "As many terminals are attached as this server allows.",
+    "Close one, or raise --max-connections on the server.",
+    _FULL_HEADERS,
+    holdable=True,
+)
+SOURCE_FULL: Final = Refused(
+    503,
+    "source-full",
+    "As many terminals are attached from this address as this server allows.",
+    "Close one, or raise --max-connections-per-address on the server.",
+    _FULL_HEADERS,
+    holdable=True,
 )
 
 
-def admit(head: Head, rules: Rules) -> Admitted | Refused:
-    """Decide on a handshake for `PATH`. Without a valid key nothing gets in."""
+def too_many_failures(seconds: float) -> Refused:
+    """Wrong keys from one source, again and again; *seconds* until they are looked at again."""
+    wait = max(1, math.ceil(seconds))
+    return Refused(
+        429,
+        "too-many-failures",
+        "Too many wrong keys came from this address.",
+        f"Check the key; a right one is let in at once, others not for {wait} s.",
+        (("Retry-After", str(wait)),),
+        holdable=True,
+    )
+
+
+def admit(head: Head, rules: Rules, standing: Standing = Standing()) -> Admitted | Refused:
+    """Decide on a handshake for `PATH`. Without a valid key nothing gets in.
+
+    And with one everything does, whatever others did from the same address, while
+    there is room: on loopback all clients, and all web pages, share one.
+    """
     problem = check_handshake(head) or _check_reach(head, rules)
     if problem is not None:
         return problem
     presented = _presented(head)
     if isinstance(presented, Refused):
         return presented
-    name = rules.keyring.name_of(presented)
-    return KEY_WRONG if name is None else Admitted(name)
+    key = rules.keyring.find(presented)
+    if key is None:
+        return too_many_failures(standing.blocked_for) if standing.blocked_for else KEY_WRONG
+    if standing.links >= rules.links:
+        return FULL
+    return SOURCE_FULL if standing.links_of_source >= rules.links_of_source else Admitted(key)
 
 
 def check_handshake(head: Head) -> Refused | None:

@@ -29,13 +29,20 @@ _SINGLE: Final = frozenset(
 )
 
 MALFORMED: Final = Refused(
-    400, "The request is not well-formed HTTP/1.1.", "Use a client that speaks RFC 9112."
+    400,
+    "malformed",
+    "The request is not well-formed HTTP/1.1.",
+    "Use a client that speaks RFC 9112.",
 )
 WRONG_HTTP: Final = Refused(
-    505, "Only HTTP/1.1 is spoken here.", "Use HTTP/1.1, without TLS's or a proxy's HTTP/2."
+    505,
+    "http-version",
+    "Only HTTP/1.1 is spoken here.",
+    "Use HTTP/1.1, without TLS's or a proxy's HTTP/2.",
 )
 HEAD_TOO_LARGE: Final = Refused(
     431,
+    "head",
     "The request's head is too large.",
     "Send fewer or shorter header fields, or raise --max-header on the server.",
 )

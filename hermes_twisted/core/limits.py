@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from . import lanes, outbox
+from . import lanes, outbox, sources
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -45,6 +45,20 @@ class Limits:
     """How many of these only urgent requests may use."""
     connections: int = 1024
     """Open WebSockets."""
+    connections_of_source: int = 512
+    """The same, of one address (of IPv6: one /64 network)."""
+    held: int = 8
+    """Refused terminal UIs that are told why in the waiting room."""
+    held_of_source: int = 2
+    """The same, of one address."""
+    hold: float = 60.0
+    """How long each is held."""
+    failures: int = sources.FAILURES
+    """Wrong keys of one address, after which more are refused unlooked-at for a while."""
+    failure_period: float = sources.FAILURE_PERIOD
+    """That while, from the first of them on."""
+    failure_sources: int = sources.MAX_SOURCES
+    """Addresses that are remembered for it."""
     pending: int = 256
     """Sockets that have shown no key yet; beyond, the oldest is dropped. At most a quarter
     of the process's descriptors, whatever this says."""

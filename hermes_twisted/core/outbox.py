@@ -25,6 +25,8 @@ EVENT: Final = 1
 DELTA: Final = 2
 #: A frame that answers the request whose tag it bears.
 ANSWER: Final = 3
+#: Not for the client: a note of the worker to the front, in its place among the frames.
+NOTE: Final = 4
 
 #: One frame on its way to the client: kind, tag, JSON text. A plain tuple,
 #: because one is made for every model token.

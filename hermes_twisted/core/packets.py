@@ -25,7 +25,7 @@ class Op(IntEnum):
     HELLO = 1
     """Settings for the worker, JSON."""
     OPEN = 2
-    """A seat begins."""
+    """A seat begins; the sessions that it had in an earlier worker, JSON."""
     REQUEST = 3
     """A frame from the client; *tag* names it in the answer."""
     URGENT = 4
@@ -49,6 +49,8 @@ class Op(IntEnum):
     """*tag* waiting requests have been run; the body is their size, 8 bytes."""
     OVERFLOW = 37
     """The seat's client reads too slowly: its hard limit was hit."""
+    NOTE = 39
+    """What the front has to know of the seat's sessions, JSON: see `core.recovery`."""
     DRAINED = 38
     """Nothing runs any more, or the time is up (*tag* 1)."""
 

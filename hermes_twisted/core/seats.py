@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from . import frames
+from .keys import Key
 from .limits import Limits
 from .meter import Meter, NullMeter
 from .outbox import Outbox
@@ -21,6 +22,7 @@ BATCH: Final = 256 * 1024
 
 #: RFC 6455 §7.4.1
 CLOSE_GOING_AWAY: Final = 1001
+CLOSE_POLICY: Final = 1008
 
 
 class Link(Protocol):
@@ -77,13 +79,13 @@ class Seat:
         limits: Limits,
         open_channel: Callable[[Callable[[], None]], Channel],
         *,
-        key: str = "",
+        key: Key,
         peer: str = "",
         meter: Meter | None = None,
     ) -> None:
         self.number = number
         self.key = key
-        """The name of the key it was admitted with."""
+        """What it was admitted with."""
         self.peer = peer
         self._link = link
         self._limits = limits
@@ -95,6 +97,7 @@ class Seat:
         self._paused = False
         self._closed = False
         self._aborted = False
+        self._ending = False
         self._flushing = True  # Until the channel is there.
         self._channel = open_channel(self.flush)
         self._flushing = False
@@ -102,7 +105,7 @@ class Seat:
 
     def received(self, text: bytes) -> None:
         """A message of the client. What is wrong with it is answered, never raised."""
-        if not text or text.isspace():
+        if self._ending or not text or text.isspace():
             return
         try:
             frame = frames.parse(text)
@@ -134,7 +137,7 @@ class Seat:
                 self._drain()
         finally:
             self._flushing = False
-        if self._channel.outbox.overflowed:
+        if self.overflowed:
             if not self._aborted:
                 self._aborted = True
                 self._meter.count("limit", "hard")
@@ -145,15 +148,28 @@ class Seat:
             self._link.resume_reading()
 
     @property
+    def overflowed(self) -> bool:
+        """Whether its client read so slowly that it had to go."""
+        return self._channel.outbox.overflowed
+
+    @property
     def unsent(self) -> int:
         """Bytes that wait for the client."""
         return 0 if self._closed else self._channel.outbox.size
 
-    def end(self, reason: str) -> None:
-        """Ask the client to go: what waits first, then close 1001."""
+    @property
+    def ending(self) -> bool:
+        """Whether the client has been asked to go."""
+        return self._ending
+
+    def end(self, reason: str, code: int = CLOSE_GOING_AWAY) -> None:
+        """Ask the client to go: what waits for it first, then close. Its own is void from here."""
         if not self._closed:
             self.flush()
-            self._link.close(CLOSE_GOING_AWAY, reason)
+            self._ending = True
+            self._held.clear()
+            self._held_bytes = 0
+            self._link.close(code, reason)
 
     def link_lost(self) -> None:
         """The link has ended, and with it, today, the seat."""

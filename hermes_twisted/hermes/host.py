@@ -12,9 +12,13 @@ from typing import Any, Final
 
 from ..core.lanes import LanePool
 from ..core.outbox import Outbox
+from .absent import QUIET
 from .encode import encode
-from .loading import Findings, check_config, import_server, look
-from .seat import HostSeat
+from .loading import Findings, check_config, import_server, look, replay_epoch
+from .questions import Questions
+from .recovery import resume_all
+from .resuming import ACTIVATE, RESUME, Resuming
+from .seat import Former, HostSeat
 
 _log = logging.getLogger(__name__)
 
@@ -28,19 +32,22 @@ DRAIN_POLL: Final = 0.1
 
 
 class Sink:
-    """Stands in for Hermes' stdio transport: drops frames that belong to nobody.
+    """Stands in for Hermes' transports that lead nowhere: drops frames that belong to nobody.
 
-    The original would print conversation text to the service's log.
+    The original would print conversation text to the service's log. Questions among
+    the frames are kept for whoever comes back.
     """
 
     _closed = True
 
-    def __init__(self) -> None:
+    def __init__(self, questions: Questions) -> None:
         self.dropped = 0
+        self._questions = questions
 
     def write(self, obj: dict[str, Any]) -> bool:
         """Drop one frame; False says that nobody is there."""
         self.dropped += 1
+        self._questions.lost(obj)
         return False
 
     def close(self) -> None:
@@ -55,6 +62,8 @@ class Host:
     findings: Findings
     lanes: LanePool
     sink: Sink
+    questions: Questions
+    resuming: Resuming
     _seats: set[HostSeat] = field(default_factory=set, init=False)
     _mcp_started: bool = field(default=False, init=False)
     _first_seat_seen: bool = field(default=False, init=False)
@@ -68,34 +77,89 @@ class Host:
         """
         check_config()
         server = import_server()
-        findings = look(server)
-        sink = Sink()
-        # All uses look the global up at call time (hermes-agent 0.13 and later).
-        server._stdio_transport = sink  # type: ignore[attr-defined]
-        return cls(server, findings, lanes, sink)
+        return cls.of(server, look(server), lanes)
 
-    def open(self, outbox: Outbox) -> HostSeat:
-        """A client has come; `gateway.ready` follows."""
-        seat = HostSeat(self, outbox)
+    @classmethod
+    def of(cls, server: ModuleType, findings: Findings, lanes: LanePool) -> Host:
+        """The host of a Hermes that was imported and looked at."""
+        questions = Questions(server)
+        sink = Sink(questions)
+        # All uses look the globals up at call time (hermes-agent 0.13 and later).
+        server._stdio_transport = sink  # type: ignore[attr-defined]
+        if "_detached_ws_transport" in vars(server):
+            # Its place from 0.17 on for sessions that nobody is attached to.
+            server._detached_ws_transport = Sink(questions)  # type: ignore[attr-defined]
+        # Up to 0.16 the transport itself says where a session's events go (see `release`).
+        binds = "_close_sessions_for_transport" not in findings.hooks
+        return cls(server, findings, lanes, sink, questions, Resuming(server, binds=binds))
+
+    def open(
+        self, outbox: Outbox, former: list[Former] | None = None, *, notes: bool = False
+    ) -> HostSeat:
+        """A client has come: `gateway.ready` follows, or its *former* sessions."""
+        seat = HostSeat(self, outbox, notes=notes)
         self._seats.add(seat)
-        seat.welcome()
+        seat.welcome(former or [])
         return seat
+
+    def sessions_of(self, seat: HostSeat) -> list[Former]:
+        """The sessions whose events go to *seat*, with what it takes to resume them."""
+        return [
+            {"id": sid, "key": session.get("session_key"), "cols": session.get("cols")}
+            for sid, session in list(self.server._sessions.items())
+            if session.get("transport") is seat
+        ]
 
     def dispatch(self, request: Any, seat: HostSeat) -> dict[str, Any] | None:
         """Hermes' dispatcher; None means that the answer comes through `seat.write`."""
-        response: dict[str, Any] | None = self.server.dispatch(request, seat)
+        response: dict[str, Any] | None
+        method = request.get("method") if isinstance(request, dict) else None
+        if not isinstance(method, str):
+            response = self.server.dispatch(request, seat)
+            return response
+        if method in self.findings.answered_here:
+            return {"jsonrpc": "2.0", "id": request.get("id"), "result": QUIET[method]}
+        params = request.get("params")
+        sid = params.get("session_id") if isinstance(params, dict) else None
+        if isinstance(sid, str) and sid:
+            self.resuming.notice(sid)
+            if method in (RESUME, ACTIVATE):
+                return self._give_back(request, seat)
+        response = self.server.dispatch(request, seat)
         return response
 
-    def greet(self, seat: HostSeat) -> None:
-        """What `tui_gateway.ws.handle_ws` does when a socket opens, and its ready frame."""
-        self._start_mcp_discovery()
+    def _give_back(self, request: dict[str, Any], seat: HostSeat) -> dict[str, Any] | None:
+        """A client asks for a session: mend what this release gets wrong, and ask it
+        again what the session's turn waits to know."""
+        response: dict[str, Any] | None = None
         try:
-            skin = self.server.resolve_skin()
+            if request["method"] == RESUME:
+                response = self.resuming.take_over(request, seat)
+                if response is None:
+                    request = self.resuming.translate(request)
         except Exception:
-            _log.exception("resolve_skin failed; the client gets its default look")
-            skin = {}
-        params = {"type": "gateway.ready", "payload": {"skin": skin}}
-        seat.write({"jsonrpc": "2.0", "method": "event", "params": params})
+            _log.exception("a session could not be found again; Hermes is asked as it is")
+
+        def answered(response: Any) -> None:
+            for question in self.questions.to_repeat(response):
+                seat.repeat(question)
+
+        seat.when_answered(request.get("id"), answered)
+        if response is None:
+            response = self.server.dispatch(request, seat)
+            if request["method"] == ACTIVATE:
+                self.resuming.rebind(response, seat)
+        return response
+
+    def greet(self, seat: HostSeat, former: list[Former]) -> None:
+        """What `tui_gateway.ws.handle_ws` does when a socket opens, and its ready frame.
+
+        A client that had sessions in another process gets them back instead: the ready
+        frame would make it start over.
+        """
+        self._start_mcp_discovery()
+        if not (former and resume_all(seat, former)):
+            self._say_ready(seat)
         self._call_hook("register_live_transport", seat)
         if not self._first_seat_seen:
             self._first_seat_seen = True
@@ -103,9 +167,26 @@ class Host:
             self._call_hook("_start_backend_heartbeat_refresher")
             self._call_hook("_schedule_startup_orphan_sweep")
 
+    def _say_ready(self, seat: HostSeat) -> None:
+        try:
+            skin = self.server.resolve_skin()
+        except Exception:
+            _log.exception("resolve_skin failed; the client gets its default look")
+            skin = {}
+        payload: dict[str, Any] = {"skin": skin}
+        # `heartbeat` is kept by the front, which answers `gateway.ping` itself.
+        payload.update(dict.fromkeys(self.findings.promises, True))
+        if self.findings.replays:
+            payload["replay_epoch"] = replay_epoch()
+        params = {"type": "gateway.ready", "payload": payload}
+        seat.write({"jsonrpc": "2.0", "method": "event", "params": params})
+
     def release(self, seat: HostSeat) -> None:
         """What `handle_ws` does when a socket has closed, as this release does it. Blocks."""
         self._seats.discard(seat)
+        for sid, session in list(self.server._sessions.items()):
+            if session.get("transport") is seat:
+                self.resuming.notice(sid)
         self._call_hook("unregister_live_transport", seat)
         if "_close_sessions_for_transport" in self.findings.hooks:
             self._call_hook("_close_sessions_for_transport", seat, end_reason="ws_disconnect")

@@ -14,29 +14,35 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from .absent import answered_here
 from .problem import HostProblem
+from .resuming import Resuming, names_in
 
 _log = logging.getLogger(__name__)
 
 #: Without these no client can be served.
 REQUIRED_HOOKS: Final = ("dispatch", "resolve_skin", "_sessions", "_methods", "_stdio_transport")
-#: With these more is possible; what is absent is reported and done without.
-OPTIONAL_HOOKS: Final = (
-    "_close_sessions_for_transport",
-    "_schedule_ws_orphan_reap",
-    "_shutdown_sessions",
-    "register_live_transport",
-    "unregister_live_transport",
-    "_ensure_skin_watcher",
-    "_start_backend_heartbeat_refresher",
-    "_schedule_startup_orphan_sweep",
-)
+#: With these more is possible; what is absent is reported and done without. Each with
+#: an example of our call: a hook that does not take it has changed, and is left alone.
+_HOOK_CALLS: Final[dict[str, tuple[tuple[object, ...], dict[str, object]]]] = {
+    "_close_sessions_for_transport": ((None,), {"end_reason": ""}),
+    "_schedule_ws_orphan_reap": (("",), {}),
+    "_shutdown_sessions": ((), {}),
+    "register_live_transport": ((None,), {}),
+    "unregister_live_transport": ((None,), {}),
+    "_ensure_skin_watcher": ((), {}),
+    "_start_backend_heartbeat_refresher": ((), {}),
+    "_schedule_startup_orphan_sweep": ((), {}),
+}
+OPTIONAL_HOOKS: Final = tuple(_HOOK_CALLS)
+#: What `gateway.ready` may promise besides the skin, where upstream's own handler does.
+READY_PROMISES: Final = ("change_events", "heartbeat")
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,16 @@ class Findings:
     left_out: tuple[str, ...]
     mcp_discovery: bool
     """Whether this release wants its transport to start MCP discovery."""
+    changed: tuple[str, ...] = ()
+    """Hooks, among those left out, that are there but cannot be called as we know them."""
+    promises: tuple[str, ...] = ()
+    """Fields that are true in this release's `gateway.ready`."""
+    replays: bool = False
+    """Whether this release numbers its events for clients that come back."""
+    answered_here: tuple[str, ...] = ()
+    """Methods that newer UIs poll, unknown to this release and answered for it."""
+    takes_over: bool = False
+    """Whether a session that runs is given back by the host: this release would make another."""
 
     def as_dict(self) -> dict[str, Any]:
         """For the report to the front."""
@@ -128,8 +144,7 @@ def import_server() -> ModuleType:
 def look(server: ModuleType) -> Findings:
     """What this Hermes offers. Raises `HostProblem` when that is not enough."""
     missing = [name for name in REQUIRED_HOOKS if not hasattr(server, name)]
-    if not missing and not _takes_transport(server.dispatch):
-        missing = ["dispatch(req, transport)"]
+    missing = missing or [what for what, fits in _FORMS.items() if not fits(server)]
     version = _version()
     if missing:
         raise HostProblem(
@@ -138,7 +153,9 @@ def look(server: ModuleType) -> Findings:
             "Install hermes-agent 0.14 or later; if it is newer than 0.19, look for a "
             "newer hermes-twisted.",
         )
-    found = tuple(name for name in OPTIONAL_HOOKS if callable(getattr(server, name, None)))
+    there = [name for name in OPTIONAL_HOOKS if callable(getattr(server, name, None))]
+    found = tuple(name for name in there if _takes(getattr(server, name), *_HOOK_CALLS[name]))
+    binds = "_close_sessions_for_transport" not in found
     return Findings(
         version=version,
         python=sys.version.split()[0],
@@ -146,15 +163,54 @@ def look(server: ModuleType) -> Findings:
         hooks=found,
         left_out=tuple(name for name in OPTIONAL_HOOKS if name not in found),
         mcp_discovery=_transport_starts_mcp(),
+        changed=tuple(name for name in there if name not in found),
+        promises=_promises(),
+        replays=replay_epoch() is not None,
+        answered_here=answered_here(server._methods),
+        takes_over=Resuming(server, binds=binds).takes_over,
     )
 
 
-def _takes_transport(dispatch: Callable[..., Any]) -> bool:
+def _takes(
+    function: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+) -> bool:
     try:
-        inspect.signature(dispatch).bind({}, None)
+        inspect.signature(function).bind(*args, **kwargs)
     except TypeError:
         return False
+    except ValueError:
+        return True  # Not written in Python: it cannot be looked at.
     return True
+
+
+#: What the required hooks have to be, in the words of a refusal.
+_FORMS: Final[dict[str, Callable[[Any], bool]]] = {
+    "dispatch(req, transport)": lambda server: _takes(server.dispatch, ({}, None), {}),
+    "resolve_skin()": lambda server: _takes(server.resolve_skin, (), {}),
+    "_sessions (a mapping)": lambda server: isinstance(server._sessions, MutableMapping),
+    "_methods (a mapping)": lambda server: isinstance(server._methods, Mapping),
+}
+
+
+def _promises() -> tuple[str, ...]:
+    """What upstream's own socket handler promises in `gateway.ready`."""
+    try:
+        ws = importlib.import_module("tui_gateway.ws")
+    except ImportError:
+        return ()
+    functions = filter(inspect.isfunction, vars(ws).values())
+    names = frozenset().union(*map(names_in, functions))
+    return tuple(name for name in READY_PROMISES if name in names)
+
+
+def replay_epoch() -> str | None:
+    """The name of this process's numbering of events, where Hermes numbers them."""
+    try:
+        replay = importlib.import_module("tui_gateway.event_replay")
+        epoch = replay.replay_epoch()
+    except (ImportError, AttributeError, TypeError):
+        return None
+    return epoch if isinstance(epoch, str) else None
 
 
 def _version() -> str:

@@ -7,11 +7,13 @@ import threading
 from collections import deque
 from typing import Final
 
-from ..core.outbox import ANSWER, Outbox
+from ..core.outbox import ANSWER, NOTE, Outbox
 from ..core.packets import HEADER, SIZE, Op, pack
 
 #: Bytes of one seat that go out before the next seat's turn.
 TURN: Final = 256 * 1024
+
+_OPS: Final = {ANSWER: Op.ANSWER, NOTE: Op.NOTE}
 
 
 class Line:
@@ -108,10 +110,10 @@ class Pump:
                 return
         sent = 0
         for kind, tag, text in outbox.take(TURN):
-            op = Op.ANSWER if kind == ANSWER else Op.EVENT
-            chunks.append(HEADER.pack(op, line.seat, tag, len(text)))
+            chunks.append(HEADER.pack(_OPS.get(kind, Op.EVENT), line.seat, tag, len(text)))
             chunks.append(text)
-            sent += len(text)
+            if kind != NOTE:  # For the front itself, which gives no credit for it.
+                sent += len(text)
         with self._bell:
             line.unacknowledged += sent
             if outbox.size:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -61,7 +62,7 @@ class Worker:
         """Do what one packet of the front says. Never blocks."""
         op, seat_id, tag, body = packet
         if op == Op.OPEN:
-            self._open(seat_id)
+            self._open(seat_id, body)
         elif op == Op.DRAIN:
             threading.Thread(target=self._drain, args=(tag / 1000,), daemon=True).start()
         elif seat_id not in self._seats:
@@ -81,7 +82,7 @@ class Worker:
         if self._host is not None and not self._host.shutdown(self._settings["shutdown"]):
             _log.warning("sessions were not finalised in time")
 
-    def _open(self, seat_id: int) -> None:
+    def _open(self, seat_id: int, body: bytes) -> None:
         assert self._host is not None
         line = Line(seat_id)
         line.outbox = Outbox(
@@ -92,7 +93,8 @@ class Worker:
             settle_count=self._settings["settle_count"],
             settle_bytes=self._settings["settle_bytes"],
         )
-        self._seats[seat_id] = line, self._host.open(line.outbox)
+        former = json.loads(body) if body else []
+        self._seats[seat_id] = line, self._host.open(line.outbox, former, notes=True)
 
     def _drain(self, timeout: float) -> None:
         assert self._host is not None
@@ -156,5 +158,9 @@ def _log_warnings() -> None:
 def _adopt(settings: dict[str, Any]) -> None:
     """What concerns the process as a whole."""
     os.umask(settings["umask"])
+    if settings["core_limit"] is not None:
+        # The front's own memory has keys in it, and so it forbids core files. Ours has none.
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        resource.setrlimit(resource.RLIMIT_CORE, (settings["core_limit"], hard))
     # While one thread computes, the others get the interpreter this often.
     sys.setswitchinterval(settings["switch_interval"])

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import pty
 import secrets
 import signal
 import socket
@@ -174,7 +175,7 @@ class Server:
         self.output_path = world.directory / f"output-{port}"
         self.log_path = world.directory / f"log-{port}"
         self.pid_path = world.directory / f"pid-{port}"
-        self._clients = contextlib.ExitStack()
+        self.clients = contextlib.ExitStack()
         self._stopped = False
         with self.output_path.open("wb") as output:
             self.process = subprocess.Popen(
@@ -199,6 +200,16 @@ class Server:
         wait_until(self._is_up, "the port to open")
         return self
 
+    def wait_for_log(self, what: str = "listening on") -> Server:
+        """The same, where the port is not one on 127.0.0.1; or wait for another line."""
+
+        def logged() -> bool:
+            assert is_alive(self.pid), f"the server has ended:\n{self.output}"
+            return what in self.output
+
+        wait_until(logged, what)
+        return self
+
     def wait_for_daemon(self) -> Server:
         """The same, for one that goes into the background."""
         assert self.process.wait(PATIENCE) == 0, self.output
@@ -212,8 +223,10 @@ class Server:
     def _read_pid(self) -> str:
         return self.pid_path.read_text() if self.pid_path.exists() else ""
 
-    def client(self, *, ready: bool = True, unix: Path | None = None) -> Client:
-        """Attach; unless told otherwise, wait for `gateway.ready`."""
+    def client(
+        self, *, ready: bool = True, unix: Path | None = None, url: str = "", **more: Any
+    ) -> Client:
+        """Attach; unless told otherwise, wait for `gateway.ready`. *more* goes to `connect`."""
         options: dict[str, Any] = {
             "additional_headers": {"Authorization": f"Bearer {self.key}"},
             "compression": None,
@@ -221,12 +234,14 @@ class Server:
             "max_queue": None,
             "open_timeout": PATIENCE,
             "close_timeout": 1,
+            **more,
         }
         if unix is not None:
             socket = unix_connect(str(unix), "ws://localhost/api/ws", **options)
         else:
-            socket = connect(f"ws://127.0.0.1:{self.port}/api/ws", proxy=None, **options)
-        client = Client(self._clients.enter_context(socket))
+            url = url or f"ws://127.0.0.1:{self.port}"
+            socket = connect(f"{url}/api/ws", proxy=None, **options)
+        client = Client(self.clients.enter_context(socket))
         if ready:
             client.event("gateway.ready")
         return client
@@ -252,7 +267,7 @@ class Server:
                 self.terminate()
                 self.ended()
         finally:
-            self._clients.close()
+            self.clients.close()
             for pid in filter(is_alive, family):
                 os.kill(pid, signal.SIGKILL)
             self.process.wait()
@@ -337,6 +352,49 @@ class World:
         with contextlib.ExitStack() as stack:
             for server in self._servers:
                 stack.callback(server.close)
+
+
+#: Takes standard input for its terminal, then becomes the command.
+_TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios;"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+
+class Terminal:
+    """A terminal that a server can be started in."""
+
+    def __enter__(self) -> Terminal:
+        self._ours, self._theirs = pty.openpty()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._ours)
+        os.close(self._theirs)
+
+    def start(self, world: World, command: list[str], port: int) -> Server:
+        return self.launch(world, command, port).wait_for_port()
+
+    def launch(self, world: World, command: list[str], port: int) -> Server:
+        """Start what need not listen."""
+        launcher = [sys.executable, "-c", _TAKE_TERMINAL, *command]
+        return world.start(launcher, port, stdin=self._theirs)
+
+    def read_until(self, end: str) -> str:
+        os.set_blocking(self._ours, False)
+        text = ""
+
+        def read() -> bool:
+            nonlocal text
+            try:
+                text += os.read(self._ours, 4096).decode()
+            except BlockingIOError:
+                return False
+            return end in text
+
+        wait_until(read, f"{end} on the terminal")
+        return text
 
 
 _CONFIG = """\

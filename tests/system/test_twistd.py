@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import socket
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from tests.system.conftest import (
     PATIENCE,
     Client,
     Server,
+    Terminal,
     World,
     children,
     find_port,
@@ -231,6 +230,15 @@ class TestMistakes:
         assert ended.returncode == 1
         assert_advice(ended.stdout, *parts)
 
+    @pytest.mark.parametrize("option", ["--key", "--token"])
+    def test_a_key_is_no_option(self, world: World, option: str) -> None:
+        """Nor is it taken for the beginning of another option's name, and quoted."""
+        ended = world.run(*TWISTD, f"{option}={world.key}")
+
+        assert ended.returncode == 1
+        assert_advice(ended.stdout, "never an option", "--key-file")
+        assert world.key not in ended.stdout
+
     def test_unknown_setting_in_the_file(self, world: World) -> None:
         (world.directory / "attach.toml").write_text("colour = 'blue'\n")
 
@@ -271,7 +279,7 @@ class TestMistakes:
         ended = world.run("twistd", "--pidfile=pid", "--logfile=log", "hermes-attach")
 
         assert ended.returncode == 1
-        assert_advice(ended.stdout, "no key yet", "--nodaemon", "--key-file")
+        assert_advice(ended.stdout, "no key yet", "hermes-attach key new NAME;", "--key-file")
         assert not (world.home / "attach").exists()
 
     @pytest.mark.parametrize("command", [TWISTD, TWIST, SERVE], ids=lambda c: c[0])
@@ -362,41 +370,90 @@ class TestFirstStart:
         with Terminal() as terminal:
             server = terminal.start(world, [*SERVE, f"--port={free_port}"], free_port)
             shown = terminal.read_until("hermes --tui")
-            path = world.home / "attach" / "key"
-            server.key = path.read_text().strip()
+            server.key = shown.partition("token=")[2].partition("'")[0]
             assert server.client().call("echo") == {}
             server.terminate()
             server.ended()
 
+        path = world.home / "attach" / "keys.json"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert server.key not in path.read_text()
+        assert "'default'" in shown
         assert export_line(free_port, server.key) in shown
+        assert f"set -gx HERMES_TUI_GATEWAY_URL 'ws://127.0.0.1:{free_port}" in shown
         assert "export" not in server.output
 
-    def test_second_start_uses_the_same_key(self, world: World, free_port: int) -> None:
+    def test_second_start_cannot_show_it(self, world: World, free_port: int) -> None:
+        """The key goes on to admit, but only its hash is known: KEY stands in its place."""
         world.without_key()
         shown = []
         for _ in range(2):
             with Terminal() as terminal:
                 server = terminal.start(world, [*TWISTD, f"--port={free_port}"], free_port)
                 shown.append(terminal.read_until("hermes --tui"))
-                server.key = (world.home / "attach" / "key").read_text().strip()
+                server.key = shown[0].partition("token=")[2].partition("'")[0]
+                assert server.client().call("echo") == {}
                 server.terminate()
                 server.ended()
 
-        assert shown[0] == shown[1]
+        assert export_line(free_port, "KEY") in shown[1]
+        assert "key rotate" in shown[1]
+        assert server.key not in shown[1]
 
-    def test_without_a_terminal(self, world: World, free_port: int) -> None:
-        """In a pipe or below a supervisor: `hermes-attach url` shows the line later."""
+    @pytest.mark.parametrize("command", [TWISTD, SERVE], ids=lambda c: c[0])
+    def test_without_a_terminal(self, world: World, free_port: int, command: list[str]) -> None:
+        """In a pipe or below a supervisor no key is made that nobody would see."""
         world.without_key()
-        server = world.twistd(free_port)
-        server.key = (world.home / "attach" / "key").read_text().strip()
 
-        shown = world.run("hermes-attach", "url", f"--port={free_port}")
+        ended = world.run(*command, f"--port={free_port}")
 
-        assert shown.returncode == 0
-        assert shown.stdout.strip() == export_line(free_port, server.key)
+        assert ended.returncode == 1
+        assert_advice(ended.stdout, "no key", "hermes-attach key new NAME")
+        assert not (world.home / "attach").exists()
+
+    def test_daemon(self, world: World, free_port: int) -> None:
+        """A daemon has no terminal, though the shell that starts it has one."""
+        world.without_key()
+        with Terminal() as terminal:
+            command = ["twistd", "hermes-attach", f"--port={free_port}"]
+            server = terminal.launch(world, command, free_port)
+            assert server.ended() == 1
+
+        assert_advice(server.output, "no key", "hermes-attach key new NAME")
+        assert not (world.home / "attach").exists()
+
+    def test_former_key_file(self, world: World, free_port: int) -> None:
+        """The file of earlier versions is no longer read by itself, and works when named."""
+        world.without_key()
+        former = world.home / "attach" / "key"
+        former.parent.mkdir(0o700)
+        former.touch(0o600)
+        former.write_text(world.key)
+
+        ended = world.run(*TWISTD, f"--port={free_port}")
+
+        assert_advice(ended.stdout, "no longer read", f"--key-file {former}")
+        server = world.twistd(free_port, f"--key-file={former}")
         assert server.client().call("echo") == {}
+        server.terminate()
+        server.ended()
+        with Terminal() as terminal:
+            server = terminal.start(world, [*TWISTD, f"--port={free_port}"], free_port)
+            shown = terminal.read_until("hermes --tui")
+            server.terminate()
+            server.ended()
+        assert f"--key-file {former}" in shown
+
+    def test_port_is_taken(self, world: World, free_port: int) -> None:
+        """No key is made, and lost, by a start that fails."""
+        world.without_key()
+        with socket.create_server(("127.0.0.1", free_port)), Terminal() as terminal:
+            server = terminal.launch(world, [*TWISTD, f"--port={free_port}"], free_port)
+            assert server.ended() == 1
+
+        assert f"port {free_port}" in server.output
+        assert not (world.home / "attach" / "keys.json").exists()
 
     def test_url_before_the_first_start(self, world: World) -> None:
         world.without_key()
@@ -404,59 +461,21 @@ class TestFirstStart:
         ended = world.run("hermes-attach", "url")
 
         assert ended.returncode == 2
-        assert_advice(ended.stdout, "no key", "hermes-attach serve")
+        assert_advice(ended.stdout, "no key", "hermes-attach key new")
 
     def test_key_cannot_be_written(self, world: World, free_port: int) -> None:
         world.without_key()
         (world.home / "attach").write_text("a file in the place of the directory")
 
-        ended = world.run(*TWISTD, f"--port={free_port}")
+        with Terminal() as terminal:
+            server = terminal.launch(world, [*TWISTD, f"--port={free_port}"], free_port)
+            assert server.ended() == 1
 
-        assert ended.returncode == 1
-        assert_advice(ended.stdout, str(world.home / "attach" / "key"), "--key-file")
+        assert_advice(server.output, str(world.home / "attach"))
 
 
 def export_line(port: int, key: str) -> str:
     return f"export HERMES_TUI_GATEWAY_URL='ws://127.0.0.1:{port}/api/ws?token={key}'"
-
-
-#: Takes standard input for its terminal, then becomes the command.
-_TAKE_TERMINAL = (
-    "import fcntl, os, sys, termios;"
-    "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-    "os.execvp(sys.argv[1], sys.argv[1:])"
-)
-
-
-class Terminal:
-    """A terminal that a server can be started in."""
-
-    def __enter__(self) -> Terminal:
-        self._ours, self._theirs = pty.openpty()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._ours)
-        os.close(self._theirs)
-
-    def start(self, world: World, command: list[str], port: int) -> Server:
-        launcher = [sys.executable, "-c", _TAKE_TERMINAL, *command]
-        return world.start(launcher, port, stdin=self._theirs).wait_for_port()
-
-    def read_until(self, end: str) -> str:
-        os.set_blocking(self._ours, False)
-        text = ""
-
-        def read() -> bool:
-            nonlocal text
-            try:
-                text += os.read(self._ours, 4096).decode()
-            except BlockingIOError:
-                return False
-            return end in text
-
-        wait_until(read, f"{end} on the terminal")
-        return text
 
 
 class TestStopping:
@@ -585,9 +604,8 @@ class TestKilled:
         assert error["code"] == -32000
         assert "started again" in error["message"]
         assert "was killed by SIGKILL" in client.notice()
-        client.kept.clear()
-        client.event("gateway.ready")
-        assert client.call("echo", n=2) == {"n": 2}
+        assert client.event("message.complete")["payload"] == {"status": "interrupted"}
+        assert client.call("session.where", session_id=session) == {"detached": False}
         assert worker_of(client) != worker
 
     def test_requests_in_between_wait(self, world: World, free_port: int) -> None:
@@ -715,7 +733,7 @@ class TestFrames:
             shared.key = key
 
         assert refused.value.response.status_code == 401
-        assert b"hermes-attach url" in refused.value.response.body
+        assert b"hermes-attach key list" in refused.value.response.body
 
     def test_pages(self, shared: Server) -> None:
         shared.client()

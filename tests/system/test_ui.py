@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import hermes_twisted
 from tests.conftest import hermes_python, skip
 from tests.fake_model import FakeModel
 from tests.system.conftest import Server, World, kill_worker, wait_until
@@ -29,7 +31,7 @@ _names = (f"hermes-attach-test-{os.getpid()}-{number}" for number in itertools.c
 class Screen:
     """The UI in a terminal of its own, as a user sees it."""
 
-    def __init__(self, directory: Path, url: str) -> None:
+    def __init__(self, directory: Path, url: str, **environment: str) -> None:
         node, tmux = shutil.which("node"), shutil.which("tmux")
         if node is None or tmux is None:
             skip("the terminal UI needs Node.js, and its test tmux")
@@ -43,9 +45,17 @@ class Screen:
             "TMUX_TMPDIR": str(directory),
         }
         # Wide enough that no line of ours is wrapped.
-        self._run("new-session", "-d", "-x", "200", "-y", "50", *self._ui(home, url, str(node)))
+        self._run(
+            "new-session",
+            "-d",
+            "-x",
+            "200",
+            "-y",
+            "50",
+            *self._ui(home, url, str(node), environment),
+        )
 
-    def _ui(self, home: Path, url: str, node: str) -> list[str]:
+    def _ui(self, home: Path, url: str, node: str, more: dict[str, str]) -> list[str]:
         prefix = hermes_python(UI_VERSION).parents[1]
         (entry,) = prefix.glob("lib/python3.*/site-packages/hermes_cli/tui_dist/entry.js")
         environment = {
@@ -54,6 +64,7 @@ class Screen:
             "TERM": "xterm-256color",
             "LANG": "C.UTF-8",
             "HERMES_TUI_GATEWAY_URL": url,
+            **more,
         }
         variables = [f"{name}={value}" for name, value in environment.items()]
         return ["env", "-i", *variables, node, str(entry)]
@@ -97,6 +108,9 @@ class Screen:
 
     def close(self) -> None:
         self._run("kill-server")
+
+
+DEMO = Path(hermes_twisted.__file__).with_name("demo.jsonl")
 
 
 def attach(world: World, server: Server, screens: list[Screen]) -> Screen:
@@ -171,20 +185,89 @@ def test_hermes_cannot_be_found(world: World, free_port: int, screens: list[Scre
     screen.shows("Hermes cannot be served.", "--hermes-python")
 
 
+def test_wrong_key(world: World, free_port: int, screens: list[Screen]) -> None:
+    """The user of a stock UI reads why it is not attached, instead of an empty error."""
+    server = world.twistd(free_port, "--backend=scripted", f"--script={DEMO}")
+    server.key = "hat_of-another-server-000000000000000000000000"
+
+    screen = attach(world, server, screens)
+
+    screen.shows(
+        "Not attached. This key is not known here", "─ Not attached: This key is not known"
+    )
+    assert "ready │" not in screen.text
+
+
 def test_worker_is_killed(
     world: World, free_port: int, model: FakeModel, screens: list[Screen]
 ) -> None:
-    """The UI says so, stays attached, and opens a new session by itself."""
+    """In the middle of a reply: the words stay, the user is told, and the session goes on."""
     world.configure_hermes(model, hermes_python("0.19.0"))
     server = world.twistd(free_port)
     screen = attach(world, server, screens)
-    screen.shows("─ ready │ fake model", "Session: ")
-    session = screen.session
+    screen.shows("─ ready │ fake model")
+    screen.type("first tokens=40")
+    screen.shows("w38 w39", "─ ready │")
+    screen.type("second tokens=500 rate=50")
+    screen.shows("w99 w100")
 
     kill_worker(server)
 
     screen.shows("was killed by SIGKILL. It is being started again.")
-    wait_until(lambda: screen.session not in ("", session), "the next session")
+    screen.shows("Hermes was restarted. Its reply broke off there", "w99 w100", "─ ready │")
+    screen.type("third tokens=60")
+    same = ("first tokens=40", "second tokens=500", "third tokens=60")
+    wait_until(
+        lambda: any(all(part in text for part in same) for text in model.asked),
+        "a request with the whole conversation",
+    )
+    screen.shows("third tokens=60", "w0 w1", "w58 w59", "─ ready │")
+
+
+def test_worker_is_killed_while_it_asks(
+    world: World, free_port: int, model: FakeModel, screens: list[Screen]
+) -> None:
+    """The question goes away with who asked it, and the session goes on."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.twistd(free_port)
+    screen = attach(world, server, screens)
     screen.shows("─ ready │ fake model")
+    screen.type('tool=terminal args={"command": "rm -rf /tmp/some-nonexistent-path-xyz"}')
+    screen.shows("approval required", "1. Allow once")
+
+    kill_worker(server)
+
+    screen.shows("Hermes was restarted. Its reply broke off there", "─ ready │")
+    assert "approval required" not in screen.text
     screen.type("again tokens=40")
-    screen.shows("w38 w39")
+    screen.shows("w38 w39", "─ ready │")
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
+def test_tls(
+    trusted: bool, world: World, free_port: int, model: FakeModel, screens: list[Screen]
+) -> None:
+    """Node trusts our own authority once it is named to it, and only then."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.twistd(free_port, "--tls=self").wait_for_log()  # The certificate is made.
+    url = f"wss://localhost:{server.port}/api/ws?token={server.key}"
+    authority = str(world.home / "attach" / "tls" / "ca.pem")
+    variables = {"NODE_EXTRA_CA_CERTS": authority} if trusted else {}
+    screen = Screen(world.directory, url, **variables)
+    screens.append(screen)
+
+    if not trusted:
+        # All that the UI can say; the operator reads more.
+        screen.shows("error: gateway websocket connection failed")
+        server.wait_for_log("a client left once it had seen the certificate, as Node does")
+        assert "─ ready │" not in screen.text
+        return
+    screen.shows("─ ready │ fake model")
+    screen.type("first tokens=40 rate=40")
+    screen.shows("w0 w1 w2", "w38 w39")
+
+    os.kill(server.pid, signal.SIGHUP)
+    server.wait_for_log("reloading")
+    screen.shows("─ ready │")
+    screen.type("second tokens=80")
+    screen.shows("w78 w79")

@@ -21,16 +21,17 @@ from hermes_twisted.core.admission import (
     Rules,
     admit,
 )
-from hermes_twisted.core.keys import SingleKey
+from hermes_twisted.core.keys import Key
 
 SECRET = b"hat_AAAAbbbbCCCCddddEEEE-ffff_gggg"
 OTHER = b"hat_zzzzyyyyXXXXwwwwVVVV-uuuu_tttt"
 TARGET = b"/api/ws?token=" + SECRET
 BEARER = b"Bearer " + SECRET
-ADMITTED = Admitted("laptop")
+LAPTOP = Key.of("laptop", SECRET.decode())
+ADMITTED = Admitted(LAPTOP)
 
 RULES = Rules(
-    SingleKey.of("laptop", SECRET.decode()),
+    LAPTOP,
     HostRule(names=frozenset({"attach.example"}), ports=frozenset({8643})),
     frozenset({b"https://mine.example"}),
 )
@@ -393,7 +394,7 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: list[bytes] = []
 
-    def name_of(self, secret: bytes) -> str | None:
+    def find(self, secret: bytes) -> Key | None:
         self.asked.append(secret)
         return None
 

@@ -9,23 +9,35 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted import __version__, cli, keystore
+from hermes_twisted import __version__, cli, keystore, plainkey
+from hermes_twisted.core.keys import Scope
 
+#: A URL without a key.
+BARE = "ws://127.0.0.1:8643/api/ws?token=KEY"
 TEXT = "hat_AAAAbbbbCCCCddddEEEE"
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of Hermes with a key, and nothing of ours in the environment."""
+    """A home of Hermes, and nothing of ours in the environment."""
     for name in list(os.environ):
         if name.startswith("HERMES_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HERMES_HOME", str(tmp_path))
-    path = keystore.default_path(tmp_path)
-    path.parent.mkdir(mode=0o700)
-    path.write_text(TEXT)
-    path.chmod(0o600)
     return tmp_path
+
+
+@pytest.fixture
+def given(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key in the environment."""
+    monkeypatch.setenv(plainkey.VARIABLE, TEXT)
+
+
+@pytest.fixture
+def stored(home: Path) -> None:
+    """A key in the store, of which the hash alone is known."""
+    with keystore.changing(home) as store:
+        store.write(store.keys.make("laptop", Scope.FULL)[0])
 
 
 def exit_status(call: Callable[[], Any]) -> Any:
@@ -44,14 +56,14 @@ def exit_status(call: Callable[[], Any]) -> Any:
         (["--host", "2001:db8::1", "--tls"], "wss://[2001:db8::1]:8643"),
     ],
 )
-def test_url(home: Path, arguments: list[str], origin: str) -> None:
+def test_url(given: None, arguments: list[str], origin: str) -> None:
     """The line to paste has the server's address as asked for, and its key."""
     url = f"{origin}/api/ws?token={TEXT}"
 
     assert shlex.split(cli.url(arguments)) == ["export", f"HERMES_TUI_GATEWAY_URL={url}"]
 
 
-def test_url_prints_a_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_url_prints_a_line(given: None, capsys: pytest.CaptureFixture[str]) -> None:
     """`hermes-attach url` prints the line and nothing else: a shell may evaluate it."""
     cli.main(["url", "--port", "9"])
 
@@ -69,36 +81,91 @@ def test_url_with_a_key_file(home: Path) -> None:
     assert "token=hat_zzzzYYYYxxxxWWWWvvvv" in cli.url(["--key-file", str(other)])
 
 
-def test_url_with_a_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_url_with_a_home(
+    stored: None, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Hermes' home may be named, and counts before the environment."""
     monkeypatch.setenv("HERMES_HOME", "/nowhere")
 
-    assert f"token={TEXT}" in cli.url(["--hermes-home", str(home)])
+    assert BARE in cli.url(["--hermes-home", str(home)])
+
+
+def test_url_of_a_store(stored: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key of the store is not known: KEY stands for it, and a hint beside the line."""
+    cli.main(["url"])
+
+    captured = capsys.readouterr()
+    assert captured.out == f"export HERMES_TUI_GATEWAY_URL='{BARE}'\n"
+    assert "key rotate" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("bash", f"export HERMES_TUI_GATEWAY_URL='{BARE}'"),
+        ("ZSH", f"export HERMES_TUI_GATEWAY_URL='{BARE}'"),
+        ("fish", f"set -gx HERMES_TUI_GATEWAY_URL '{BARE}'"),
+        ("PowerShell", f"$env:HERMES_TUI_GATEWAY_URL = '{BARE}'"),
+        ("cmd", f'set "HERMES_TUI_GATEWAY_URL={BARE}"'),
+    ],
+)
+def test_url_for_a_shell(stored: None, shell: str, line: str) -> None:
+    """The line is written for the client's shell."""
+    assert cli.url(["--shell", shell]) == line
+
+
+def test_url_with_the_api_servers_key(home: Path) -> None:
+    """That key may have any characters; in the URL they are encoded."""
+    (home / ".env").touch(0o600)
+    (home / ".env").write_text("API_SERVER_KEY='a quote and & a % sign'\n")
+
+    assert cli.url(["--accept-api-server-key"]).endswith(
+        "?token=a%20quote%20and%20%26%20a%20%25%20sign'"
+    )
+
+
+@pytest.mark.parametrize("host", ["a'b", "a b", "$(id)", "a/b", "a@b", ""])
+def test_url_with_a_bad_host(stored: None, capsys: pytest.CaptureFixture[str], host: str) -> None:
+    """A host that might break out of the line is refused."""
+    assert exit_status(lambda: cli.url(["--host", host])) == 2
+    assert "--host" in capsys.readouterr().err
 
 
 def test_url_without_a_key(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a key `url` makes none: it says where it looked and what makes one."""
-    keystore.default_path(home).unlink()
-
     assert exit_status(lambda: cli.url([])) == 2
 
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("hermes-attach url: There is no key in ")
-    assert str(keystore.default_path(home)) in captured.err
-    assert "hermes-attach serve" in captured.err
-    assert not keystore.default_path(home).exists()
+    assert captured.err.startswith("hermes-attach url: There is no key yet, in ")
+    assert str(keystore.store_path(home)) in captured.err
+    assert "hermes-attach key new" in captured.err
+    assert list(home.iterdir()) == []
 
 
-def test_url_with_a_bad_key_file(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A key file that cannot be used is explained, and its content is not shown."""
-    keystore.default_path(home).chmod(0o644)
+def test_url_with_the_former_key(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The key file of earlier versions is named, and how it can still be used."""
+    former = keystore.former_path(home)
+    former.parent.mkdir()
+    former.write_text(TEXT)
+
+    assert exit_status(lambda: cli.url([])) == 2
+
+    err = capsys.readouterr().err
+    assert "no longer read" in err
+    assert f"--key-file {former}" in err
+    assert TEXT not in err
+
+
+def test_url_with_a_bad_store(stored: None, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A store that cannot be trusted is explained."""
+    keystore.store_path(home).chmod(0o644)
 
     assert exit_status(lambda: cli.url([])) == 2
 
     captured = capsys.readouterr()
     assert "chmod 600" in captured.err
-    assert TEXT not in captured.out + captured.err
+    assert captured.out == ""
 
 
 @pytest.mark.parametrize("weak", ["hunter2", "a'b;rm -rf c;'d-e-f-g-h"])
@@ -106,7 +173,7 @@ def test_url_with_a_weak_key(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], weak: str
 ) -> None:
     """A key that the server refuses, and that may break out of the line, is not printed."""
-    monkeypatch.setenv(keystore.VARIABLE, weak)
+    monkeypatch.setenv(plainkey.VARIABLE, weak)
 
     assert exit_status(lambda: cli.url([])) == 2
     captured = capsys.readouterr()
@@ -123,7 +190,9 @@ def test_url_without_a_home(
     assert "--hermes-home" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["--port", "http"], ["extra"]])
+@pytest.mark.parametrize(
+    "arguments", [["--nonsense"], ["--port", "http"], ["--shell", "tcsh"], ["extra"]]
+)
 def test_url_with_wrong_usage(
     home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
@@ -138,7 +207,7 @@ def test_help(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     cli.main(arguments)
 
     out = capsys.readouterr().out
-    assert all(f"\n  {command} " in out for command in ("serve", "demo", "url"))
+    assert all(f"\n  {command} " in out for command in ("serve", "demo", "key", "url"))
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

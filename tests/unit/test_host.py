@@ -15,6 +15,7 @@ from hermes_twisted.core.outbox import EVENT, Outbox
 from hermes_twisted.hermes import host as module
 from hermes_twisted.hermes.host import SLOW_CLIENT_NOTICE, Host, Sink, explain_shedding
 from hermes_twisted.hermes.loading import look
+from hermes_twisted.hermes.questions import Questions
 from hermes_twisted.hermes.seat import HostSeat
 
 GUARD = 60.0
@@ -43,7 +44,7 @@ def make_host(make_server: MakeServer, pool: LanePool, no_hermes: None) -> MakeH
 
     def make(*names: str) -> Host:
         server = make_server(*names)
-        return Host(server, look(server), pool, Sink())
+        return Host.of(server, look(server), pool)
 
     return make
 
@@ -358,7 +359,7 @@ def test_mcp_discovery_that_fails(
 
 def test_sink() -> None:
     """Frames that belong to nobody are dropped and counted, and nobody is told they arrived."""
-    sink = Sink()
+    sink = Sink(Questions(ModuleType("tui_gateway.server")))
 
     assert sink.write({"method": "event"}) is False
     assert sink.write({}) is False
@@ -412,9 +413,9 @@ def test_session_of_a_client(stub_host: Host) -> None:
     """A session is bound to its seat until the client goes; its turn goes on."""
     seat, outbox = open_seat(stub_host)
     ask(stub_host, seat, "session.create")
-    [session] = stub_host.server._sessions.values()
+    [(sid, session)] = stub_host.server._sessions.items()
     assert session["transport"] is seat
-    assert sent(outbox)[-1]["result"]["session_id"] == "00000001"
+    assert sent(outbox)[-1]["result"]["session_id"] == sid
 
     detach(stub_host, seat)
 
@@ -428,6 +429,7 @@ def test_shutdown_of_the_stub(
     monkeypatch.setenv("STUB_SHUTDOWN_MARK", str(tmp_path / "mark"))
     seat, _outbox = open_seat(stub_host)
     ask(stub_host, seat, "session.create")
+    [sid] = stub_host.server._sessions
 
     assert stub_host.shutdown(GUARD)
-    assert (tmp_path / "mark").read_text() == "00000001"
+    assert (tmp_path / "mark").read_text() == sid

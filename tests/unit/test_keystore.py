@@ -1,230 +1,258 @@
 from __future__ import annotations
 
+import json
 import os
 import stat
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from hermes_twisted import keystore
-from hermes_twisted.keystore import MAX_FILE, VARIABLE, BadKey, Secret
-
-TEXT = "hat_AAAAbbbbCCCCddddEEEE"
+from hermes_twisted.core.keys import Keys, Scope
+from hermes_twisted.private import BadKey
 
 
 @pytest.fixture
-def key_file(tmp_path: Path) -> Path:
-    return write(tmp_path / "my-key", TEXT + "\n")
+def store(tmp_path: Path) -> Path:
+    """The store of a home, with one key."""
+    add(tmp_path, "first")
+    return keystore.store_path(tmp_path)
 
 
-def write(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    path.chmod(mode)
-    return path
+def add(home: Path, name: str) -> str:
+    with keystore.changing(home) as change:
+        keys, _record, secret = change.keys.make(name, Scope.FULL)
+        change.write(keys)
+    return secret
 
 
-def complaint(path: Path) -> str:
+def names(home: Path) -> list[str]:
+    return [record.key.name for record in keystore.read(home).records]
+
+
+def complaint(home: Path) -> str:
     with pytest.raises(BadKey) as caught:
-        keystore.find(path, {}, path.parent)
-    text = str(caught.value)
-    assert str(path) in text
-    return text
+        keystore.read(home)
+    return str(caught.value)
 
 
-def test_key_file_comes_first(key_file: Path, tmp_path: Path) -> None:
-    """A named file wins over the environment and over the key of our own making."""
-    keystore.make(tmp_path)
-
-    secret = keystore.find(key_file, {VARIABLE: "another"}, tmp_path)
-
-    assert secret == Secret(TEXT, str(key_file))
-
-
-def test_environment_comes_second(tmp_path: Path) -> None:
-    """A key in the environment wins over the one of our own making."""
-    keystore.make(tmp_path)
-
-    assert keystore.find(None, {VARIABLE: TEXT}, tmp_path) == Secret(TEXT, VARIABLE)
-
-
-def test_made_key_comes_last(tmp_path: Path) -> None:
-    """The key that was made before is found again; an empty variable is none."""
-    made = keystore.make(tmp_path)
-
-    assert keystore.find(None, {VARIABLE: ""}, tmp_path) == made
-
-
-def test_no_key(tmp_path: Path) -> None:
-    """Where there is no key, none is invented."""
-    assert keystore.find(None, {}, tmp_path) is None
+def test_no_store(tmp_path: Path) -> None:
+    """Without a store there are no keys, and looking makes none."""
+    assert keystore.read(tmp_path).records == ()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_make(tmp_path: Path) -> None:
-    """A made key is strong, and in a file and directory of its owner alone."""
+def test_write_and_read(tmp_path: Path) -> None:
+    """A key that was written admits, for everyone who reads."""
     home = tmp_path / "not" / "there" / "yet"
 
-    secret = keystore.make(home)
+    secret = add(home, "laptop")
 
-    path = keystore.default_path(home)
-    assert path == home / "attach" / "key"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert path.read_text() == secret.text + "\n"
-    assert secret.keyring().name_of(secret.text.encode()) == "default"
+    found = keystore.read(home).find(secret.encode())
+    assert found is not None and found.name == "laptop"
 
 
-def test_make_twice(tmp_path: Path) -> None:
-    """A key that is there is never overwritten."""
-    first = keystore.make(tmp_path)
-
-    with pytest.raises(BadKey, match="File exists"):
-        keystore.make(tmp_path)
-
-    assert keystore.find(None, {}, tmp_path) == first
+def test_permissions(store: Path) -> None:
+    """Store, lock and directory are their owner's alone, whatever the umask."""
+    assert store == store.parents[1] / "attach" / "keys.json"
+    assert stat.S_IMODE(store.parent.stat().st_mode) == 0o700
+    for file in store.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_make_follows_no_link(tmp_path: Path) -> None:
-    """A link that somebody laid in the way is not written through."""
-    path = keystore.default_path(tmp_path)
-    path.parent.mkdir()
-    path.symlink_to(tmp_path / "elsewhere")
+def test_hashes_only(tmp_path: Path) -> None:
+    """No file of the store has the secret."""
+    secret = add(tmp_path, "laptop")
 
-    with pytest.raises(BadKey):
-        keystore.make(tmp_path)
-
-    assert not (tmp_path / "elsewhere").exists()
+    for file in keystore.store_path(tmp_path).parent.iterdir():
+        assert secret.encode() not in file.read_bytes()
+        assert secret[4:].encode() not in file.read_bytes()
 
 
-def test_make_where_nothing_can_be_written(tmp_path: Path) -> None:
-    """A key that cannot be written is refused with the reason and a way out."""
-    (tmp_path / "attach").write_text("a file in the way")
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o666])
+def test_file_of_others(store: Path, mode: int) -> None:
+    """A store that others can read or write is refused, with the command that mends it."""
+    store.chmod(mode)
 
-    with pytest.raises(BadKey, match="--key-file") as caught:
-        keystore.make(tmp_path)
-
-    assert str(tmp_path / "attach" / "key") in str(caught.value)
+    assert f"chmod 600 {store}" in complaint(store.parents[1])
 
 
-def test_dangling_link(tmp_path: Path) -> None:
-    """A link to nowhere is a mistake to be told, not "no key yet"."""
-    path = keystore.default_path(tmp_path)
-    path.parent.mkdir()
-    path.symlink_to(tmp_path / "nowhere")
+@pytest.mark.parametrize("mode", [0o750, 0o705, 0o720, 0o702, 0o710, 0o701, 0o777])
+def test_directory_of_others(store: Path, mode: int) -> None:
+    """So is a directory in which others could exchange it, for reading and for writing."""
+    store.parent.chmod(mode)
 
-    with pytest.raises(BadKey, match="No such file"):
-        keystore.find(None, {}, tmp_path)
-
-
-def test_absent_file(tmp_path: Path) -> None:
-    """A key file that is not there is an error: it was asked for."""
-    assert "No such file" in complaint(tmp_path / "absent")
+    assert f"chmod 700 {store.parent}" in complaint(store.parents[1])
+    with pytest.raises(BadKey, match="chmod 700"):
+        add(store.parents[1], "second")
 
 
-def test_directory(tmp_path: Path) -> None:
-    """A directory is no key file."""
-    (tmp_path / "keys").mkdir()
+def test_other_owner(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store or directory of somebody else is refused, even root's."""
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
-    assert "cannot be read" in complaint(tmp_path / "keys")
+    text = complaint(store.parents[1])
 
+    assert "belongs to another user" in text
+    assert str(store.parent) in text
 
-def test_pipe(tmp_path: Path) -> None:
-    """A pipe or device is no key file, whatever comes out of it."""
-    path = tmp_path / "pipe"
-    os.mkfifo(path, 0o600)
-    ours = os.open(path, os.O_RDWR)
-    try:
-        os.write(ours, b"x" * (MAX_FILE + 1))
+    from hermes_twisted.private import read_private
 
-        assert "not a regular file" in complaint(path)
-    finally:
-        os.close(ours)
+    with pytest.raises(BadKey, match="belongs to another user"):
+        read_private(store, "The key store", 10)
 
 
-def test_pipe_without_a_writer(tmp_path: Path) -> None:
-    """A pipe that nobody writes to is refused at once: a start does not wait for it."""
-    path = tmp_path / "pipe"
-    os.mkfifo(path, 0o600)
-    answers: list[str] = []
+@pytest.mark.parametrize("target", ["real.json", "nowhere"])
+def test_link(store: Path, target: str) -> None:
+    """A link in the place of the store is refused, wherever it leads."""
+    store.rename(store.with_name("real.json"))
+    store.symlink_to(store.with_name(target))
 
-    reading = threading.Thread(target=lambda: answers.append(complaint(path)), daemon=True)
-    reading.start()
-    reading.join(10)
-    if reading.is_alive():  # Let it go, to fail and not to hang.
-        os.close(os.open(path, os.O_RDWR))
-
-    assert ["not a regular file" in text for text in answers] == [True]
+    assert "is a link" in complaint(store.parents[1])
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o777])
-def test_readable_by_others(tmp_path: Path, mode: int) -> None:
-    """A key file that others may touch is refused, with the command that mends it."""
-    path = write(tmp_path / "key", TEXT, mode)
+def test_not_a_file(store: Path) -> None:
+    """A pipe in its place is refused at once."""
+    store.unlink()
+    os.mkfifo(store, 0o600)
 
-    assert f"chmod 600 {path}" in complaint(path)
-
-
-@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
-def test_readable_by_its_owner(tmp_path: Path, mode: int) -> None:
-    """What only its owner may touch will do."""
-    path = write(tmp_path / "key", TEXT, mode)
-
-    assert keystore.find(path, {}, tmp_path) == Secret(TEXT, str(path))
+    assert "not a regular file" in complaint(store.parents[1])
 
 
-@pytest.mark.parametrize("content", [TEXT, f"{TEXT}\n", f"{TEXT}\r\n", f"\n  {TEXT}\t\n\n"])
-def test_white_space(tmp_path: Path, content: str) -> None:
-    """White space around the key does not count."""
-    path = write(tmp_path / "key", content)
+def test_directory_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "attach").write_text("in the way")
 
-    assert keystore.find(path, {}, tmp_path) == Secret(TEXT, str(path))
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\n\n",
-        f"{TEXT} {TEXT}".encode(),
-        f"{TEXT}\n{TEXT}\n".encode(),
-        f"key: {TEXT}\n".encode(),
-        "schlüssel-schlüssel".encode(),
-        b"\xff\xfe",
-        b"x" * (MAX_FILE + 1),
-        TEXT.encode() + b" " * MAX_FILE,
-    ],
-)
-def test_not_one_key(tmp_path: Path, content: bytes) -> None:
-    """A file that is not one key on one line is refused, and not quoted."""
-    text = complaint(write(tmp_path / "key", content))
-
-    assert "one key on one line" in text
-    assert TEXT not in text
+    with pytest.raises(BadKey, match="attach"):
+        add(tmp_path, "laptop")
 
 
-def test_largest_file(tmp_path: Path) -> None:
-    """A file of just the largest size is read whole."""
-    path = write(tmp_path / "key", TEXT + "\n" * (MAX_FILE - len(TEXT)))
+def test_malformed(store: Path) -> None:
+    """What cannot be understood is refused with the file, the entry and the field."""
+    content = json.loads(store.read_text())
+    content["keys"][0]["scope"] = "root"
+    store.write_text(json.dumps(content))
 
-    assert keystore.find(path, {}, tmp_path) == Secret(TEXT, str(path))
+    text = complaint(store.parents[1])
 
-
-def test_weak_key() -> None:
-    """A weak key is refused with its source and a recipe, and not quoted."""
-    with pytest.raises(BadKey, match="shorter than") as caught:
-        Secret("hunter2", VARIABLE).keyring()
-
-    text = str(caught.value)
-    assert VARIABLE in text
-    assert "secrets.token_urlsafe" in text
-    assert "hunter2" not in text
-    assert caught.value.__cause__ is None
+    assert str(store) in text
+    assert "key 1 (first): scope" in text
 
 
-def test_secret_is_not_shown() -> None:
-    """The object's text names its source alone."""
-    secret = Secret(TEXT, "/etc/key")
+def test_malformed_store_is_not_overwritten(store: Path) -> None:
+    """A change of a store that cannot be read is refused: it might lose keys."""
+    store.write_text("{")
 
-    assert TEXT not in f"{secret!r} {secret}"
-    assert "/etc/key" in repr(secret)
+    with pytest.raises(BadKey, match="not valid JSON"):
+        add(store.parents[1], "second")
+
+    assert store.read_text() == "{"
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+def test_failing_write(store: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """A disk that is full, or breaks, leaves the store as it was and no half file."""
+    before = store.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if call == "write":
+        monkeypatch.setattr("hermes_twisted.core.keyfile.dump", fail)
+    else:
+        monkeypatch.setattr(os, call, fail)
+    with pytest.raises(BadKey, match="No space left"):
+        add(store.parents[1], "second")
+
+    assert store.read_bytes() == before
+    assert sorted(file.name for file in store.parent.iterdir()) == ["keys.json", "keys.lock"]
+
+
+#: Adds a key, and dies at the call that is named.
+_DYING = """
+import os, sys
+from pathlib import Path
+from hermes_twisted import keystore
+from hermes_twisted.core.keys import Scope
+
+def die(*_):
+    os._exit(9)
+
+setattr(os, sys.argv[2], die)
+with keystore.changing(Path(sys.argv[1])) as change:
+    change.write(change.keys.make("second", Scope.FULL)[0])
+"""
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_dying_writer(store: Path, call: str) -> None:
+    """A change that is killed halfway leaves the store whole, unlocked, and is swept up."""
+    home = store.parents[1]
+
+    died = subprocess.run([sys.executable, "-c", _DYING, str(home), call], check=False)
+
+    assert died.returncode == 9
+    assert len(list(store.parent.iterdir())) == 3
+    assert names(home) == ["first"]
+    add(home, "third")
+    assert names(home) == ["first", "third"]
+    assert sorted(file.name for file in store.parent.iterdir()) == ["keys.json", "keys.lock"]
+
+
+_ADDING = """
+import sys
+from pathlib import Path
+from hermes_twisted import keystore
+from hermes_twisted.core.keys import Scope
+
+for number in range(10):
+    with keystore.changing(Path(sys.argv[1])) as change:
+        change.write(change.keys.make(f"{sys.argv[2]}-{number}", Scope.FULL)[0])
+"""
+
+
+def test_concurrent_writers(tmp_path: Path) -> None:
+    """Keys that several processes make at once are all kept."""
+    writers = [
+        subprocess.Popen([sys.executable, "-c", _ADDING, str(tmp_path), f"w{number}"])
+        for number in range(4)
+    ]
+
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert sorted(names(tmp_path)) == sorted(f"w{w}-{n}" for w in range(4) for n in range(10))
+
+
+def test_lock_that_is_not_given_back(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change does not wait for ever for another."""
+    monkeypatch.setattr(keystore, "PATIENCE", 0.0)
+
+    with (
+        keystore.changing(store.parents[1]),
+        pytest.raises(BadKey, match=r"keys\.lock"),
+        keystore.changing(store.parents[1]),
+    ):
+        pass
+
+
+def test_lock_is_no_link(store: Path) -> None:
+    """A link in the place of the lock is not followed."""
+    lock = store.with_name("keys.lock")
+    lock.unlink()
+    lock.symlink_to(store.with_name("elsewhere"))
+
+    with pytest.raises(BadKey, match=r"keys\.lock"):
+        add(store.parents[1], "second")
+
+    assert not store.with_name("elsewhere").exists()
+
+
+def test_readers_see_all_or_nothing(store: Path) -> None:
+    """The file that a reader has open is never changed under it."""
+    home = store.parents[1]
+    with store.open("rb") as file:
+        before = file.read(20)
+        add(home, "second")
+
+        assert json.loads(before + file.read())["keys"][0]["name"] == "first"
+    assert isinstance(keystore.read(home), Keys)

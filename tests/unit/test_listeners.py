@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress, IListeningPort
 from zope.interface import implementer
 
-from hermes_twisted.listeners import Listener, is_local, parse_listener, port_number
+from hermes_twisted.listeners import (
+    Listener,
+    TLSChoice,
+    choose_tls,
+    is_local,
+    parse_listener,
+    port_number,
+    with_tls,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +34,7 @@ from hermes_twisted.listeners import Listener, is_local, parse_listener, port_nu
         ("tls:/etc/certs:tcp:8643", "tls", True),
         ("onion:80", "onion", True),
         ("ssltunnel:1", "ssltunnel", False),
+        ("haproxy:ssl:8643:privateKey=k.pem", "haproxy", True),
     ],
 )
 def test_kinds(text: str, kind: str, encrypted: bool) -> None:
@@ -57,6 +69,10 @@ def test_not_an_endpoint(text: str) -> None:
         (IPv4Address("TCP", "", 1), False),
         (IPv4Address("TCP", "localhost", 1), False),
         (IPv4Address("TCP", "127.0.0.1.evil.example", 1), False),
+        (IPv6Address("TCP", "::ffff:127.0.0.1", 1), True),
+        (IPv6Address("TCP", "::ffff:0.0.0.0", 1), False),
+        (IPv6Address("TCP", "::ffff:192.0.2.1", 1), False),
+        (IPv6Address("TCP", "fe80::1%eth0", 1), False),
     ],
 )
 def test_local(address: IAddress, local: bool) -> None:
@@ -90,3 +106,116 @@ def test_port_number() -> None:
 def test_listeners_are_values() -> None:
     """Equal descriptions are equal listeners."""
     assert parse_listener("tcp:1") == Listener("tcp:1")
+
+
+@pytest.mark.parametrize(
+    ("text", "description"),
+    [
+        ("unix:/run/a.sock", "unix:/run/a.sock:mode=600"),
+        ("UNIX:/run/a.sock", "UNIX:/run/a.sock:mode=600"),
+        ("unix:address=/run/a.sock", "unix:address=/run/a.sock:mode=600"),
+        ("unix:/run/a.sock:backlog=9", "unix:/run/a.sock:backlog=9:mode=600"),
+        (r"unix:/run/a\:b.sock", r"unix:/run/a\:b.sock:mode=600"),
+        ("haproxy:unix:/run/a.sock", "haproxy:unix:/run/a.sock:mode=600"),
+        ("unix:/run/a.sock:mode=660", "unix:/run/a.sock:mode=660"),
+        ("unix:/run/a.sock:660", "unix:/run/a.sock:660"),
+        ("unix:address=/run/a.sock:660", "unix:address=/run/a.sock:660"),
+        ("tcp:1", "tcp:1"),
+        ("systemd:domain=UNIX:index=0", "systemd:domain=UNIX:index=0"),
+    ],
+)
+def test_unix_socket_is_private(text: str, description: str) -> None:
+    """Nobody else may connect unless the operator says so; Twisted would let everybody."""
+    assert parse_listener(text).description == description
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("tcp:8643", True),
+        ("TCP6:8643", True),
+        ("haproxy:tcp:8643", True),
+        ("haproxy:haproxy:tcp6:8643", True),
+        ("systemd:domain=INET:index=0", True),
+        ("systemd:domain=INET6:name=a", True),
+        ("systemd:INET:0", True),
+        ("haproxy:systemd:domain=INET:index=0", True),
+        ("systemd:domain=UNIX:index=0", False),
+        ("systemd:", False),
+        ("unix:/tcp", False),
+        ("haproxy:unix:/a", False),
+        ("ssl:8643", False),
+        ("haproxy:ssl:8643", False),
+        ("onion:80", False),
+    ],
+)
+def test_plain_streams(text: str, plain: bool) -> None:
+    """The options for TLS are for TCP ports that do not encrypt by themselves."""
+    assert Listener(text).plain_stream is plain
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("unix:/run/a.sock:mode=600", Path("/run/a.sock")),
+        ("haproxy:unix:/run/a.sock", Path("/run/a.sock")),
+        ("unix:mode=600:address=/run/a.sock", Path("/run/a.sock")),
+        (r"unix:/run/a\:b\\c", Path("/run/a:b\\c")),
+        ("tcp:1", None),
+        ("systemd:domain=UNIX:index=0", None),
+    ],
+)
+def test_socket_path(text: str, path: Path | None) -> None:
+    """Where a Unix socket is made, without Twisted's quotes."""
+    assert Listener(text).socket_path == path
+
+
+def test_tls_where_it_applies() -> None:
+    """On ports in the clear, and nowhere else; there, what is said is encrypted."""
+    listeners = [Listener("tcp:1"), Listener("unix:/a"), Listener("ssl:2")]
+
+    dressed = with_tls(listeners)
+
+    assert dressed == (Listener("tcp:1", tls=True), Listener("unix:/a"), Listener("ssl:2"))
+    assert [listener.encrypted for listener in dressed] == [True, False, True]
+
+
+def test_tls_where_it_applies_to_nothing() -> None:
+    """Who asks for TLS and gets none has to know."""
+    with pytest.raises(ValueError, match="--listen names none of them"):
+        with_tls([Listener("unix:/a")])
+
+
+CERTIFICATE, KEY, CLIENTS = Path("/a.crt"), Path("/a.key"), Path("/clients.pem")
+
+
+@pytest.mark.parametrize(
+    ("given", "choice"),
+    [
+        ((None, None, None, (), None), None),
+        (("self", None, None, (), None), TLSChoice()),
+        (("self", None, None, ["a"], CLIENTS), TLSChoice(names=("a",), client_ca=CLIENTS)),
+        ((None, CERTIFICATE, None, (), None), TLSChoice(CERTIFICATE)),
+        ((None, CERTIFICATE, KEY, (), CLIENTS), TLSChoice(CERTIFICATE, KEY, (), CLIENTS)),
+    ],
+)
+def test_choice_of_tls(given: Any, choice: TLSChoice | None) -> None:
+    """A certificate of ours or of the operator's, or no TLS."""
+    assert choose_tls(*given) == choice
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (("self", CERTIFICATE, None, (), None), "--tls self and --tls-cert contradict"),
+        (("self", None, KEY, (), None), "--tls-key needs --tls-cert"),
+        ((None, None, KEY, (), None), "--tls-key needs --tls-cert"),
+        ((None, None, None, ["a"], None), "--tls-name is for --tls self"),
+        ((None, CERTIFICATE, None, ["a"], None), "--tls-name is for --tls self"),
+        ((None, None, None, (), CLIENTS), "--tls-client-ca needs TLS"),
+    ],
+)
+def test_contradictions(given: Any, complaint: str) -> None:
+    """Nothing that was asked for is left out in silence."""
+    with pytest.raises(ValueError, match=complaint):
+        choose_tls(*given)

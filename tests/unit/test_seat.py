@@ -4,13 +4,15 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from hermes_twisted.core.lanes import LanePool
-from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, Item, Outbox
-from hermes_twisted.hermes.seat import INTERNAL_ERROR, HostSeat
+from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, NOTE, Item, Outbox
+from hermes_twisted.hermes.questions import Questions
+from hermes_twisted.hermes.seat import INTERNAL_ERROR, Former, HostSeat
 
 GUARD = 60.0
 EVERYTHING = 2**40
@@ -27,6 +29,7 @@ class FakeHost:
 
     def __init__(self, lanes: Any, handler: Handler = echo) -> None:
         self.lanes = lanes
+        self.questions = Questions(ModuleType("tui_gateway.server"))
         self.handler = handler
         self.log: list[Any] = []
 
@@ -34,7 +37,7 @@ class FakeHost:
         self.log.append(request)
         return self.handler(request, seat)
 
-    def greet(self, seat: HostSeat) -> None:
+    def greet(self, seat: HostSeat, former: list[Former]) -> None:
         self.log.append("greeted")
 
     def release(self, seat: HostSeat) -> None:
@@ -416,7 +419,7 @@ def test_urgent_overtakes(client: Client) -> None:
 
 def test_welcome_comes_first(client: Client) -> None:
     """The greeting runs before the client's first request."""
-    client.seat.welcome()
+    client.seat.welcome([])
     client.ask(1, {"id": 1, "method": "m"})
 
     client.items()
@@ -500,3 +503,90 @@ def test_request_that_begins_as_the_client_goes() -> None:
 
     assert client.host.log == ["released"]
     assert client.outbox.take_settled() == (1, 21)
+
+
+class Noting(Client):
+    """A client whose seat tells the front of its sessions."""
+
+    def __init__(self, lanes: Any, handler: Handler = echo) -> None:
+        super().__init__(lanes, handler)
+        self.sessions: list[Former] = []
+        self.host.sessions_of = lambda seat: self.sessions  # type: ignore[attr-defined]
+        self.seat = HostSeat(self.host, self.outbox, notes=True)  # type: ignore[arg-type]
+
+    def heard(self) -> list[Any]:
+        """Notes, and the types of events, in their order."""
+        return [
+            json.loads(text) if kind == NOTE else json.loads(text)["params"]["type"]
+            for kind, _tag, text in self.items()
+        ]
+
+
+def turn_event(kind: str, sid: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "method": "event", "params": {"type": kind, "session_id": sid}}
+
+
+@pytest.mark.parametrize("end", ["message.complete", "error"])
+def test_turns_are_noted(pool: LanePool, end: str) -> None:
+    """In their place: from before the first event of a turn until after its last."""
+    client = Noting(pool)
+    client.sessions = [{"id": "s", "key": "k", "cols": 80}]
+    idle = {"sessions": [{"id": "s", "key": "k", "cols": 80, "running": False}]}
+    running = {"sessions": [{"id": "s", "key": "k", "cols": 80, "running": True}]}
+
+    for kind in ("message.start", "message.delta", end):
+        client.seat.write(turn_event(kind, "s"))
+
+    assert client.heard() == [running, "message.start", "message.delta", end, idle]
+
+
+def test_the_same_is_not_noted_twice(pool: LanePool) -> None:
+    """A note goes out when something has changed."""
+    client = Noting(pool)
+    client.seat.note_sessions()
+    client.seat.note_sessions()
+
+    assert client.heard() == [{"sessions": []}]
+
+
+def test_notes_have_the_clients_ids(pool: LanePool) -> None:
+    """So that the next worker resumes under them."""
+    client = Noting(pool)
+    client.seat.aliases.add("first", "s")
+    client.sessions = [{"id": "s", "key": "k", "cols": 80}]
+    client.seat.write(turn_event("message.start", "s"))
+
+    note = client.heard()[0]
+    assert note["sessions"][0]["id"] == "first"
+    assert note["sessions"][0]["running"]
+
+
+def test_without_notes(client: Client) -> None:
+    """In one process with the front there is nobody to tell."""
+    client.seat.write(turn_event("message.start", "s"))
+
+    assert [kind for kind, _tag, _text in client.items()] == [EVENT]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_requests_of_our_own(client: Client, late: bool) -> None:
+    """Are answered to us alone, at once or through `write`."""
+
+    def handler(request: Any, seat: HostSeat) -> dict[str, Any] | None:
+        reply = answer(request["id"], "for us")
+        if not late:
+            return reply
+        threading.Thread(target=seat.write, args=(reply,)).start()
+        return None
+
+    client.host.handler = handler
+
+    assert client.seat.ask({"id": "own", "method": "m"}, GUARD) == answer("own", "for us")
+    assert client.items() == []
+
+
+def test_requests_of_our_own_may_fail(client: Client) -> None:
+    """Nobody waits for ever."""
+    client.host.handler = lambda request, seat: None
+
+    assert client.seat.ask({"id": "own", "method": "m"}, 0.0) is None

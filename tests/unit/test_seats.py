@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from hermes_twisted.core import frames
+from hermes_twisted.core.keys import Key
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.outbox import ANSWER, Outbox
-from hermes_twisted.core.seats import BATCH, Seat, Seats
+from hermes_twisted.core.seats import BATCH, CLOSE_POLICY, Seat, Seats
+
+LAPTOP = Key.of("laptop", "hat_0123456789abcdef")
 
 LIMITS = Limits(waiting_requests=8, waiting_bytes=10_000, hold_above=100, soft=10_000, hard=20_000)
 
@@ -81,7 +84,7 @@ class Table:
             self.channels.append((open_channel or FakeChannel)(wake))
             return self.channels[-1]
 
-        self.seat = Seat(1, self.link, limits, remember, key="laptop", peer="127.0.0.1:9")
+        self.seat = Seat(1, self.link, limits, remember, key=LAPTOP, peer="127.0.0.1:9")
 
     @property
     def channel(self) -> FakeChannel:
@@ -118,7 +121,7 @@ def table() -> Table:
 
 def test_who_sits_there(table: Table) -> None:
     """A seat knows its number, the key it was admitted with, and its peer."""
-    assert (table.seat.number, table.seat.key, table.seat.peer) == (1, "laptop", "127.0.0.1:9")
+    assert (table.seat.number, table.seat.key, table.seat.peer) == (1, LAPTOP, "127.0.0.1:9")
 
 
 def test_request_goes_on_as_it_came(table: Table) -> None:
@@ -440,6 +443,30 @@ def test_end_asks_the_client(table: Table) -> None:
     assert table.link.told == [(1001, "the server stops")]
 
 
+def test_end_with_another_code(table: Table) -> None:
+    """An end for another reason has the code of that."""
+    table.seat.end("the key was revoked", CLOSE_POLICY)
+
+    assert table.link.told == [(1008, "the key was revoked")]
+
+
+def test_requests_after_the_end_are_void(table: Table) -> None:
+    """From our close frame on nothing of the client runs: neither what comes nor what waited."""
+    table.make_slow()
+    table.seat.received(request("held"))
+    assert not table.seat.ending
+
+    table.seat.end("the key was revoked")
+    table.seat.received(request("late"))
+    table.seat.received(b"{")
+    table.seat.received(request("session.interrupt"))
+    table.drain()
+
+    assert table.seat.ending
+    assert table.methods == []
+    assert len(table.link.sent) == 1
+
+
 def test_link_lost_closes_the_channel_once(table: Table) -> None:
     """When the socket has ended the backend hears of it, once."""
     table.seat.link_lost()
@@ -521,7 +548,7 @@ def test_flush_does_not_nest() -> None:
         channels.append(FakeChannel(wake, Limits()))
         return channels[0]
 
-    seat = Seat(1, link, Limits(), open_channel)
+    seat = Seat(1, link, Limits(), open_channel, key=LAPTOP)
     link.flush = seat.flush
     link.writable = False
     sent = [b"%d" % number + b"x" * BATCH for number in range(4)]

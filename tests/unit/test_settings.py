@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hermes_twisted.core.limits import Limits
-from hermes_twisted.listeners import Listener
+from hermes_twisted.listeners import Listener, TLSChoice
 from hermes_twisted.settings import (
     OPTIONS,
     BadSetting,
@@ -52,6 +52,9 @@ def test_defaults() -> None:
     assert gather() == Settings(
         listeners=(Listener("tcp:8643:interface=127.0.0.1:backlog=1024"),),
         home=Path("/srv/hermes"),
+        audit_file=Path("/srv/hermes/attach/audit.jsonl"),
+        audit_max_bytes=10 * MIB,
+        audit_keep=5,
         limits=Limits(),
     )
 
@@ -62,9 +65,13 @@ def test_everything_can_be_given() -> None:
         {
             "listen": ["tcp:1:interface=127.0.0.1", "unix:/run/a.sock:mode=600"],
             "allow-plaintext": 1,
+            "tls-cert": "/etc/a.crt",
+            "tls-key": "/etc/a.key",
+            "tls-client-ca": "/etc/clients.pem",
             "allow-host": ["Attach.Example", "b"],
             "allow-origin": ["https://mine.example"],
             "key-file": "/etc/key",
+            "accept-api-server-key": 1,
             "backend": "scripted",
             "script": "/tmp/talk.jsonl",
             "hermes-home": "/home/h",
@@ -87,20 +94,31 @@ def test_everything_can_be_given() -> None:
             "max-header-lines": "17",
             "max-body": "18k",
             "close-timeout": "19s",
+            "audit-file": "/var/log/audit.jsonl",
+            "audit-max-bytes": "14k",
+            "audit-keep": "15",
         }
     )
 
     assert settings == Settings(
-        listeners=(Listener("tcp:1:interface=127.0.0.1"), Listener("unix:/run/a.sock:mode=600")),
+        listeners=(
+            Listener("tcp:1:interface=127.0.0.1", tls=True),
+            Listener("unix:/run/a.sock:mode=600"),
+        ),
         home=Path("/home/h"),
         allow_plaintext=True,
+        tls=TLSChoice(Path("/etc/a.crt"), Path("/etc/a.key"), client_ca=Path("/etc/clients.pem")),
         hosts=frozenset({"attach.example", "b"}),
         origins=frozenset({b"https://mine.example"}),
         key_file=Path("/etc/key"),
+        accept_api_server_key=True,
         backend="scripted",
         script=Path("/tmp/talk.jsonl"),
         hermes_python=Path("/venv/bin/python"),
         drain=20.0,
+        audit_file=Path("/var/log/audit.jsonl"),
+        audit_max_bytes=14 * 1024,
+        audit_keep=15,
         limits=Limits(
             max_message=7 * 1024,
             waiting_requests=8,
@@ -124,11 +142,70 @@ def test_everything_can_be_given() -> None:
     )
 
 
+def test_no_audit() -> None:
+    """The audit log can be switched off, whatever else is said of it."""
+    assert gather({"no-audit": 1, "audit-file": "/var/log/audit.jsonl"}).audit_file is None
+    assert gather(environ={"HERMES_ATTACH_NO_AUDIT": "yes"}).audit_file is None
+
+
+def test_the_audit_log_is_in_hermes_home() -> None:
+    """Wherever that is."""
+    assert gather({"hermes-home": "/home/h"}).audit_file == Path("/home/h/attach/audit.jsonl")
+
+
 def test_port() -> None:
     """A port alone means this port on loopback."""
     [listener] = gather({"port": "9000"}).listeners
 
     assert listener.description == "tcp:9000:interface=127.0.0.1:backlog=1024"
+
+
+def test_tls_of_our_own() -> None:
+    """`--tls self`, on the default port too, with every name that is given."""
+    settings = gather({"tls": "self", "tls-name": ["Attach.Example.", "[::1]", "10.0.0.1"]})
+
+    assert settings.tls == TLSChoice(names=("attach.example", "::1", "10.0.0.1"))
+    assert [listener.encrypted for listener in settings.listeners] == [True]
+
+
+def test_no_tls() -> None:
+    """Unless it is asked for."""
+    settings = gather()
+
+    assert settings.tls is None
+    assert [listener.encrypted for listener in settings.listeners] == [False]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"tls": "yes"}, "--tls 'yes': must be self; a certificate of yours is given with"),
+        ({"tls": "self", "tls-cert": "/a"}, "contradict"),
+        ({"tls-key": "/a"}, "--tls-key needs --tls-cert"),
+        ({"tls-client-ca": "/a"}, "--tls-client-ca needs TLS"),
+        ({"tls": "self", "listen": ["unix:/a"]}, "--listen names none of them"),
+        ({"tls": "self", "tls-name": ["a b"]}, "must be a DNS name"),
+        ({"tls": "self", "tls-name": ["münchen.example"]}, "must be a DNS name"),
+        ({"tls": "self", "tls-name": [f"{'a' * 64}.example"]}, "must be a DNS name"),
+        ({"tls": "self", "tls-name": ["https://a"]}, "must be a DNS name"),
+        ({"tls": "self", "tls-name": [""]}, "must be a DNS name"),
+    ],
+)
+def test_bad_tls(given: dict[str, Any], text: str) -> None:
+    """What cannot be is named."""
+    assert text in complaint(given)
+
+
+def test_contradiction_with_the_environment() -> None:
+    """Wherever the two come from, one has to go."""
+    assert "contradict" in complaint({"tls-cert": "/a"}, {"HERMES_ATTACH_TLS": "self"})
+
+
+def test_wildcard_and_scope() -> None:
+    """A certificate may be for all of a domain; an address has no zone there."""
+    settings = gather({"tls": "self", "tls-name": ["*.Example", "fe80::1%eth0", "my_host"]})
+
+    assert settings.tls == TLSChoice(names=("*.example", "fe80::1", "my_host"))
 
 
 def test_listen_replaces_the_port() -> None:
@@ -361,6 +438,36 @@ def test_empty_items() -> None:
     assert complaint({"allow-host": ["a", ""]}).startswith("--allow-host ['a', '']: ")
 
 
+@pytest.mark.parametrize("name", ["attach.example", "127.0.0.1", "[2001:db8::1]", "A_b-c.d"])
+def test_hosts(name: str) -> None:
+    """Names and addresses, in whatever case."""
+    assert gather({"allow-host": [name]}).hosts == {name.lower()}
+
+
+@pytest.mark.parametrize("name", ["a:80", "https://a", "a/b", "2001:db8::1", "a b", "*"])
+def test_no_hosts(name: str) -> None:
+    """Anything else would never match a header."""
+    assert "attach.example" in complaint({"allow-host": [name]})
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://app.example", "http://localhost:3000", "https://[2001:db8::1]:8443"]
+)
+def test_origins(origin: str) -> None:
+    """As a browser writes them."""
+    assert gather({"allow-origin": [origin]}).origins == {origin.encode()}
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["null", "file://", "*", "app.example", "https://", "https://a/", "https://A.example",
+     "ws://a", "https://a:b", "https://u@a"],
+)  # fmt: skip
+def test_no_origins(origin: str) -> None:
+    """What is no origin, or that of any sandboxed page, may not be allowed."""
+    assert "https://app.example" in complaint({"allow-origin": [origin]})
+
+
 def test_scripted_needs_a_script() -> None:
     """The scripted backend is nothing without a recording."""
     text = complaint({"backend": "scripted"})
@@ -504,7 +611,8 @@ def test_usage_rows() -> None:
     rows = {row[0]: row for row in [*parameters, *flags]}
 
     assert set(rows) == {option.name for option in OPTIONS if not option.repeated}
-    assert [row[0] for row in flags] == ["allow-plaintext", "compress"]
+    assert [row[0] for row in flags] == [option.name for option in OPTIONS if option.flag]
+    assert "allow-plaintext" in rows
     assert list(rows["port"][1:3]) == ["p", None]
     assert rows["port"][3].endswith("(default: 8643).")
     assert rows["script"][3] == "Recording that the scripted backend plays."

@@ -18,7 +18,19 @@ PACKAGE = Path(hermes_twisted.__file__).parent
 ROOT = PACKAGE.parent
 
 #: These run under Hermes' Python, where nothing of ours is installed.
-UNDER_HERMES = ("boot", "worker", "host", "seat", "pump", "encode", "loading", "problem")
+UNDER_HERMES = (
+    "boot",
+    "worker",
+    "host",
+    "seat",
+    "pump",
+    "encode",
+    "loading",
+    "problem",
+    "absent",
+    "questions",
+    "resuming",
+)
 #: What may be imported there when it is needed: Hermes itself, and what it may have.
 LAZILY = {"tui_gateway", "hermes_cli", "yaml", "orjson"}
 

@@ -21,13 +21,14 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, globalLogPublisher
 from zope.interface import implementer
 
-from hermes_twisted.core.keys import SingleKey
+from hermes_twisted.core.keys import Key, Keyring
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.meter import Tally
 from hermes_twisted.listeners import Listener
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
-from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryWire
+from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryAudit, MemoryWire
+from hermes_twisted.tls import TLS
 
 # The same examples in every run: a failure is the change's, not the dice's.
 hypothesis.settings.register_profile(
@@ -132,16 +133,25 @@ class Server:
 
     key = KEY
 
-    def __init__(self, loop: MemoryLoop, settings: Settings) -> None:
+    def __init__(
+        self,
+        loop: MemoryLoop,
+        settings: Settings,
+        keyring: Keyring | None = None,
+        tls: TLS | None = None,
+    ) -> None:
         self.loop = loop
         self.backend = FakeBackend(loop, settings.limits)
         self.wires: list[MemoryWire] = []
+        self.audit = MemoryAudit()
         self.meter = Tally()
         self.service = AttachService(
             cast("AsyncioSelectorReactor", loop),
             settings,
             self.backend,
-            lambda: SingleKey.of("main", KEY),
+            lambda: keyring or Key.of("main", KEY),
+            tls=tls,
+            audit=self.audit,
             meter=self.meter,
         )
         self.service.startService()
@@ -151,10 +161,10 @@ class Server:
         self.wires.append(wire)
         return wire
 
-    def attach(self, **options: Any) -> tuple[MemoryWire, FakeChannel]:
+    def attach(self, *, key: str = KEY, **options: Any) -> tuple[MemoryWire, FakeChannel]:
         """A client with a seat, and the backend's end of it."""
         wire = self.wire(**options)
-        assert wire.upgrade(KEY).status == 101
+        assert wire.upgrade(key).status == 101
         return wire, self.backend.channels[-1]
 
     def stop(self) -> Deferred[None]:
@@ -189,10 +199,15 @@ def start(clock: MemoryLoop, tmp_path: Path) -> Iterator[Start]:
     """Starts servers with other limits and settings than the default ones."""
     servers: list[Server] = []
 
-    def start(settings: dict[str, Any] | None = None, **limits: Any) -> Server:
+    def start(
+        settings: dict[str, Any] | None = None,
+        tls: TLS | None = None,
+        keyring: Keyring | None = None,
+        **limits: Any,
+    ) -> Server:
         usual = Settings((Listener("tcp:8643:interface=127.0.0.1"),), tmp_path, drain=0.0)
         changed = dataclasses.replace(usual, limits=Limits(**limits), **(settings or {}))
-        servers.append(Server(clock, changed))
+        servers.append(Server(clock, changed, keyring, tls))
         return servers[-1]
 
     yield start

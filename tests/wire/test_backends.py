@@ -20,6 +20,7 @@ from twisted.logger import globalLogPublisher
 from hermes_twisted.backends import Backend, Problem, State
 from hermes_twisted.backends.inprocess import InProcessBackend
 from hermes_twisted.backends.worker import LOST, WorkerBackend
+from hermes_twisted.core.keys import Key
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.seats import Seat
 from hermes_twisted.hermes.locate import Hermes, worker_environment
@@ -73,7 +74,13 @@ class Client:
         self.frames = Awaited()
         self.texts: list[bytes] = []
         self._numbers = iter(range(1, 1_000_000))
-        self.seat = Seat(number, self, limits, lambda wake: backend.open(number, wake))
+        self.seat = Seat(
+            number,
+            self,
+            limits,
+            lambda wake: backend.open(number, wake),
+            key=Key.of("laptop", "hat_0123456789abcdef"),
+        )
 
     # What the seat calls: `Link`.
 
@@ -586,18 +593,16 @@ async def test_detach_inprocess(build_inprocess: Build) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_detach_worker(worker: House, output: Awaited) -> None:
+async def test_detach_worker(worker: House) -> None:
     """A session of a client that has gone is given Hermes' detached transport."""
     gone, other = worker.client(), worker.client()
     session = dig(await gone.ask("session.create"), "result", "session_id")
 
     gone.leave()
     assert await worker.backend.drain(PATIENCE)
-    await other.ask("stream", session_id=session)
 
-    # Of all transports only that one prints, and only in the stub.
-    await output.first(lambda text: "LEAKED" in text and "message.complete" in text)
-    assert not [frame for frame in other.frames.seen if event_type(frame) == "message.complete"]
+    where = await other.ask("session.where", session_id=session)
+    assert where["result"] == {"detached": True}
 
 
 @pytest_twisted.ensureDeferred
@@ -806,7 +811,12 @@ async def test_worker_environment(build_worker: Build, home: Path) -> None:
         "HERMES_ATTACH_PORT": "1",
         "HERMES_TUI_GATEWAY_URL": "ws://h/api/ws?token=secret",
         "NOTIFY_SOCKET": "/run/notify",
+        "WATCHDOG_USEC": "1",
         "LISTEN_FDS": "1",
+        "LISTEN_PID": "1",
+        "LISTEN_FDNAMES": "a",
+        "INVOCATION_ID": "a",
+        "JOURNAL_STREAM": "8:1",
         "CREDENTIALS_DIRECTORY": "/run/credentials",
         "PYTHONSTARTUP": "/startup.py",
         "PYTHONHOME": "/nowhere",
@@ -908,6 +918,121 @@ async def test_deaths_settle(worker: House) -> None:
 
     assert not client.paused
     assert (await client.ask("echo", a=1))["result"] == {"a": 1}
+
+
+async def kill(house: House) -> None:
+    """Kill the worker, and wait for the next one."""
+    seen = len(house.states.seen)
+    os.kill(house.backend._process.pid, 9)  # type: ignore[attr-defined]
+    await house.state(State.READY, since=seen)
+
+
+def kinds(client: Client, since: int) -> list[str | None]:
+    return [event_type(frame) for frame in client.frames.seen[since:] if "method" in frame]
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_come_back(worker: House) -> None:
+    """Under the live id that the client knows; the turn that died is ended; no new start."""
+    client = worker.client()
+    session = dig(await client.ask("session.create", cols=99), "result", "session_id")
+    client.request("stream", session_id=session, count=1000, rate=50)
+    await client.event("message.delta")
+    await kill(worker)
+
+    complete = await client.event("message.complete")
+    seen = len(client.frames.seen)
+    answer = await client.ask("stream", session_id=session, count=1)
+    await client.event("message.complete", since=seen)
+
+    assert complete["params"] == {
+        "type": "message.complete",
+        "session_id": session,
+        "payload": {"status": "interrupted"},
+    }
+    assert answer["result"] == {"status": "streaming"}
+    new = kinds(client, seen)
+    assert new == ["message.start", "message.delta", "message.complete"]
+    events = [frame["params"] for frame in client.frames.seen[seen:] if "method" in frame]
+    assert {params["session_id"] for params in events} == {session}
+    assert kinds(client, 0).count("gateway.ready") == 1
+    infos = [frame for frame in client.frames.seen if event_type(frame) == "session.info"]
+    assert [info["params"]["payload"]["cols"] for info in infos] == [99]
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_come_back_again(worker: House) -> None:
+    """And again: each time under the first id, without a turn that had ended before."""
+    client = worker.client()
+    session = dig(await client.ask("session.create"), "result", "session_id")
+    await client.ask("stream", session_id=session)
+    await client.event("message.complete")
+    for _ in range(2):
+        seen = len(client.frames.seen)
+        await kill(worker)
+        await client.event("browser.progress", since=seen)
+
+        assert "message.complete" not in kinds(client, seen)
+        seen = len(client.frames.seen)
+        assert (await client.ask("stream", session_id=session))["result"]
+        await client.event("message.complete", since=seen)
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_in_which_nothing_was_said(worker: House) -> None:
+    """Are not stored, so they are made anew, under the same id."""
+    client = worker.client()
+    session = dig(await client.ask("session.create"), "result", "session_id")
+    await kill(worker)
+
+    assert (await client.ask("stream", session_id=session))["result"]
+    await client.event("message.complete")
+    assert kinds(client, 0).count("gateway.ready") == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_that_cannot_come_back(worker: House, home: Path) -> None:
+    """The client starts over, as stock UIs do at `gateway.ready`."""
+    client = worker.client()
+    session = dig(await client.ask("session.create"), "result", "session_id")
+    await client.ask("stream", session_id=session)
+    await client.event("message.complete")
+    (home / "broken").touch()
+    seen = len(client.frames.seen)
+
+    await kill(worker)
+
+    await client.event("gateway.ready", since=seen)
+
+
+@pytest_twisted.ensureDeferred
+async def test_clients_without_sessions_start_over(worker: House) -> None:
+    """There is nothing to come back to."""
+    client = worker.client()
+    await client.ask("echo")
+    seen = len(client.frames.seen)
+
+    await kill(worker)
+
+    await client.event("gateway.ready", since=seen)
+
+
+@pytest_twisted.ensureDeferred
+async def test_sessions_of_others_stay_theirs(worker: House) -> None:
+    """Each client gets its own back."""
+    clients = [worker.client(), worker.client()]
+    sessions = []
+    for client in clients:
+        sessions.append(dig(await client.ask("session.create"), "result", "session_id"))
+        await client.ask("stream", session_id=sessions[-1])
+        await client.event("message.complete")
+    await kill(worker)
+
+    for client, session in zip(clients, sessions, strict=True):
+        seen = len(client.frames.seen)
+        await client.ask("stream", session_id=session)
+        complete = await client.event("message.complete", since=seen)
+        assert complete["params"]["session_id"] == session
 
 
 @pytest_twisted.ensureDeferred

@@ -590,7 +590,7 @@ def test_violations_are_counted(server: Any) -> None:
         wire, _channel = server.attach()
         wire.feed(FAILURES[code] * 3)
 
-    assert server.meter.sums == {("violation", str(code)): 1 for code in (1002, 1003, 1007)}
+    assert [server.meter.of("violation", str(code)) for code in (1002, 1003, 1007)] == [1, 1, 1]
 
 
 # Before there is a WebSocket.
@@ -699,7 +699,6 @@ MALFORMED = {
     "two Hosts": b"GET /health HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
     "no Host": b"GET /health HTTP/1.1\r\n\r\n",
     "two lengths": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
-    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
     "HTTP/0.9": b"GET /health\r\n",
 }
 

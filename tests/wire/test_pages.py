@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import resource
 import tempfile
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.logger import LogLevel
 
 from hermes_twisted.backends import State
+from hermes_twisted.peers import peer_name
 from hermes_twisted.testing import (
     MemoryWire,
     Response,
@@ -20,7 +23,6 @@ from hermes_twisted.testing import (
     handshake,
     request,
 )
-from hermes_twisted.web import peer_name
 
 #: Starts servers; `tests/wire/conftest.py` has these.
 Start = Callable[..., Any]
@@ -366,6 +368,30 @@ def test_problem_json(server: Any, data: bytes) -> None:
     assert response.headers["content-type"] == "application/problem+json"
     assert response.status == plain.status == problem["status"]
     assert plain.body.decode() == f"{plain.status}: {problem['title']}\n{problem['detail']}\n"
+    assert re.fullmatch("[a-z]+(-[a-z]+)*", problem["code"])
+
+
+@pytest.mark.parametrize("data", [data for _name, data in REFUSED], ids=[n for n, _ in REFUSED])
+def test_problem_page(server: Any, data: bytes) -> None:
+    """A browser gets it as a page, which may load and run nothing."""
+    plain = refusal(server, data)
+    head, end, body = data.partition(b"\r\n\r\n")
+
+    response = refusal(server, head + b"\r\nAccept: text/html,*/*;q=0.8" + end + body)
+
+    title = plain.body.decode().splitlines()[0]
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert f"<h1>{html.escape(title)}</h1>" in response.body.decode()
+    assert response.status == plain.status
+
+
+def test_index_for_a_browser(server: Any) -> None:
+    """The index is a page there."""
+    response = get(server.wire(), "/", ("Accept", "text/html"))
+
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert b"ws://THIS-HOST:PORT/api/ws?token=KEY" in response.body
 
 
 SECRET = "hat_Never-To-Be-Seen-Again-0123456789"
@@ -452,6 +478,8 @@ def test_pages_are_not_logged(server: Any, log: list[Any]) -> None:
     ("address", "name"),
     [
         (IPv6Address("TCP", "::1", 4711), "[::1]:4711"),
+        (IPv6Address("TCP", "2001:db8:0:0:0:0:0:7", 9), "[2001:db8::7]:9"),
+        (IPv6Address("TCP", "odd", 9), "[odd]:9"),
         (UNIXAddress("/run/x"), "unix"),
         (None, "unix"),
     ],
@@ -707,14 +735,6 @@ def test_after_the_stop(server: Any) -> None:
     assert response.headers["retry-after"] == "5"
     assert get(wire, "/ready").status == 503
     assert not server.backend.channels
-
-
-def test_no_admission_without_rules(start: Start) -> None:
-    """A site whose service has not started refuses everyone."""
-    server = start()
-    server.service._rules = None
-
-    assert server.wire().upgrade(server.key).status == 503
 
 
 @pytest.mark.parametrize(

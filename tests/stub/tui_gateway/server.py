@@ -82,7 +82,10 @@ def _handle(req):
     handler = _methods.get(name)
     if handler is None:
         return _error(rid, -32601, f"unknown method: {name}")
-    return {"jsonrpc": "2.0", "id": rid, "result": handler(params or {})}
+    try:
+        return {"jsonrpc": "2.0", "id": rid, "result": handler(params or {})}
+    except _ApplicationError as error:
+        return _error(rid, *error.args)
 
 
 def dispatch(req, transport=None):
@@ -124,11 +127,35 @@ def _echo(params):
     return params
 
 
+class _ApplicationError(Exception):
+    """An error answer with a code of Hermes' own."""
+
+
+def _open_session(key, cols):
+    # No live id of one process means anything in another.
+    sid = os.urandom(4).hex()
+    session = {"transport": _current.get(), "running": False, "session_key": key, "cols": cols}
+    _sessions[sid] = session
+    return sid
+
+
 @method("session.create")
 def _create(params):
-    sid = f"{len(_sessions) + 1:08x}"
-    _sessions[sid] = {"transport": _current.get(), "running": False}
-    return {"session_id": sid, "stored_session_id": f"20260101_000000_{sid[-6:]}"}
+    sid = _open_session(f"20260101_000000_{os.urandom(3).hex()}", params.get("cols"))
+    return {"session_id": sid, "stored_session_id": _sessions[sid]["session_key"]}
+
+
+@method("session.resume")
+def _resume(params):
+    """Stored, as in Hermes, are the sessions in which something was said."""
+    key = params["session_id"]
+    if not os.path.exists(os.path.join(os.environ["HERMES_HOME"], key)):
+        raise _ApplicationError(4007, "session not found")
+    if os.path.exists(os.path.join(os.environ["HERMES_HOME"], "broken")):
+        raise _ApplicationError(5000, "the database is broken")
+    sid = _open_session(key, params.get("cols"))
+    emit("session.info", sid, {"cols": params.get("cols")})
+    return {"session_id": sid, "resumed": key}
 
 
 @method("session.list")
@@ -136,10 +163,17 @@ def _list(params):
     return {"sessions": [{"id": sid} for sid in _sessions]}
 
 
+@method("session.where")
+def _where(params):
+    transport = _sessions[params["session_id"]]["transport"]
+    return {"detached": transport is _detached_ws_transport}
+
+
 @method("stream")
 def _stream(params):
     """Events from a thread of their own, as an agent's turn sends them."""
     sid, count = params["session_id"], params.get("count", 1)
+    open(os.path.join(os.environ["HERMES_HOME"], _sessions[sid]["session_key"]), "w").close()
     rate, text = params.get("rate", 0), params.get("text", "word ")
 
     def run():

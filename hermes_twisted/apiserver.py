@@ -1,0 +1,121 @@
+"""The key of Hermes' API server, read where Hermes keeps it and judged by its rule.
+
+`API_SERVER_KEY` from the process's environment, which `.env` in Hermes' home
+overrides; without one, `platforms.api_server.extra.key` of `config.yaml`. Hermes may
+be told to take secrets from elsewhere, too (vaults, an administrator's own `.env`):
+what comes from there is not known here, and does not admit.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from dotenv import dotenv_values
+
+from .core.keys import FROM_API_SERVER, MIN_LENGTH, Key, digest_of
+from .plainkey import Secret
+from .private import BadKey, read_private
+
+VARIABLE: Final = "API_SERVER_KEY"
+#: Bytes of `.env` and of `config.yaml`.
+MAX_FILE: Final = 4 * 1024 * 1024
+#: What `hermes_cli.auth.has_usable_secret` takes for no key, in lower case.
+PLACEHOLDERS: Final = frozenset(
+    {
+        "*",
+        "**",
+        "***",
+        "changeme",
+        "your_api_key",
+        "your_api_key_here",
+        "your-api-key",
+        "placeholder",
+        "example",
+        "dummy",
+        "null",
+        "none",
+    }
+)
+_ROOT: Final = 0
+
+
+def paths(home: Path) -> tuple[Path, ...]:
+    """The files that the key may be in, the one that counts first."""
+    return home / ".env", home / "config.yaml"
+
+
+def read(home: Path, environ: Mapping[str, str]) -> Secret:
+    """The key, as Hermes would take it. Raises `BadKey` for none, or a weak one."""
+    dotenv, config = paths(home)
+    value, source = environ.get(VARIABLE), f"{VARIABLE} in the environment"
+    if os.path.lexists(dotenv):
+        found = _from_dotenv(dotenv)
+        if found is not None:
+            value, source = found, f"{VARIABLE} in {dotenv}"
+        # As Hermes does with every key, once it has read the file.
+        value = value and value.encode("ascii", "ignore").decode()
+    if value:
+        return _checked(value, source)
+    key = _from_config(config) if os.path.lexists(config) else None
+    if key in (None, ""):
+        raise BadKey(
+            f"--accept-api-server-key: there is no {VARIABLE} in {dotenv} or in the environment, "
+            f"and no platforms.api_server.extra.key in {config}."
+        )
+    return _checked(key, f"platforms.api_server.extra.key in {config}")
+
+
+def key_of(secret: Secret) -> Key:
+    """What admission compares with."""
+    return Key(FROM_API_SERVER, digest_of(secret.text.encode()), id=FROM_API_SERVER)
+
+
+def _checked(value: Any, source: str) -> Secret:
+    """Hermes' own rule, as of 0.18, for every Hermes. Raises `BadKey`."""
+    if not isinstance(value, str):
+        raise BadKey(f"The API server's key, {source}, is not text: put it in quotes.")
+    cleaned = value.strip()
+    if len(cleaned) < MIN_LENGTH or cleaned.lower() in PLACEHOLDERS:
+        raise BadKey(
+            f"The API server's key, {source}, is too weak to guard a shell: Hermes and this "
+            f"server ask for {MIN_LENGTH} characters or more. Make one with: openssl rand -hex 32"
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadKey(f"The API server's key, {source}, is not valid text.") from None
+    return Secret(value, source)
+
+
+def _from_dotenv(path: Path) -> str | None:
+    content = read_private(path, "Hermes' file", MAX_FILE, owners=(_ROOT,))
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return dotenv_values(stream=io.StringIO(text)).get(VARIABLE)
+
+
+def _from_config(path: Path) -> Any:
+    content = read_private(path, "Hermes' file", MAX_FILE, owners=(_ROOT,))
+    try:
+        config = yaml.safe_load(content.decode())
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
+        # Not the reason: it quotes the file.
+        raise BadKey(f"{path} is not valid YAML: the API server's key cannot be read.") from None
+    value = None
+    # Hermes takes both; the plain one counts where it has the key.
+    for section in (_inside(config, "gateway"), config):
+        extra = _inside(_inside(_inside(section, "platforms"), "api_server"), "extra")
+        if isinstance(extra, dict) and "key" in extra:
+            value = extra["key"]
+    return value
+
+
+def _inside(mapping: Any, name: str) -> Any:
+    return mapping.get(name) if isinstance(mapping, dict) else None

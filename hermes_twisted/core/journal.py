@@ -1,0 +1,131 @@
+"""What is written down of who came, who was kept out and who went: never what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from .admission import Admitted, Refused
+from .keys import Key
+from .quota import Quota
+from .seats import Seat
+
+#: A field's value; what has none is left out.
+Value = str | int | float | bool | None
+
+#: Refusals for one reason that are written down in a minute; more are counted.
+REFUSALS: Final = 10
+PERIOD: Final = 60.0
+
+
+class Audit(Protocol):
+    """Keeps the record. On the loop only; it never raises, and holds no secret."""
+
+    def record(self, event: str, **fields: Value) -> None:
+        """*event* has just happened."""
+
+    def close(self) -> None:
+        """The service has stopped."""
+
+
+class NullAudit:
+    """Keeps nothing."""
+
+    def record(self, event: str, **fields: Value) -> None:
+        """See `Audit`."""
+
+    def close(self) -> None:
+        """See `Audit`."""
+
+
+class Passage(Protocol):
+    """What is known of a link when it has ended."""
+
+    frames_in: int
+    bytes_in: int
+    frames_out: int
+    bytes_out: int
+    ended_by: str
+    close_code: int | None
+
+
+class Journal:
+    """Words the events. *now* is in seconds, by a clock that never jumps.
+
+    Refusals are written down so many a minute for each reason, the others counted. For
+    each, so that a scanner's noise does not hide a wrong key.
+    """
+
+    def __init__(self, audit: Audit, now: Callable[[], float]) -> None:
+        self._audit = audit
+        self._now = now
+        self._quotas: dict[str, Quota] = {}
+        self._opened: dict[int, float] = {}
+        self._stopped = False
+
+    def started(self, **fields: Value) -> None:
+        """The server listens."""
+        self._stopped = False
+        self._audit.record("server-started", **fields)
+
+    def stopped(self, **fields: Value) -> None:
+        """It has ended its last link; the last event, although connections may linger."""
+        self.settle()
+        self._stopped = True
+        self._audit.record("server-stopped", **fields)
+        self._audit.close()
+
+    def admitted(self, admitted: Admitted, peer: str) -> None:
+        """Someone at the address *peer* showed a valid key."""
+        self._audit.record("admitted", peer=peer, **_key_fields(admitted.key))
+
+    def opened(self, seat: Seat) -> None:
+        """Its socket is open, and it has a seat."""
+        self._opened[seat.number] = self._now()
+        self._audit.record("opened", seat=seat.number, peer=seat.peer, **_key_fields(seat.key))
+
+    def closed(self, seat: Seat, passage: Passage) -> None:
+        """The socket has ended, and with it the seat."""
+        denied: int = getattr(seat, "denied", 0)
+        self._audit.record(
+            "closed",
+            seat=seat.number,
+            peer=seat.peer,
+            **_key_fields(seat.key),
+            ended_by="slow-reader" if seat.overflowed else passage.ended_by,
+            code=passage.close_code,
+            seconds=round(self._now() - self._opened.pop(seat.number), 3),
+            frames_in=passage.frames_in,
+            bytes_in=passage.bytes_in,
+            frames_out=passage.frames_out,
+            bytes_out=passage.bytes_out,
+            denied=denied,
+        )
+
+    def refused(self, refused: Refused, peer: str, *, held: bool | None = None) -> None:
+        """Someone at the address *peer* was kept out; *held*, perhaps, in the waiting room."""
+        if self._stopped:
+            return
+        reason = refused.code
+        # Reasons are constants of ours: there are few.
+        quota = self._quotas.setdefault(reason, Quota(REFUSALS, PERIOD, self._now))
+        if quota.spend():
+            self._settle(reason, quota)
+            self._audit.record(
+                "refused", reason=reason, status=refused.status, peer=peer, held=held
+            )
+
+    def settle(self) -> None:
+        """Write down how many were only counted since this was last asked."""
+        for reason, quota in self._quotas.items():
+            self._settle(reason, quota)
+
+    def _settle(self, reason: str, quota: Quota) -> None:
+        if missed := quota.take_missed():
+            self._audit.record("more-refused", reason=reason, count=missed)
+
+
+def _key_fields(key: Key) -> dict[str, Value]:
+    """What may be known of a key: its name, its scope, and its id if it has one."""
+    identity = key.id or None
+    return {"key": key.name, "key_id": identity, "scope": key.scope.value}

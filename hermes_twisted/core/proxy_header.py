@@ -1,0 +1,93 @@
+"""The PROXY protocol's header, in which a proxy says who speaks through it.
+
+Twisted's own parser logs a traceback for some headers, cuts off others that come in
+pieces, and does not know the shortest one of all, `PROXY UNKNOWN`. The format is
+https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+
+#: The longest line of version 1, with its end (§2.1).
+MAX_V1: Final = 107
+#: Addresses of version 2, and what else a proxy may tell; ours has no use for the latter.
+MAX_V2: Final = 4096
+
+_SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
+_UNKNOWN: Final = re.compile(rb"PROXY UNKNOWN(?: [\x20-\x7e]*)?\r\n")
+_TCP: Final = re.compile(
+    rb"PROXY TCP([46]) ([0-9a-fA-F.:]+) ([0-9a-fA-F.:]+) ([0-9]{1,5}) ([0-9]{1,5})\r\n"
+)
+#: Bytes of addresses, by family and transport: streams only (§2.2).
+_ADDRESSES: Final = {0x00: 0, 0x11: 12, 0x21: 36, 0x31: 216}
+#: Bytes of one address, where it is of IP.
+_IP_SIZES: Final = {0x11: 4, 0x21: 16}
+
+
+class BadHeader(Exception):
+    """These bytes do not begin with a PROXY header."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Who speaks: an IP address in its shortest form, and a TCP port."""
+
+    host: str
+    port: int
+
+
+def take_header(data: bytes) -> tuple[Source | None, bytes] | None:
+    """Who speaks, if the proxy knows, and what follows the header; None while it is not whole.
+
+    Raises `BadHeader`.
+    """
+    if data[: len(_SIGNATURE)] == _SIGNATURE[: len(data)]:
+        return _take_v2(data)
+    if data[:6] == b"PROXY "[: len(data)]:
+        return _take_v1(data)
+    raise BadHeader
+
+
+def _take_v1(data: bytes) -> tuple[Source | None, bytes] | None:
+    end = data.find(b"\r\n", 0, MAX_V1)
+    if end < 0:
+        if len(data) >= MAX_V1:
+            raise BadHeader
+        return None
+    line, rest = data[: end + 2], data[end + 2 :]
+    if _UNKNOWN.fullmatch(line):
+        return None, rest
+    match = _TCP.fullmatch(line)
+    if match is None or max(int(match[4]), int(match[5])) > 65535:
+        raise BadHeader
+    try:
+        source, target = (ipaddress.ip_address(match[n].decode()) for n in (2, 3))
+    except ValueError:
+        raise BadHeader from None
+    if {source.version, target.version} != {int(match[1])}:
+        raise BadHeader
+    return Source(str(source), int(match[4])), rest
+
+
+def _take_v2(data: bytes) -> tuple[Source | None, bytes] | None:
+    if len(data) < 16:
+        return None
+    version, kind, length = data[12], data[13], int.from_bytes(data[14:16], "big")
+    # 0x20: the proxy itself speaks, to see whether we live; the addresses mean nothing then.
+    if version not in (0x20, 0x21) or 16 + length > MAX_V2:
+        raise BadHeader
+    if version == 0x21 and (kind not in _ADDRESSES or length < _ADDRESSES[kind]):
+        raise BadHeader
+    if len(data) < 16 + length:
+        return None
+    rest = data[16 + length :]
+    size = _IP_SIZES.get(kind)
+    if version == 0x20 or size is None:
+        return None, rest
+    host = ipaddress.ip_address(data[16 : 16 + size])
+    port = int.from_bytes(data[16 + 2 * size : 18 + 2 * size], "big")
+    return Source(str(host), port), rest

@@ -1,0 +1,80 @@
+"""Admission, with what it has to remember: who failed, and who is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from .core.admission import (
+    FULL,
+    KEY_WRONG,
+    SOURCE_FULL,
+    Admitted,
+    Head,
+    Refused,
+    Rules,
+    Standing,
+    admit,
+)
+from .core.limits import Limits
+from .core.meter import Meter
+from .core.sources import Failures, Tenants
+
+SERVER_STOPS: Final = Refused(
+    503, "stopping", "This server is stopping.", "Try again in a moment.", (("Retry-After", "5"),)
+)
+
+
+class Gate:
+    """Decides on handshakes while it is open. *now* is a monotonic clock."""
+
+    def __init__(self, limits: Limits, now: Callable[[], float], meter: Meter) -> None:
+        self._rules: Rules | None = None
+        self._failures = Failures(
+            now,
+            count=limits.failures,
+            period=limits.failure_period,
+            sources=limits.failure_sources,
+        )
+        self._links = 0
+        self._tenants = Tenants()
+        self._meter = meter
+
+    def open(self, rules: Rules) -> None:
+        """From now on *rules* decide."""
+        self._rules = rules
+
+    def close(self) -> None:
+        """Nobody is let in any more."""
+        self._rules = None
+
+    def decide(self, head: Head, source: str) -> Admitted | Refused:
+        """Whether the client at *source* may attach, and with which key."""
+        rules = self._rules
+        decision = SERVER_STOPS if rules is None else self._decide(rules, head, source)
+        outcome = decision.code if isinstance(decision, Refused) else "admitted"
+        self._meter.count("admission", outcome)
+        return decision
+
+    def _decide(self, rules: Rules, head: Head, source: str) -> Admitted | Refused:
+        standing = Standing(
+            self._failures.blocked_for(source), self._links, self._tenants.of(source)
+        )
+        decision = admit(head, rules, standing)
+        if decision is KEY_WRONG:
+            self._failures.note(source)
+        elif decision is FULL:
+            self._meter.count("limit", "connections")
+        elif decision is SOURCE_FULL:
+            self._meter.count("limit", "connections_of_source")
+        return decision
+
+    def entered(self, source: str) -> None:
+        """An admitted client has its link."""
+        self._links += 1
+        self._tenants.enter(source)
+
+    def left(self, source: str) -> None:
+        """Its link has ended."""
+        self._links -= 1
+        self._tenants.leave(source)

@@ -1,0 +1,117 @@
+"""Open the ports, or say why that cannot be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.python.failure import Failure
+
+from .listeners import Listener, is_local
+from .proxied import ProxiedFactory
+
+_DOMAINS: Final = {
+    socket.AF_INET: "INET",
+    socket.AF_INET6: "INET6",
+    socket.AF_UNIX: "UNIX",
+}
+
+
+class CannotStart(Exception):
+    """The service cannot be started: what is wrong, and what to do."""
+
+
+def open_port(
+    reactor: Any, listener: Listener, factory: IProtocolFactory, *, allow_plaintext: bool
+) -> IListeningPort:
+    """Listen, at once. Raises `CannotStart`."""
+    if listener.socket_path is not None:
+        remove_stale_socket(listener.socket_path)
+    opened: list[IListeningPort] = []
+    failed: list[Failure] = []
+    try:
+        if listener.proxied:
+            # What Twisted does for `haproxy:`, with a stricter reading of the header.
+            factory = ProxiedFactory(factory)  # type: ignore[no-untyped-call]
+        endpoint = serverFromString(reactor, listener.inner)
+        endpoint.listen(factory).addCallbacks(opened.append, failed.append)
+    except Exception as error:
+        # Endpoint plugins raise whatever they like: IndexError, KeyError, ValueError.
+        failed.append(Failure(error))
+    if failed:
+        raise _cannot_listen(listener, failed[0])
+    if not opened:
+        raise CannotStart(f"{listener.description} does not open at once; that is not supported.")
+    port = opened[0]
+    try:
+        _check_domain(listener, port)
+        if not (listener.encrypted or allow_plaintext or is_local(port.getHost())):
+            raise CannotStart(
+                f"{listener.description} would carry keys and conversations in the clear beyond "
+                "this machine. Use TLS (--tls self, or --tls-cert), an SSH tunnel or Tailscale to "
+                "a loopback port, or a proxy with TLS; --allow-plaintext listens all the same."
+            )
+    except CannotStart:
+        maybeDeferred(port.stopListening).addErrback(lambda _failure: None)
+        raise
+    return port
+
+
+def remove_stale_socket(path: Path) -> None:
+    """Remove what a server that was killed has left at *path*; a living one is left alone.
+
+    Twisted removes it when the process in its lock file has gone. But the number may be
+    another process's by now, in a container even ours, and then the start would fail
+    for ever. Whether somebody listens is what counts.
+    """
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return
+        probe.setblocking(False)
+        if probe.connect_ex(str(path)) == errno.ECONNREFUSED:
+            path.unlink()
+            path.with_name(path.name + ".lock").unlink()
+
+
+def _check_domain(listener: Listener, port: IListeningPort) -> None:
+    """systemd's `ListenStream=8643` is an IPv6 socket: read as IPv4, its address is garbage."""
+    if listener.domain is None:
+        return
+    duplicate = os.dup(port.fileno())  # type: ignore[attr-defined]
+    with socket.socket(fileno=duplicate) as same:  # Finds out its own family.
+        domain = _DOMAINS.get(same.family, same.family.name)
+    if domain != listener.domain:
+        raise CannotStart(
+            f"{listener.description}: the socket that systemd opened is of the domain {domain}. "
+            f"Write domain={domain}, or another ListenStream= in the socket unit."
+        )
+
+
+def _cannot_listen(listener: Listener, failure: Failure) -> CannotStart:
+    error = failure.value
+    if isinstance(error, CannotListenError):
+        # The gist first: twistd shows a hundred characters of a daemon's failure.
+        why = getattr(error.socketError, "strerror", None) or error.socketError
+        if listener.socket_path is not None:
+            return CannotStart(
+                f"{listener.socket_path}: {why}. Cannot listen on {listener.description}: is "
+                "another server there already, and does its directory exist? A file of another "
+                "kind, or a lock of a server that has gone, has to be removed."
+            )
+        return CannotStart(
+            f"port {error.port}: {why}. Cannot listen on {listener.description}: is another "
+            "server there already? Choose another port or endpoint."
+        )
+    return CannotStart(
+        f"Cannot listen on {listener.description}: {failure.getErrorMessage()} "
+        f"({failure.type.__name__ if failure.type else 'error'}). Check the endpoint's syntax."
+    )

@@ -1,0 +1,114 @@
+"""What the server says over plain HTTP: small pages, and refusals that help.
+
+To a program that accepts JSON a problem is RFC 9457's, to a browser a page, to
+anything else two lines of text. Nothing of the request is ever quoted.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from .core.admission import Refused
+
+NO_SUCH_PAGE: Final = Refused(
+    404,
+    "not-found",
+    "There is nothing at this address.",
+    "The terminal UI attaches at /api/ws: ws://HOST:PORT/api/ws?token=KEY.",
+)
+ONLY_GET: Final = Refused(
+    405, "method", "This page can only be read.", "Use GET.", (("Allow", "GET, HEAD"),)
+)
+
+_INDEX_TITLE: Final = "hermes-attach: a terminal UI of Hermes Agent attaches here."
+_INDEX_LINES: Final = (
+    "export HERMES_TUI_GATEWAY_URL='ws://THIS-HOST:PORT/api/ws?token=KEY'",
+    "hermes --tui",
+)
+_INDEX_HINT: Final = "A key is made on the server: hermes-attach key new NAME."
+_POLICY: Final = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+
+def write_json(request: Request, status: int, body: dict[str, Any]) -> bytes:
+    """A JSON page."""
+    return _page(request, status, b"application/json", json.dumps(body).encode() + b"\n")
+
+
+def refuse(request: Request, refused: Refused) -> bytes:
+    """A refusal, in the words that this client understands."""
+    cast("Any", request).refusal = refused  # For the access and audit logs.
+    for name, value in refused.headers:
+        request.setHeader(name.encode(), value.encode())
+    accept = _accepted(request)
+    if b"json" in accept:
+        problem = {
+            "title": refused.title,
+            "status": refused.status,
+            "detail": refused.advice,
+            "code": refused.code,
+        }
+        body = json.dumps(problem).encode() + b"\n"
+        return _page(request, refused.status, b"application/problem+json", body)
+    if b"text/html" in accept:
+        return _html(request, refused.status, f"{refused.status}: {refused.title}", refused.advice)
+    text = f"{refused.status}: {refused.title}\n{refused.advice}\n"
+    return _text(request, refused.status, text)
+
+
+def write_index(request: Request) -> bytes:
+    """What this server is, and where to attach."""
+    if b"text/html" in _accepted(request):
+        return _html(request, 200, _INDEX_TITLE, "On your machine:", *_INDEX_LINES, _INDEX_HINT)
+    lines = "".join(f"  {line}\n" for line in _INDEX_LINES)
+    return _text(request, 200, f"{_INDEX_TITLE}\n\nOn your machine:\n{lines}\n{_INDEX_HINT}\n")
+
+
+class Page(Resource):
+    """A page that one function writes."""
+
+    isLeaf = True
+
+    def __init__(self, write: Callable[[Request], bytes]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._write = write
+
+    def render(self, request: Request) -> bytes:
+        """GET and HEAD; nothing here changes anything."""
+        if request.method not in (b"GET", b"HEAD"):
+            return refuse(request, ONLY_GET)
+        return self._write(request)
+
+
+def _accepted(request: Request) -> bytes:
+    return b",".join(request.requestHeaders.getRawHeaders(b"accept", []))
+
+
+def _text(request: Request, status: int, text: str) -> bytes:
+    return _page(request, status, b"text/plain; charset=utf-8", text.encode())
+
+
+def _html(request: Request, status: int, title: str, *lines: str) -> bytes:
+    body = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f"<title>{html.escape(title)}</title><h1>{html.escape(title)}</h1>{body}</html>\n"
+    )
+    return _page(request, status, b"text/html; charset=utf-8", page.encode())
+
+
+def _page(request: Request, status: int, kind: bytes, body: bytes) -> bytes:
+    request.setResponseCode(status, HTTPStatus(status).phrase.encode())
+    request.setHeader(b"content-type", kind)
+    request.setHeader(b"content-length", str(len(body)).encode())
+    request.setHeader(b"cache-control", b"no-store")
+    request.setHeader(b"x-content-type-options", b"nosniff")
+    request.setHeader(b"content-security-policy", _POLICY)
+    request.setHeader(b"referrer-policy", b"no-referrer")
+    return b"" if request.method == b"HEAD" else body

@@ -1,0 +1,263 @@
+"""TLS on the listeners: what is shown to clients, and how it is exchanged while they stay."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Protocol
+
+from cryptography import x509
+from OpenSSL import SSL
+from OpenSSL.crypto import X509
+from twisted.internet.interfaces import (
+    IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
+    IReactorTime,
+)
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from .certificates import Authority
+from .core.quota import Quota
+from .listeners import TLSChoice
+from .parsing import host_name
+from .pem import BadTLS, Credentials, pin, read_certificates, read_credentials
+
+#: Mozilla's intermediate configuration for TLS 1.2 without finite-field Diffie-Hellman:
+#: forward secrecy and authenticated encryption only. TLS 1.3 has no others.
+CIPHERS: Final = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+    b"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+    b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
+#: How often a running server looks whether its certificate has to be renewed, in seconds.
+RENEWAL_CHECK: Final = 3600.0
+#: When to begin to warn of the end of a certificate that is not ours to renew.
+EXPIRY_WARNING: Final = timedelta(days=14)
+
+#: Hosts that stand for every address of the machine.
+_ANY: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared with, not bound to)
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+#: The time of day, of which certificates speak.
+Now = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time by this machine's clock."""
+    return datetime.now(UTC)
+
+
+class Source(Protocol):
+    """Where credentials come from."""
+
+    renews: bool
+    """Whether `load` makes new ones in time."""
+
+    def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
+        """Those to show from now on, at these *hosts*. Raises `BadTLS`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Files:
+    """The operator's own certificate and key."""
+
+    certificate: Path
+    key: Path | None
+    renews = False
+
+    def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
+        """See `Source`."""
+        found = read_credentials(self.certificate, self.key)
+        found.check_time(now, str(self.certificate))
+        return found
+
+
+@dataclass(frozen=True)
+class Own:
+    """Credentials of our own making, for the hosts and more *names*."""
+
+    authority: Authority
+    names: Sequence[str] = ()
+    renews = True
+
+    def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
+        """See `Source`."""
+        names = {*_LOOPBACK, *self.names}
+        for host in hosts:
+            for name in _machine() if host in _ANY else [host]:
+                with suppress(ValueError):  # A machine may have a name that DNS does not know.
+                    names.add(host_name(name))
+        return self.authority.credentials(names, now)
+
+
+def build_source(choice: TLSChoice, home: Path) -> Source:
+    """The source that the operator chose."""
+    if choice.certificate is not None:
+        return Files(choice.certificate, choice.key)
+    return Own(Authority(home / "attach" / "tls"), choice.names)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class TLS:
+    """The TLS of all listeners: each new connection gets what is current, the others stay."""
+
+    _log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, source: Source, client_ca: Path | None, now: Now = utc_now
+    ) -> None:
+        self.source = source
+        self._clock = clock
+        self._client_ca = client_ca
+        self._now = now
+        self._hosts: list[str] = []
+        self._credentials: Credentials | None = None
+        self._context: SSL.Context | None = None
+        self._warnings = Quota(1, 86400.0, clock.seconds)
+        self._checks = LoopingCall(self._check)
+        self._checks.clock = clock
+
+    @property
+    def pin(self) -> str:
+        """The fingerprint of the public key that is shown."""
+        assert self._credentials is not None
+        return pin(self._credentials.leaf)
+
+    def wrap(self, factory: IProtocolFactory) -> IProtocolFactory:
+        """*factory* behind TLS."""
+        wrapped: IProtocolFactory = TLSMemoryBIOFactory(
+            self,
+            isClient=False,
+            wrappedFactory=factory,
+            clock=self._clock,
+        )
+        return wrapped
+
+    def check(self) -> None:
+        """What can be known before the start, without writing anything. Raises `BadTLS`."""
+        credentials = None if self.source.renews else self.source.load((), self._now())
+        _make_context(credentials, self._client_ca)
+
+    def start(self, hosts: Iterable[str]) -> None:
+        """Load for listeners at *hosts*, and look after it from here on. Raises `BadTLS`."""
+        self._hosts = sorted(set(hosts))
+        self._load()
+        self._checks.start(RENEWAL_CHECK, now=False)
+
+    def stop(self) -> None:
+        """Look after it no more; connections stay as they are."""
+        if self._checks.running:
+            self._checks.stop()
+
+    def reload(self) -> None:
+        """Take what is in the files now. What cannot be used is logged, and the old is kept."""
+        try:
+            self._load()
+        except BadTLS as bad:
+            self._log.error(
+                "the TLS certificate was not reloaded, the one before stays: {problem}",
+                problem=str(bad),
+            )
+
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802
+        """A new connection's TLS, by what is current."""
+        assert self._context is not None, "connections come after the start"
+        return SSL.Connection(self._context, None)
+
+    def _load(self) -> None:
+        credentials = self.source.load(self._hosts, self._now())
+        # The clients' authorities may be new even if our certificate is not.
+        self._context = _make_context(credentials, self._client_ca)
+        if self._credentials is None or credentials.leaf != self._credentials.leaf:
+            self._log.info(
+                "TLS certificate {subject}, valid until {date} UTC, SPKI {pin}",
+                subject=_names_of(credentials.leaf),
+                date=f"{credentials.leaf.not_valid_after_utc:%Y-%m-%d %H:%M}",
+                pin=pin(credentials.leaf),
+            )
+        self._credentials = credentials
+
+    def _check(self) -> None:
+        if self.source.renews:
+            try:
+                self.reload()
+            except Exception:
+                # A bug of ours must not end the looking after.
+                self._log.failure("the TLS certificate could not be looked after")
+            return
+        assert self._credentials is not None
+        last = self._credentials.leaf.not_valid_after_utc
+        if last - self._now() < EXPIRY_WARNING and self._warnings.spend():
+            self._log.warn(
+                "the TLS certificate is valid until {date} UTC only: renew it, then send SIGHUP",
+                date=f"{last:%Y-%m-%d %H:%M}",
+            )
+
+
+def _make_context(credentials: Credentials | None, client_ca: Path | None) -> SSL.Context:
+    """OpenSSL with the options that protect. Raises `BadTLS`."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(CIPHERS)
+    # Neither tickets nor a cache: every connection proves anew who it is, and by what is
+    # current. Links last for hours, so resuming would save nothing.
+    context.set_options(
+        SSL.OP_NO_COMPRESSION
+        | SSL.OP_NO_RENEGOTIATION
+        | SSL.OP_NO_TICKET
+        | SSL.OP_CIPHER_SERVER_PREFERENCE
+    )
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_session_id(b"hermes-attach")
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    if client_ca is not None:
+        _demand_certificates(context, client_ca)
+    if credentials is not None:
+        try:
+            context.use_certificate(credentials.leaf)
+            for certificate in credentials.chain[1:]:
+                context.add_extra_chain_cert(certificate)
+            context.use_privatekey(credentials.key)
+            context.check_privatekey()
+        except SSL.Error as error:
+            reasons = ", ".join(str(part[-1]) for part in error.args[0])
+            raise BadTLS(f"OpenSSL refuses the certificate or its key: {reasons}.") from None
+    return context
+
+
+def _demand_certificates(context: SSL.Context, client_ca: Path) -> None:
+    store = context.get_cert_store()
+    assert store is not None
+    for authority in read_certificates(client_ca, "client authority"):
+        store.add_cert(X509.from_cryptography(authority))
+        context.add_client_ca(authority)
+    context.set_verify(
+        SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
+        lambda _connection, _certificate, _error, _depth, verified: bool(verified),
+    )
+
+
+def _names_of(leaf: x509.Certificate) -> str:
+    with suppress(x509.ExtensionNotFound, ValueError):
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return "for " + ", ".join(str(name.value) for name in names)
+    return leaf.subject.rfc4514_string()
+
+
+def _machine() -> list[str]:
+    """This machine's name, and the addresses that it speaks to others from."""
+    found = [name] if (name := socket.gethostname()) else []
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        # Connecting a datagram socket sends nothing; it chooses the address to send from.
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))
+            found.append(probe.getsockname()[0])
+    return found

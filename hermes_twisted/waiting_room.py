@@ -1,0 +1,119 @@
+"""Where refused terminal UIs are held for a while: see `core.courtesy`.
+
+Nothing here leads to a seat or a backend. What a held client sends is read within
+tiny limits and answered with nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from .core.admission import Refused
+from .core.courtesy import Places, explanation, reply
+from .core.limits import KIB, Limits
+from .core.meter import Meter
+
+#: Bytes that a held client may send in all, and in one message.
+MAX_RECEIVED: Final = 256 * KIB
+MAX_MESSAGE: Final = 16 * KIB
+
+
+class WaitingProtocol(WebSocketServerProtocol):
+    """One held client, until its time is over or it goes."""
+
+    factory: WaitingRoom
+    refused: Refused
+    source: str
+    _log = Logger()
+    _received = 0
+    _end: IDelayedCall | None = None
+
+    def onOpen(self) -> None:
+        """Say what is wrong; `gateway.ready` is never sent."""
+        limits = self.factory.limits
+        self._end = self.factory.clock.callLater(limits.hold, self.abort)
+        for payload in explanation(self.refused):
+            self.sendMessage(payload)  # type: ignore[no-untyped-call]
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from the client, up to a limit in all."""
+        self._received += len(data)
+        if self._received > MAX_RECEIVED:
+            self.abort()
+        else:
+            super().dataReceived(data)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """Whatever it asks, the answer is empty: so the UI stays alive and shows the text."""
+        if not isBinary and payload.strip():
+            self.sendMessage(reply(payload))  # type: ignore[no-untyped-call]
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """It has gone."""
+        if self._end is not None and self._end.active():
+            self._end.cancel()
+        self._end = None
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """The place is free, however it went."""
+        super().connectionLost(reason)
+        self.factory.left(self)
+
+    def abort(self) -> None:
+        """Let go by dropping TCP: a close frame would make the UI come again at once."""
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
+        """Autobahn's own refusals quote the request."""
+        super().failHandshake("Bad handshake", 400)
+
+
+class WaitingRoom(WebSocketServerFactory):
+    """Autobahn with the smallest limits; what it sends is bounded by what it reads."""
+
+    protocol = WaitingProtocol  # type: ignore[assignment]
+    noisy = False
+
+    def __init__(self, clock: IReactorTime, limits: Limits, meter: Meter) -> None:
+        super().__init__(reactor=clock, server="")  # type: ignore[no-untyped-call]
+        self.clock = clock
+        self.limits = limits
+        self._meter = meter
+        self._places = Places(limits)
+        self._held: dict[WaitingProtocol, None] = {}
+        self.setProtocolOptions(  # type: ignore[no-untyped-call]
+            versions=[13],
+            webStatus=False,
+            allowNullOrigin=True,
+            maxFramePayloadSize=MAX_MESSAGE,
+            maxMessagePayloadSize=MAX_MESSAGE,
+            openHandshakeTimeout=limits.handshake,
+            closeHandshakeTimeout=limits.close,
+            tcpNoDelay=True,
+        )
+
+    def enter(self, refused: Refused, source: str) -> WaitingProtocol | None:
+        """A protocol for a refused client, or None if no place is free."""
+        if not self._places.take(source):
+            return None
+        self._meter.count("held", refused.code)
+        protocol = cast("WaitingProtocol", super().buildProtocol(None))
+        protocol.refused = refused
+        protocol.source = source
+        self._held[protocol] = None
+        return protocol
+
+    def left(self, protocol: WaitingProtocol) -> None:
+        """One has gone."""
+        del self._held[protocol]
+        self._places.leave(protocol.source)
+
+    def close(self) -> None:
+        """Let everyone go."""
+        for protocol in list(self._held):
+            protocol.abort()

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from twisted.python import usage
+
+from hermes_twisted.install import CannotInstall, install
+from hermes_twisted.units import Plan, service_unit, socket_unit
+
+PYTHON = f"--hermes-python={sys.executable}"
+
+
+def lines(text: str) -> list[str]:
+    return text.splitlines()
+
+
+def test_the_users_own(tmp_path: Path) -> None:
+    """Sockets and service, with what a stop may take and a watchdog."""
+    plan = Plan(Path("/opt/x/hermes-attach"), drain=600)
+
+    assert "ListenStream=127.0.0.1:8643" in lines(socket_unit(plan))
+    service = lines(service_unit(plan, "attach"))
+    assert (
+        "ExecStart=/opt/x/hermes-attach serve --listen=systemd:domain=INET:index=0 --drain=600"
+        in service
+    )
+    assert "Requires=attach.socket" in service
+    assert "TimeoutStopSec=615" in service
+    assert "WantedBy=default.target" in service
+    assert not [line for line in service if line.startswith(("User=", "ProtectSystem="))]
+
+
+@pytest.mark.parametrize(
+    ("address", "domain"),
+    [("[::1]:8643", "INET6"), ("127.0.0.1:1", "INET"), ("/run/a.sock", "UNIX"), ("@a", "UNIX")],
+)
+def test_families(address: str, domain: str) -> None:
+    """The endpoint is of the socket's own family."""
+    assert f"systemd:domain={domain}:index=0" in service_unit(Plan(Path("/x"), (address,)), "n")
+
+
+def test_the_machines(tmp_path: Path) -> None:
+    """Another user, a credential, more protection."""
+    plan = Plan(Path("/x"), user="hermes", key_file=Path("/etc/a b%"))
+    service = lines(service_unit(plan, "attach"))
+
+    assert "User=hermes" in service
+    assert "LoadCredential=attach-key:/etc/a b%%" in service
+    assert "CapabilityBoundingSet=" in service
+    assert any(line.endswith("--key-file=%d/attach-key") for line in service)
+    assert "SocketUser=hermes" in lines(socket_unit(plan))
+    assert "CapabilityBoundingSet=" not in lines(service_unit(Plan(Path("/x"), user="root"), "n"))
+
+
+def test_quoting() -> None:
+    """Words with spaces, quotes, specifiers and variables come through as they are."""
+    plan = Plan(Path("/a b/x"), options=('--config=/c "d"', "--allow-host=$h%i", "back\\slash"))
+    [line] = [line for line in lines(service_unit(plan, "n")) if line.startswith("ExecStart")]
+
+    assert line.startswith('ExecStart="/a b/x" serve ')
+    assert line.endswith('"--config=/c \\"d\\"" --allow-host=$$h%%i "back\\\\slash"')
+
+
+def test_no_control_characters() -> None:
+    """Nothing can add a line to a unit."""
+    with pytest.raises(ValueError, match="control"):
+        service_unit(Plan(Path("/x"), options=("--drain=1\nUser=root",)), "n")
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path), "PATH": ""}
+
+
+def test_written(environ: dict[str, str], tmp_path: Path) -> None:
+    """Both files, and the commands that come next; a second time changes nothing."""
+    folder = tmp_path / "config" / "systemd" / "user"
+
+    said = install(["--", PYTHON], environ)
+
+    assert "systemctl --user enable --now hermes-attach.socket hermes-attach.service" in said
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "hermes-attach.service",
+        "hermes-attach.socket",
+    ]
+    assert PYTHON in (folder / "hermes-attach.service").read_text()
+    install(["--", PYTHON], environ)
+
+
+def test_dry_run(environ: dict[str, str], tmp_path: Path) -> None:
+    """Shows, and writes nothing."""
+    said = install(["--dry-run", "--name", "other", "--", PYTHON], environ)
+
+    assert f"# {tmp_path}/config/systemd/user/other.service" in said
+    assert not (tmp_path / "config").exists()
+
+
+def test_others_files_stay(environ: dict[str, str], tmp_path: Path) -> None:
+    """What somebody changed is not overwritten without --force."""
+    install(["--", PYTHON], environ)
+    unit = tmp_path / "config" / "systemd" / "user" / "hermes-attach.service"
+    unit.write_text("mine")
+
+    with pytest.raises(CannotInstall, match="--force"):
+        install(["--", PYTHON], environ)
+    assert unit.read_text() == "mine"
+    install(["--force", "--", PYTHON], environ)
+    assert unit.read_text() != "mine"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--user", "--system"],
+        ["--name", "../x"],
+        ["--listen", "8643"],
+        ["--listen", "relative/path"],
+        ["--drain", "soon"],
+        ["--nonsense"],
+    ],
+)
+def test_wrong_usage(environ: dict[str, str], arguments: list[str]) -> None:
+    """Is said, and nothing is written."""
+    with pytest.raises(usage.UsageError):
+        install([*arguments, "--", PYTHON], environ)
+
+
+def test_hermes_has_to_be_found(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit that could not start is not written."""
+    with pytest.raises(CannotInstall, match="--hermes-python=PATH"):
+        install([], environ)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--listen", "[::1]:8643", "--drain", "10m"],
+        ["--system", "--run-as", "root", "--listen", "/run/attach.sock", "--key-file", "/etc/a b%"],
+    ],
+)
+def test_systemd_understands(
+    environ: dict[str, str], tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a complaint."""
+    monkeypatch.setattr("hermes_twisted.install.SYSTEM_UNITS", tmp_path / "system")
+    install([*arguments, "--", PYTHON], environ)
+    [unit] = tmp_path.rglob("hermes-attach.service")
+
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)],
+        env={"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (checked.returncode, checked.stderr) == (0, "")
