@@ -33,17 +33,17 @@ BODY_TOO_LARGE = Refused(
 )
 
 
-class Front(Protocol):
+class ChannelSite(Protocol):
     """What a connection has to know of its site."""
 
     clock: IReactorTime
     limits: Limits
+    journal: Journal
     meter: Meter
     pending: Pending
-    journal: Journal
 
     def log_tls_failure(self, what: str, peer: IAddress) -> None:
-        """A handshake could not be."""
+        """Say that somebody could not speak, or spoke the wrong protocol."""
 
 
 class FrontRequest(Request):
@@ -97,10 +97,10 @@ class FrontRequest(Request):
 class FrontChannel(http.HTTPChannel):
     """A connection that has shown no key yet: its time is limited, and its place too."""
 
-    site: Front
+    site: ChannelSite
+    _silent = True
     _head: HeadCheck
     _deadline: IDelayedCall | None = None
-    _silent = True
 
     def connectionMade(self) -> None:
         """Start the clock; twisted.web's own starts anew with every byte."""
@@ -136,13 +136,13 @@ class FrontChannel(http.HTTPChannel):
 
     def refuse(self, refused: Refused) -> None:
         """Answer from below twisted.web, which has not got a request yet, and close."""
-        self.site.journal.refused(refused, peer_name(self.getPeer()))  # type: ignore[no-untyped-call]
         text = f"{refused.status}: {refused.title}\n{refused.advice}\n".encode()
         phrase = HTTPStatus(refused.status).phrase.encode()
         cast("ITCPTransport", self.transport).write(
             b"HTTP/1.1 %d %b\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (refused.status, phrase, len(text), text)
         )
+        self.site.journal.refused(refused, peer_name(self.getPeer()))  # type: ignore[no-untyped-call]
         self.loseConnection()  # type: ignore[no-untyped-call]
 
     def _is_listening(self) -> bool:

@@ -83,14 +83,13 @@ def demo(options: Sequence[str]) -> None:
 
 def echo(arguments: Sequence[str]) -> None:
     """Echo messages on 127.0.0.1 until a signal comes. Exits with 2 for wrong usage."""
-    from .echo import listen, read_options
+    from .echo import listen
 
+    reactor = ensure_asyncio()
     try:
-        number, limits = read_options(arguments)
+        port = listen(reactor, arguments)
     except (usage.UsageError, BadSetting) as problem:
         print(f"hermes-attach echo: {problem}", file=sys.stderr)
         sys.exit(2)
-    reactor = ensure_asyncio()
-    port = listen(reactor, number, limits)
     print(f"echo: ws://127.0.0.1:{port_number(port)}/", flush=True)
     reactor.run()

@@ -17,7 +17,7 @@ from twisted.python import usage
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from .core.admission import Admitted, check_handshake
+from .core.admission import Admitted, Head, Refused, check_handshake
 from .core.frames import Frame
 from .core.journal import Journal, NullAudit
 from .core.keys import Key
@@ -32,6 +32,14 @@ _PARAMETERS, _FLAGS = usage_rows()
 
 _TEXT: Final = b"\x01"
 _BINARY: Final = b"\x02"
+
+
+_KEY: Final = Key("echo", b"")
+_NOBODY_NOTES: Final = Journal(NullAudit(), lambda: 0.0)
+
+
+def _decide(head: Head, source: str) -> Admitted | Refused:
+    return check_handshake(head) or Admitted(_KEY)
 
 
 class EchoChannel:
@@ -79,15 +87,11 @@ class EchoProtocol(AttachProtocol):
         return parts
 
 
-def _journal(clock: IReactorTime) -> Journal:
-    return Journal(NullAudit(), clock.seconds)
-
-
 class EchoSite(FrontSite):
     """The product's site, with the WebSocket at every path."""
 
     def __init__(self, clock: IReactorTime, attach: AttachResource, limits: Limits) -> None:
-        super().__init__(clock, limits, attach, lambda: (True, {}), _journal(clock))
+        super().__init__(clock, limits, attach, lambda: (True, {}), _NOBODY_NOTES)
         self._attach = attach
 
     def getResourceFor(self, request: Request) -> IResource:
@@ -109,10 +113,7 @@ def make_echo_site(
 
     factory = AttachFactory(clock, limits, open_seat, lambda link, seat: None)
     factory.protocol = EchoProtocol
-    everyone = Admitted(Key("echo", b""))
-    attach = AttachResource(
-        factory, lambda head, source: check_handshake(head) or everyone, None, _journal(clock)
-    )
+    attach = AttachResource(factory, _decide, None, _NOBODY_NOTES)
     return EchoSite(clock, attach, limits)
 
 
@@ -123,8 +124,8 @@ class _EchoOptions(usage.Options):
     optFlags = _FLAGS
 
 
-def read_options(arguments: Sequence[str]) -> tuple[int, Limits]:
-    """The port and the limits that *arguments* name, which are options of the product.
+def listen(reactor: AsyncioSelectorReactor, arguments: Sequence[str]) -> IListeningPort:
+    """Echo on the port that *arguments* name, which are options of the product.
 
     Raises `usage.UsageError` and `BadSetting`.
     """
@@ -132,11 +133,8 @@ def read_options(arguments: Sequence[str]) -> tuple[int, Limits]:
     options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
     given = {name: value for name, value in options.items() if value not in (None, 0)}
     limits = Settings.gather(given, {}).limits
-    return int(given.get("port", DEFAULT_PORT)), limits
-
-
-def listen(reactor: AsyncioSelectorReactor, port: int, limits: Limits) -> IListeningPort:
-    """Echo on this port of 127.0.0.1."""
     site = make_echo_site(reactor, limits, lambda call: reactor.callLater(0, call))
-    listening: IListeningPort = reactor.listenTCP(port, site, backlog=1024, interface="127.0.0.1")
-    return listening
+    port: IListeningPort = reactor.listenTCP(
+        int(given.get("port", DEFAULT_PORT)), site, backlog=1024, interface="127.0.0.1"
+    )
+    return port

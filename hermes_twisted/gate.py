@@ -67,6 +67,8 @@ class Gate:
             self._meter.count("limit", "connections")
         elif decision is SOURCE_FULL:
             self._meter.count("limit", "connections_of_source")
+        elif standing.blocked_for and isinstance(decision, Refused) and decision.status == 429:
+            self._meter.count("limit", "failures")
         return decision
 
     def entered(self, source: str) -> None:

@@ -1,4 +1,4 @@
-"""Who is at the other end, for people."""
+"""Clients' addresses, as they stand in logs."""
 
 from __future__ import annotations
 

@@ -17,11 +17,11 @@ from .core.closing import CloseWatch
 from .core.deflate import agree
 from .core.limits import Limits
 from .core.meter import Meter, NullMeter
-from .core.seats import CLOSE_POLICY
 
 #: RFC 6455 §7.4.1, and IANA's registry for 1013.
 CLOSE_UNSUPPORTED: Final = 1003
 CLOSE_INVALID: Final = 1007
+CLOSE_POLICY: Final = 1008
 CLOSE_TOO_BIG: Final = 1009
 CLOSE_TRY_AGAIN: Final = 1013
 

@@ -12,11 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from autobahn.twisted.resource import WebSocketResource
-from twisted.internet.interfaces import (
-    IAddress,
-    IProtocolNegotiationFactory,
-    IReactorTime,
-)
+from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory, IReactorTime
 from twisted.logger import Logger
 from twisted.web import http
 from twisted.web.resource import IResource, Resource
@@ -41,11 +37,10 @@ LOGGED_REFUSALS = 10
 
 #: Handshakes with TLS gone wrong that are logged in a minute.
 LOGGED_TLS_FAILURES = 10
-#: The headers of a handshake that Autobahn needs, which admission has checked.
-_HANDSHAKE = frozenset(
-    (b"host", b"upgrade", b"connection", b"sec-websocket-key",
-     b"sec-websocket-version")
-)  # fmt: skip
+#: The headers of a handshake that Autobahn needs, which admission has looked at.
+_FOR_AUTOBAHN = frozenset(
+    {b"host", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version"}
+)
 
 #: Decides on a handshake from a source.
 Decide = Callable[[Head, str], Admitted | Refused]
@@ -90,9 +85,6 @@ class AttachResource(Resource):
             link.admitted = decision
             link.source = source
             link.peer_name = peer_name(address)
-            link.offered_extensions = b",".join(
-                head.headers.get(b"sec-websocket-extensions", [])
-            ).decode("latin-1")
             self._journal.admitted(decision, link.peer_name)
             return _upgrade(request, link)
         held = self._hold(head, decision, source)
@@ -110,11 +102,13 @@ class AttachResource(Resource):
 
 
 def _upgrade(request: Request, protocol: AttachProtocol | WaitingProtocol) -> Any:
-    # Autobahn parses the request once more, and quotes it in its debug lines: it need not see
-    # the key, nor whatever else a client thought that we should have.
+    extensions = request.requestHeaders.getRawHeaders(b"sec-websocket-extensions", [])
+    protocol.offered_extensions = b",".join(extensions).decode("latin-1")
+    # Autobahn parses the request once more, in its own way, and quotes it in its debug lines:
+    # it sees neither the key nor anything else that it has no need of.
     request.uri = PATH
     for name, _values in list(request.requestHeaders.getAllRawHeaders()):
-        if name.lower() not in _HANDSHAKE:
+        if name.lower() not in _FOR_AUTOBAHN:
             request.requestHeaders.removeHeader(name)
     request.requestHeaders.setRawHeaders(b"connection", [b"Upgrade"])
     request.requestHeaders.setRawHeaders(b"upgrade", [b"websocket"])
@@ -153,9 +147,9 @@ class FrontSite(Site):
         super().__init__(Resource(), timeout=limits.handshake, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
+        self.journal = journal
         self.meter = meter or NullMeter()
         self.pending = Pending(min(limits.pending, descriptor_share()), self.meter)
-        self.journal = journal
         self._refusals = Quota(LOGGED_REFUSALS, 60.0, clock.seconds)
         self._tls_failures = Quota(LOGGED_TLS_FAILURES, 60.0, clock.seconds)
         self._pages: dict[bytes, IResource] = {

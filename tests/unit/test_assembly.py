@@ -66,5 +66,4 @@ def test_meters() -> None:
         meter.count("limit", "body", by=2)
         meter.count("frames")
 
-    assert tally.sums == {("limit", "body"): 3, ("frames", ""): 1}
-    assert tally.of("limit", "body") == 3
+    assert tally.counts == {("limit", "body"): 3, ("frames", ""): 1}

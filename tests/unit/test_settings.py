@@ -81,12 +81,19 @@ def test_everything_can_be_given() -> None:
             "max-connections": "5",
             "max-pending": "6",
             "max-message": "7k",
+            "max-depth": "20",
+            "max-containers": "21",
+            "max-unread": "22k",
+            "max-queued-total": "23m",
             "max-waiting-requests": "8",
             "max-waiting-bytes": "9M",
             "max-queued-soft": "10 MiB",
             "max-queued-hard": "11MB",
             "max-threads": "12",
             "handshake-timeout": "13s",
+            "audit-file": "/var/log/audit.jsonl",
+            "audit-max-bytes": "14k",
+            "audit-keep": "15",
             "max-unfinished": "14m",
             "max-fragments": "15",
             "compress": 1,
@@ -94,9 +101,6 @@ def test_everything_can_be_given() -> None:
             "max-header-lines": "17",
             "max-body": "18k",
             "close-timeout": "19s",
-            "audit-file": "/var/log/audit.jsonl",
-            "audit-max-bytes": "14k",
-            "audit-keep": "15",
         }
     )
 
@@ -121,6 +125,10 @@ def test_everything_can_be_given() -> None:
         audit_keep=15,
         limits=Limits(
             max_message=7 * 1024,
+            max_depth=20,
+            max_containers=21,
+            hold_above=22 * 1024,
+            queued_total=23 * MIB,
             waiting_requests=8,
             waiting_bytes=9 * MIB,
             soft=10 * MIB,
@@ -345,6 +353,10 @@ BAD = [
     ("max-waiting-bytes", "0m", "must be 1 or more"),
     ("max-queued-soft", "0", "must be 1 or more"),
     ("max-queued-hard", "0", "must be 1 or more"),
+    ("max-queued-total", "0", "must be 1 or more"),
+    ("max-unread", "0", "must be 1 or more"),
+    ("max-depth", "0", "must be 1 or more"),
+    ("max-containers", "-1", "must be 1 or more"),
     ("max-threads", "0", "must be 1 or more"),
     ("backend", "docker", "must be one of worker, inprocess, scripted"),
     ("backend", "Worker", "must be one of worker, inprocess, scripted"),
@@ -483,6 +495,22 @@ def test_soft_above_hard() -> None:
     assert "--max-queued-soft" in text
     assert "--max-queued-hard" in text
     assert gather({"max-queued-soft": "1m", "max-queued-hard": "1m"}).limits.soft == MIB
+
+
+def test_hard_above_total() -> None:
+    """What one client may have waiting, all together may have; the two may be one."""
+    text = complaint({"max-queued-hard": "300m"})
+
+    assert "--max-queued-hard" in text
+    assert "--max-queued-total" in text
+    given = {"max-queued-soft": "1m", "max-queued-hard": "2m", "max-queued-total": "2m"}
+    assert gather(given).limits.queued_total == 2 * MIB
+
+
+def test_deeper_than_python() -> None:
+    """A depth that no frame could have is refused, so that the limit that is set is the limit."""
+    assert "--max-depth must be 500 or less" in complaint({"max-depth": "501"})
+    assert gather({"max-depth": "500"}).limits.max_depth == 500
 
 
 def test_soft_above_the_default_hard() -> None:

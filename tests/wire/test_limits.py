@@ -590,7 +590,8 @@ def test_violations_are_counted(server: Any) -> None:
         wire, _channel = server.attach()
         wire.feed(FAILURES[code] * 3)
 
-    assert [server.meter.of("violation", str(code)) for code in (1002, 1003, 1007)] == [1, 1, 1]
+    counted = {key: sum for key, sum in server.meter.counts.items() if key[0] == "violation"}
+    assert counted == {("violation", str(code)): 1 for code in (1002, 1003, 1007)}
 
 
 # Before there is a WebSocket.
@@ -698,7 +699,6 @@ MALFORMED = {
     "space before the colon": b"GET /health HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n",
     "two Hosts": b"GET /health HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
     "no Host": b"GET /health HTTP/1.1\r\n\r\n",
-    "two lengths": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
     "HTTP/0.9": b"GET /health\r\n",
 }
 
