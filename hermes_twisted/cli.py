@@ -88,13 +88,14 @@ def demo(options: Sequence[str]) -> None:
 
 def echo(arguments: Sequence[str]) -> None:
     """Echo messages on 127.0.0.1 until a signal comes. Exits with 2 for wrong usage."""
-    from .echo import listen
+    from .echo import listen, read_options
 
-    reactor = ensure_asyncio()
     try:
-        port = listen(reactor, arguments)
+        number, limits = read_options(arguments)
     except (usage.UsageError, BadSetting) as problem:
         print(f"hermes-attach echo: {problem}", file=sys.stderr)
         sys.exit(2)
+    reactor = ensure_asyncio()
+    port = listen(reactor, number, limits)
     print(f"echo: ws://127.0.0.1:{port_number(port)}/", flush=True)
     reactor.run()

@@ -125,8 +125,8 @@ class _EchoOptions(usage.Options):
     optFlags = _FLAGS
 
 
-def listen(reactor: AsyncioSelectorReactor, arguments: Sequence[str]) -> IListeningPort:
-    """Echo on the port that *arguments* name, which are options of the product.
+def read_options(arguments: Sequence[str]) -> tuple[int, Limits]:
+    """The port and the limits that *arguments* name, which are options of the product.
 
     Raises `usage.UsageError` and `BadSetting`.
     """
@@ -134,8 +134,11 @@ def listen(reactor: AsyncioSelectorReactor, arguments: Sequence[str]) -> IListen
     options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
     given = {name: value for name, value in options.items() if value not in (None, 0)}
     limits = Settings.gather(given, {}).limits
+    return int(given.get("port", DEFAULT_PORT)), limits
+
+
+def listen(reactor: AsyncioSelectorReactor, port: int, limits: Limits) -> IListeningPort:
+    """Echo on this port of 127.0.0.1."""
     site = make_echo_site(reactor, limits, lambda call: reactor.callLater(0, call))
-    port: IListeningPort = reactor.listenTCP(
-        int(given.get("port", DEFAULT_PORT)), site, backlog=1024, interface="127.0.0.1"
-    )
-    return port
+    listening: IListeningPort = reactor.listenTCP(port, site, backlog=1024, interface="127.0.0.1")
+    return listening
