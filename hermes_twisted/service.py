@@ -304,7 +304,7 @@ class AttachService(Service):
         limit = self._reactor.seconds() - self._settings.limits.dead_after
         suspects, self._suspects = self._suspects, set()
         for link in list(self._links):
-            if link.last_heard > limit:
+            if link.last_heard > limit or link.holds_input:
                 link.ping()
             elif link in suspects:
                 self._log.info(
