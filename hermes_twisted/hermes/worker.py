@@ -163,7 +163,7 @@ def _log_warnings() -> None:
         if record.levelno >= logging.WARNING or isinstance(self, logging.FileHandler):
             emit(self, record)
 
-    logging.StreamHandler.emit = emit_warnings  # type: ignore[method-assign]
+    logging.StreamHandler.emit = emit_warnings  # type: ignore[assignment, method-assign]
 
 
 def _adopt(settings: dict[str, Any]) -> None:
