@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -54,14 +54,12 @@ class Options(usage.Options):
         super().__init__()  # type: ignore[no-untyped-call]
         self._repeated: dict[str, list[str]] = {option.name: [] for option in REPEATED}
 
-    def opt_key(self, value: str) -> None:
-        """Not taken: everyone on this machine could read it. See --key-file."""
-        # Else `usage` would take it for the beginning of --key-file, and quote it.
-        raise usage.UsageError(KEY_IS_NO_OPTION)
-
-    def opt_token(self, value: str) -> None:
-        """Not taken either."""
-        raise usage.UsageError(KEY_IS_NO_OPTION)
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Refuse what looks like a key; `usage` would take it for the beginning of --key-file,
+        and quote it."""
+        if any(word.partition("=")[0] in ("--key", "--token") for word in options or ()):
+            raise usage.UsageError(KEY_IS_NO_OPTION)
+        super().parseOptions(options)  # type: ignore[no-untyped-call]
 
     def opt_version(self) -> None:
         """Show the version and exit."""
