@@ -213,6 +213,8 @@ def haproxy_gateways(world: World, one: int, two: int) -> Iterator[Proxy]:
             ("10.0.0.12:8643", f"127.0.0.1:{two}"),
             ("/etc/haproxy/gateways.map", str(EXAMPLES / "gateways.map")),
             ("/run/haproxy/admin.sock", str(folder / "admin.sock")),
+            # A busy machine may not get a request out in ten seconds.
+            ("timeout http-request 10s", "timeout http-request 60s"),
         )
         with _haproxy(text, folder, port) as proxy:
             yield proxy
