@@ -59,6 +59,8 @@ class AttachProtocol(WebSocketServerProtocol):
     seat: Seat | None = None
     last_heard = 0.0
     """When the last byte came, by the reactor's clock."""
+    reading = True
+    """False while what the client sends is left where it is: see `pause_reading`."""
     frames_in = 0
     """Messages of the client; `frames_out` are those to it."""
     bytes_in = 0
@@ -183,10 +185,14 @@ class AttachProtocol(WebSocketServerProtocol):
 
     def pause_reading(self) -> None:
         """See `Link`."""
+        self.reading = False
         self._tcp().pauseProducing()
 
     def resume_reading(self) -> None:
         """See `Link`."""
+        self.reading = True
+        # Its silence begins anew: until now it was not listened to.
+        self.last_heard = self.factory.clock.seconds()
         self._tcp().resumeProducing()
 
     def close(self, code: int, reason: str) -> None:

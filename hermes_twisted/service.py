@@ -31,10 +31,6 @@ from .tls import TLS
 from .waiting_room import WaitingRoom
 from .web import AttachResource, FrontSite, peer_name
 
-#: How often silent clients are pinged, in seconds: proxies and routers forget quiet
-#: connections after a minute or so.
-PING_INTERVAL: Final = 20.0
-
 #: How often a stop looks whether the clients have got what waits for them, in seconds.
 DRAIN_POLL: Final = 0.05
 
@@ -117,7 +113,7 @@ class AttachService(Service):
         self._stopping = False
         super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._backend_changed)
-        self._pings.start(PING_INTERVAL, now=False)
+        self._pings.start(self._settings.limits.ping_interval, now=False)
         self._key_watch.start(keyring)
         places = [peer_name(port.getHost()) for port in self._ports]
         for place in places:
@@ -299,7 +295,8 @@ class AttachService(Service):
         limit = self._reactor.seconds() - self._settings.limits.dead_after
         suspects, self._suspects = self._suspects, set()
         for link in list(self._links):
-            if link.last_heard > limit:
+            if link.last_heard > limit or not link.reading:
+                # What a client says while we do not listen is not its silence.
                 link.ping()
             elif link in suspects:
                 self._log.info(

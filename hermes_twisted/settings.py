@@ -86,6 +86,8 @@ OPTIONS: Final = (
     Option("hermes-python", "The Python that Hermes is installed in (default: found)",
            parsing.path),
     Option("drain", "How long a stop waits for what runs", parsing.seconds, default=10.0),
+    Option("ping-interval", "Pause between two pings of a client, which keep its connection known "
+           "to proxies and routers", parsing.some_seconds, default=_LIMITS.ping_interval),
     Option("dead-after", "Silence after which a client counts as gone", parsing.some_seconds,
            default=_LIMITS.dead_after),
     Option("max-connections", "Terminals attached at once", parsing.count,
@@ -218,6 +220,7 @@ class Settings:
                 hold=values["hold-time"],
                 pending=values["max-pending"],
                 handshake=values["handshake-timeout"],
+                ping_interval=values["ping-interval"],
                 dead_after=values["dead-after"],
             ),
         )

@@ -38,6 +38,7 @@ from .core.sources import source_of
 from .core.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
 from .pages import NO_SUCH_PAGE, Page, refuse, write_index, write_json
 from .protocol import AttachFactory, AttachProtocol
+from .sockets import tune
 from .waiting_room import WaitingProtocol, WaitingRoom
 
 #: Refusals that are logged in a minute; more are counted.
@@ -213,6 +214,7 @@ class FrontChannel(http.HTTPChannel):
     def connectionMade(self) -> None:
         """Start the clock; twisted.web's own starts anew with every byte."""
         super().connectionMade()  # type: ignore[no-untyped-call]
+        tune(self.transport, self.site.limits.dead_after)
         self._restart_deadline()
         self.site.pending.add(self)
 

@@ -58,6 +58,9 @@ class Limits:
     """Time for a request's head and between requests on one socket."""
     body: int = 64 * KIB
     """A request's body."""
+    ping_interval: float = 20.0
+    """Pause between two pings of a client: proxies and routers forget quiet connections
+    after a minute or so."""
     dead_after: float = 15 * 60.0
     """Silence, not even a pong, after which a client counts as gone."""
     close: float = 2.0

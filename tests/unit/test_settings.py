@@ -77,6 +77,7 @@ def test_everything_can_be_given() -> None:
             "hermes-home": "/home/h",
             "hermes-python": "/venv/bin/python",
             "drain": "20",
+            "ping-interval": "5s",
             "dead-after": "30m",
             "max-connections": "5",
             "max-pending": "6",
@@ -123,6 +124,7 @@ def test_everything_can_be_given() -> None:
             connections=5,
             pending=6,
             handshake=13.0,
+            ping_interval=5.0,
             dead_after=1800.0,
         ),
     )
@@ -323,6 +325,7 @@ BAD = [
     ("handshake-timeout", "-0.1", "must be a time such as"),
     ("handshake-timeout", "0", "above 0"),
     ("dead-after", "0.0m", "above 0"),
+    ("ping-interval", "0", "above 0"),
     ("max-message", "0", "must be 1 or more"),
     ("max-message", "-1k", "must be 1 or more"),
     ("max-connections", "0", "must be 1 or more"),

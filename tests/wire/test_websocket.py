@@ -439,6 +439,16 @@ def test_server_pings(server: Any) -> None:
     assert [frame.opcode for frame in wire.frames()] == [PING, PING]
 
 
+def test_ping_interval(start: Start) -> None:
+    """How often is the operator's choice."""
+    server = start(ping_interval=5.0)
+    wire, _channel = server.attach()
+
+    server.loop.pump([5.0] * 3)
+
+    assert [frame.opcode for frame in wire.frames()] == [PING] * 3
+
+
 def test_server_does_not_ping_into_a_full_socket(server: Any) -> None:
     """A client that does not read is not pinged: the pings would pile up."""
     wire, _channel = server.attach()
@@ -493,6 +503,25 @@ def test_stall_is_not_death(start: Start) -> None:
     server.loop.advance(20)
 
     assert all(wire.connected for wire in wires)
+
+
+def test_who_is_not_read_is_not_silent(start: Start) -> None:
+    """While Hermes stalls and a client's requests fill its place, its pongs lie unread."""
+    server = start(dead_after=60.0, waiting_requests=2)
+    wire, channel = server.attach()
+    wire.send(rpc(1), rpc(2))
+    assert not wire.reading
+
+    server.loop.pump([20.0] * 10)
+    assert wire.connected
+
+    channel.settle(2)
+    server.loop.advance(20)
+    assert wire.reading
+    assert wire.connected
+    # From then on its silence counts again.
+    server.loop.pump([20.0] * 5)
+    assert wire.aborted
 
 
 # The end.
