@@ -122,6 +122,11 @@ OPTIONS: Final = (
     Option("max-threads", "Threads that run requests", parsing.count, default=_LIMITS.threads),
     Option("handshake-timeout", "Time for a request's head", parsing.some_seconds,
            default=_LIMITS.handshake),
+    Option("log-format", "Lines of the log: text, for people, or json, for programs "
+           "(default: text)",
+           parsing.log_format),
+    Option("log-level", "What is logged, from this level upwards: debug, info, warn or error "
+           "(default: info)", parsing.log_level),
     Option("audit-file", "Audit log (default: attach/audit.jsonl in Hermes' home)", parsing.path),
     Option("no-audit", "Keep no audit log", parsing.flag, default=False, flag=True),
     Option("audit-max-bytes", "Bytes of the audit log's file before the next is begun",
@@ -153,6 +158,9 @@ class Settings:
     script: Path | None = None
     hermes_python: Path | None = None
     drain: float = 10.0
+    log_format: str | None = None
+    log_level: str | None = None
+    """None where the operator has not decided: `twist` has options of its own."""
     audit_file: Path | None = None
     """Where the audit log is kept; None for none."""
     audit_max_bytes: int = AUDIT_MAX_BYTES
@@ -199,6 +207,8 @@ class Settings:
             script=values["script"],
             hermes_python=values["hermes-python"],
             drain=values["drain"],
+            log_format=values["log-format"],
+            log_level=values["log-level"],
             audit_file=None if values["no-audit"] else audit_file,
             audit_max_bytes=values["audit-max-bytes"],
             audit_keep=values["audit-keep"],
