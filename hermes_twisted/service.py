@@ -24,12 +24,13 @@ from .gate import Gate
 from .keywatch import KeyWatch
 from .listeners import Listener, is_local, port_number
 from .listening import CannotStart, open_port
+from .peers import peer_name
 from .pem import BadTLS
 from .protocol import AttachFactory, AttachProtocol
 from .settings import Settings
 from .tls import TLS
 from .waiting_room import WaitingRoom
-from .web import AttachResource, FrontSite, peer_name
+from .web import AttachResource, FrontSite
 
 #: How often a stop looks whether the clients have got what waits for them, in seconds.
 DRAIN_POLL: Final = 0.05
@@ -91,7 +92,7 @@ class AttachService(Service):
         if self._settings.courtesy_hold:
             self._waiting_room = WaitingRoom(self._reactor, self._settings.limits, self._meter)
         factory = AttachFactory(
-            self._reactor, self._settings.limits, self._open_seat, self._close_seat
+            self._reactor, self._settings.limits, self._open_seat, self._close_seat, self._meter
         )
         site = FrontSite(
             self._reactor,
@@ -99,6 +100,7 @@ class AttachService(Service):
             AttachResource(factory, self._gate.decide, self._waiting_room, self._journal),
             self._readiness,
             self._journal,
+            self._meter,
         )
         try:
             for listener in self._settings.listeners:
@@ -233,6 +235,7 @@ class AttachService(Service):
             lambda wake: self._backend.open(number, wake),
             key=admitted.key,
             peer=link.peer_name,
+            meter=self._meter,
         )
         self._seats.add(seat)
         self._links[link] = None
@@ -295,7 +298,7 @@ class AttachService(Service):
         limit = self._reactor.seconds() - self._settings.limits.dead_after
         suspects, self._suspects = self._suspects, set()
         for link in list(self._links):
-            if link.last_heard > limit or not link.reading:
+            if link.last_heard > limit or link.unheard:
                 # What a client says while we do not listen is not its silence.
                 link.ping()
             elif link in suspects:
@@ -304,6 +307,7 @@ class AttachService(Service):
                     seat=link.seat.number if link.seat else 0,
                 )
                 link.ended_by = "silence"
+                self._meter.count("limit", "dead_after")
                 link.abort()
             else:
                 self._suspects.add(link)

@@ -112,6 +112,12 @@ OPTIONS: Final = (
     Option("max-pending", "Sockets without a key at once", parsing.count, default=_LIMITS.pending),
     Option("max-message", "Bytes of one message from a client", parsing.size,
            default=_LIMITS.max_message),
+    Option("max-unfinished", "Bytes of unfinished messages of all clients together",
+           parsing.size, default=_LIMITS.unfinished),
+    Option("max-fragments", "Fragments of one message from a client", parsing.count,
+           default=_LIMITS.max_fragments),
+    Option("compress", "Compress frames of 1 KiB to 1 MiB for clients that offer it",
+           parsing.flag, default=False, flag=True),
     Option("max-waiting-requests", "Requests of one client that wait", parsing.count,
            default=_LIMITS.waiting_requests),
     Option("max-waiting-bytes", "Their bytes", parsing.size, default=_LIMITS.waiting_bytes),
@@ -133,6 +139,12 @@ OPTIONS: Final = (
            parsing.size, default=AUDIT_MAX_BYTES),
     Option("audit-keep", "Earlier files of the audit log that are kept", parsing.count,
            default=AUDIT_KEEP),
+    Option("max-header", "Bytes of a request's head", parsing.size, default=_LIMITS.header),
+    Option("max-header-lines", "Lines of a request's head", parsing.count,
+           default=_LIMITS.header_lines),
+    Option("max-body", "Bytes of a request's body", parsing.size, default=_LIMITS.body),
+    Option("close-timeout", "Time that a client has to answer a close, and to take what was "
+           "sent before it", parsing.some_seconds, default=_LIMITS.close),
     Option("config", "TOML file with any of these settings", parsing.path),
 )  # fmt: skip
 
@@ -186,6 +198,10 @@ class Settings:
             raise BadSetting("--backend scripted needs --script, the recording to play.")
         if values["max-queued-soft"] > values["max-queued-hard"]:
             raise BadSetting("--max-queued-soft must not be above --max-queued-hard.")
+        if values["max-message"] > values["max-unfinished"]:
+            raise BadSetting(
+                "--max-message must not be above --max-unfinished, which all clients share."
+            )
         if values["max-threads"] < 2:
             raise BadSetting("--max-threads must be 2 or more: one is kept for urgent requests.")
         tls = _tls(values)
@@ -214,6 +230,9 @@ class Settings:
             audit_keep=values["audit-keep"],
             limits=Limits(
                 max_message=values["max-message"],
+                max_fragments=values["max-fragments"],
+                unfinished=values["max-unfinished"],
+                compress=values["compress"],
                 waiting_requests=values["max-waiting-requests"],
                 waiting_bytes=values["max-waiting-bytes"],
                 soft=values["max-queued-soft"],
@@ -231,6 +250,10 @@ class Settings:
                 pending=values["max-pending"],
                 handshake=values["handshake-timeout"],
                 ping_interval=values["ping-interval"],
+                header=values["max-header"],
+                header_lines=values["max-header-lines"],
+                body=values["max-body"],
+                close=values["close-timeout"],
                 dead_after=values["dead-after"],
             ),
         )

@@ -20,6 +20,13 @@ class Limits:
     """One message from a client, on the wire and inflated."""
     max_fragments: int = 131_072
     """Fragments of one message; empty ones count."""
+    unfinished: int = 64 * MIB
+    """Unfinished messages of all clients together, inflated."""
+    pongs: int = 64
+    """Pings in a row that are each answered; beyond, only the latest is, and a client
+    that does not read is not read either."""
+    compress: bool = False
+    """Whether compression is agreed to with clients that offer it."""
     waiting_requests: int = 256
     """Requests of one client that wait; beyond, its socket is not read."""
     waiting_bytes: int = 16 * MIB
@@ -53,9 +60,14 @@ class Limits:
     failure_sources: int = sources.MAX_SOURCES
     """Addresses that are remembered for it."""
     pending: int = 256
-    """Sockets that have shown no key yet; beyond, the oldest is dropped."""
+    """Sockets that have shown no key yet; beyond, the oldest is dropped. At most a quarter
+    of the process's descriptors, whatever this says."""
     handshake: float = 10.0
     """Time for a request's head and between requests on one socket."""
+    header: int = 16 * KIB
+    """A request's head."""
+    header_lines: int = 64
+    """Its lines, the request line included."""
     body: int = 64 * KIB
     """A request's body."""
     ping_interval: float = 20.0

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from . import frames
 from .keys import Key
 from .limits import Limits
+from .meter import Meter, NullMeter
 from .outbox import Outbox
 
 #: Bytes that are handed to the socket in one write.
@@ -21,7 +22,6 @@ BATCH: Final = 256 * 1024
 
 #: RFC 6455 §7.4.1
 CLOSE_GOING_AWAY: Final = 1001
-CLOSE_UNSUPPORTED: Final = 1003
 CLOSE_POLICY: Final = 1008
 
 
@@ -81,6 +81,7 @@ class Seat:
         *,
         key: Key,
         peer: str = "",
+        meter: Meter | None = None,
     ) -> None:
         self.number = number
         self.key = key
@@ -88,6 +89,7 @@ class Seat:
         self.peer = peer
         self._link = link
         self._limits = limits
+        self._meter = meter or NullMeter()
         self._held: deque[frames.Frame | bytes] = deque()
         self._held_bytes = 0
         self._waiting = 0
@@ -95,6 +97,7 @@ class Seat:
         self._paused = False
         self._closed = False
         self._ending = False
+        self._aborted = False
         self._flushing = True  # Until the channel is there.
         self._channel = open_channel(self.flush)
         self._flushing = False
@@ -135,7 +138,10 @@ class Seat:
         finally:
             self._flushing = False
         if self.overflowed:
-            self._link.abort()
+            if not self._aborted:
+                self._aborted = True
+                self._meter.count("limit", "hard")
+                self._link.abort()
             return
         if self._paused and not self._is_full(of=0.5):
             self._paused = False

@@ -11,7 +11,7 @@ from hermes_twisted.core.outbox import SETTLE_BYTES, SETTLE_COUNT
 def test_everything_is_limited() -> None:
     """Every default is a positive, finite number: zero often means "unlimited" below us."""
     for name, value in dataclasses.asdict(Limits()).items():
-        assert 0 < value < float("inf"), name
+        assert value is False or 0 < value < float("inf"), name
 
 
 def test_defaults_fit_together() -> None:
@@ -24,6 +24,7 @@ def test_defaults_fit_together() -> None:
     assert limits.pending < limits.connections
     # One message of the largest size must not close its sender's tap for good.
     assert limits.max_message <= limits.waiting_bytes
+    assert limits.max_message < limits.unfinished
 
 
 def test_settlements_use_the_constants() -> None:

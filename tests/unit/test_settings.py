@@ -93,6 +93,13 @@ def test_everything_can_be_given() -> None:
             "audit-file": "/var/log/audit.jsonl",
             "audit-max-bytes": "14k",
             "audit-keep": "15",
+            "max-unfinished": "14m",
+            "max-fragments": "15",
+            "compress": 1,
+            "max-header": "16k",
+            "max-header-lines": "17",
+            "max-body": "18k",
+            "close-timeout": "19s",
         }
     )
 
@@ -130,6 +137,13 @@ def test_everything_can_be_given() -> None:
             handshake=13.0,
             ping_interval=5.0,
             dead_after=1800.0,
+            unfinished=14 * MIB,
+            max_fragments=15,
+            compress=True,
+            header=16 * 1024,
+            header_lines=17,
+            body=18 * 1024,
+            close=19.0,
         ),
     )
 
@@ -222,7 +236,7 @@ def test_listen_replaces_the_port() -> None:
 )
 def test_sizes(text: str, size: int) -> None:
     """Sizes may have a unit; k, m and g are powers of 1024."""
-    assert gather({"max-message": text}).limits.max_message == size
+    assert gather({"max-body": text}).limits.body == size
 
 
 @pytest.mark.parametrize(
@@ -590,6 +604,14 @@ def test_environment_is_the_process_environment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HERMES_ATTACH_TEST", "x")
 
     assert read_environment()["HERMES_ATTACH_TEST"] == "x"
+
+
+def test_a_message_fits_among_the_unfinished() -> None:
+    """Else the largest messages would always be refused."""
+    told = complaint({"max-message": "100m"})
+
+    assert "--max-unfinished" in told
+    assert gather({"max-message": "100m", "max-unfinished": "100m"}).limits.unfinished == 100 * MIB
 
 
 def test_usage_rows() -> None:

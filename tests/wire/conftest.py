@@ -170,6 +170,10 @@ class Server:
     def stop(self) -> Deferred[None]:
         return self.service.stopService()
 
+    def struck(self, limit: str) -> int:
+        """How often the limit of this name was counted."""
+        return self.meter.counts["limit", limit]
+
     def end(self) -> None:
         """Every client goes, and the service stops."""
         for wire in self.wires:

@@ -406,14 +406,14 @@ def test_pings_of_a_slow_reader(server: Any) -> None:
     wire, channel = server.attach()
     wire.block()
 
-    for number in range(1000):
+    for number in range(50):
         wire.feed(client_frame(b"%d" % number, PING))
     channel.say(b"{}")
     server.loop.advance(0)
     assert wire.take() == b""
 
     wire.unblock()
-    assert wire.frames() == [ServerFrame(PONG, True, b"999"), ServerFrame(TEXT, True, b"{}")]
+    assert wire.frames() == [ServerFrame(PONG, True, b"49"), ServerFrame(TEXT, True, b"{}")]
     wire.block()
     wire.unblock()
     assert wire.frames() == []
@@ -521,6 +521,19 @@ def test_who_is_not_read_is_not_silent(start: Start) -> None:
     assert wire.connected
     # From then on its silence counts again.
     server.loop.pump([20.0] * 5)
+    assert wire.aborted
+
+
+def test_who_neither_reads_nor_can_be_read(start: Start) -> None:
+    """A client that is the cause itself is silent, and dropped when it has been for long."""
+    server = start(dead_after=60.0, waiting_requests=2)
+    wire, _channel = server.attach()
+    wire.block()
+    wire.send(rpc(1), rpc(2), rpc(3))
+    assert not wire.reading
+
+    server.loop.pump([20.0] * 5)
+
     assert wire.aborted
 
 
