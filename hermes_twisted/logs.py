@@ -50,10 +50,11 @@ def format_text(event: LogEvent) -> str | None:
     if not message and not traceback:
         return None
     namespace = str(event.get("log_namespace") or "")
+    library = namespace.partition(".")[0]
     if namespace == WORKER:
         message = f"hermes: {message}"
-    elif namespace.partition(".")[0] != OURS and namespace not in ("", "-", "log_legacy"):
-        message = f"{namespace}: {message}"
+    elif library not in (OURS, "", "-", "log_legacy"):
+        message = f"{library}: {message}"
     lines = "\n".join(filter(None, (message, traceback))).rstrip("\n")
     shown = _CONTROL.sub(_visible, lines).replace("\n", "\n    ")
     when = formatTime(event.get("log_time"))

@@ -149,7 +149,7 @@ class AttachService(Service):
         for seat in self._seats:
             seat.tell(STOPPING_NOTICE)
         deadline = self._reactor.seconds() + self._settings.drain
-        if self._backend.state is State.READY and len(self._seats):
+        if self._backend.state is State.READY:  # Turns run on without their clients, too.
             finished = await self._backend.drain(self._settings.drain)
             if not finished:
                 self._log.warn("requests were still running when the drain time was over")

@@ -63,7 +63,7 @@ class TestText:
         said = {"log_namespace": "hermes_twisted.worker", "text": "WARNING sign"}
 
         assert text("{text}", LogLevel.warn, **said) == "warn  hermes: WARNING sign\n"
-        assert text("up", log_namespace="twisted.web") == "info  twisted.web: up\n"
+        assert text("up", log_namespace="twisted.web") == "info  twisted: up\n"
         assert text("up", log_namespace="-") == "info  up\n"
 
     def test_more_lines_than_one(self) -> None:
