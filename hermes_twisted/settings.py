@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import parsing
+from .core.forwarded import TrustedProxies
 from .core.limits import MIB, Limits
 from .listeners import Listener, TLSChoice, choose_tls, parse_listener, with_tls
 
@@ -23,6 +24,8 @@ ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
 DEFAULT_PORT: Final = 8643
 AUDIT_MAX_BYTES: Final = 10 * MIB
 AUDIT_KEEP: Final = 5
+#: Levels of JSON that every Python reads, with room for those who walk through them.
+DEEPEST: Final = 500
 
 
 class BadSetting(Exception):
@@ -74,6 +77,9 @@ OPTIONS: Final = (
            "May be repeated", parsing.host, repeated=True),
     Option("allow-origin", "Origin of a web page that may attach. May be repeated",
            parsing.origin, repeated=True),
+    Option("trust-forwarded-from", "Proxy (address, network, or unix) whose X-Forwarded-For tells "
+           "the client's address, for logs and limits. May be repeated", parsing.proxy,
+           repeated=True),
     Option("key-file", "File with one more key, readable by you alone, such as a credential of "
            "systemd", parsing.path),
     Option("accept-api-server-key", "Admit with the key of Hermes' API server, too: whoever has "
@@ -118,13 +124,21 @@ OPTIONS: Final = (
            default=_LIMITS.max_fragments),
     Option("compress", "Compress frames of 1 KiB to 1 MiB for clients that offer it",
            parsing.flag, default=False, flag=True),
+    Option("max-depth", "Levels that the JSON of one message may nest", parsing.count,
+           default=_LIMITS.max_depth),
+    Option("max-containers", "Lists and objects in one message", parsing.count,
+           default=_LIMITS.max_containers),
     Option("max-waiting-requests", "Requests of one client that wait", parsing.count,
            default=_LIMITS.waiting_requests),
     Option("max-waiting-bytes", "Their bytes", parsing.size, default=_LIMITS.waiting_bytes),
+    Option("max-unread", "Bytes that a client may leave unread before its requests wait",
+           parsing.size, default=_LIMITS.hold_above),
     Option("max-queued-soft", "Bytes queued for a slow client before live text is thinned out",
            parsing.size, default=_LIMITS.soft),
     Option("max-queued-hard", "Bytes queued for a slow client before it is disconnected",
            parsing.size, default=_LIMITS.hard),
+    Option("max-queued-total", "Bytes queued for all clients before those with the most are "
+           "disconnected", parsing.size, default=_LIMITS.queued_total),
     Option("max-threads", "Threads that run requests", parsing.count, default=_LIMITS.threads),
     Option("handshake-timeout", "Time for a request's head", parsing.some_seconds,
            default=_LIMITS.handshake),
@@ -163,6 +177,7 @@ class Settings:
     tls: TLSChoice | None = None
     hosts: frozenset[str] = frozenset()
     origins: frozenset[bytes] = frozenset()
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
     courtesy_hold: bool = True
     key_file: Path | None = None
     accept_api_server_key: bool = False
@@ -180,12 +195,22 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
-    def gather(cls, given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-        """From the options *given* (text, or lists of text), and the rest. Raises `BadSetting`."""
+    def gather(
+        cls,
+        given: Mapping[str, Any],
+        environ: Mapping[str, str],
+        table: Mapping[str, Any] | None = None,
+        where: str = "",
+    ) -> Settings:
+        """From the options *given* (text, or lists of text), and the rest. Raises `BadSetting`.
+
+        *table* is more of what a file may hold, from another file, named by *where*.
+        """
         values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
         config = given.get("config") or environ.get(_variable("config"))
         if config:
             values.update(_from_file(_convert(_BY_NAME["config"], config, "--config")))
+        values.update(_from_table(table or {}, where))
         values.update(_from_environment(environ))
         for name, value in given.items():
             if value not in (None, []):
@@ -202,6 +227,10 @@ class Settings:
             raise BadSetting(
                 "--max-message must not be above --max-unfinished, which all clients share."
             )
+        if values["max-queued-hard"] > values["max-queued-total"]:
+            raise BadSetting("--max-queued-hard must not be above --max-queued-total.")
+        if values["max-depth"] > DEEPEST:
+            raise BadSetting(f"--max-depth must be {DEEPEST} or less: Python reads no deeper.")
         if values["max-threads"] < 2:
             raise BadSetting("--max-threads must be 2 or more: one is kept for urgent requests.")
         tls = _tls(values)
@@ -216,6 +245,7 @@ class Settings:
             tls=tls,
             hosts=frozenset(name.lower() for name in values["allow-host"] or ()),
             origins=frozenset(origin.encode() for origin in values["allow-origin"] or ()),
+            proxies=TrustedProxies.parse(values["trust-forwarded-from"] or ()),
             courtesy_hold=not values["no-courtesy-hold"],
             key_file=values["key-file"],
             accept_api_server_key=values["accept-api-server-key"],
@@ -235,8 +265,12 @@ class Settings:
                 compress=values["compress"],
                 waiting_requests=values["max-waiting-requests"],
                 waiting_bytes=values["max-waiting-bytes"],
+                max_depth=values["max-depth"],
+                max_containers=values["max-containers"],
+                hold_above=values["max-unread"],
                 soft=values["max-queued-soft"],
                 hard=values["max-queued-hard"],
+                queued_total=values["max-queued-total"],
                 threads=threads,
                 urgent_threads=min(_LIMITS.urgent_threads, max(1, threads // 4)),
                 connections=values["max-connections"],
@@ -323,22 +357,26 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise BadSetting(f"--config {path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSetting(f"--config {path} is not valid TOML: {error}.") from None
+    return _from_table(content, f"--config {path}")
+
+
+def _from_table(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     found = {}
     for name, value in content.items():
         option = _BY_NAME.get(name)
         if option is None or name == "config":
             raise BadSetting(
-                f"--config {path}: there is no setting {name!r}. `twistd hermes-attach --help` "
+                f"{where}: there is no setting {name!r}. `twistd hermes-attach --help` "
                 "lists them; names are as there, without the dashes in front."
             )
         if not _fits(option, value):
-            raise BadSetting(f"--config {path}: {name} has a value of the wrong type.")
-        found[name] = _convert(option, value, f"--config {path}: {name} =")
+            raise BadSetting(f"{where}: {name} has a value of the wrong type.")
+        found[name] = _convert(option, value, f"{where}: {name} =")
     return found
 
 
 def _fits(option: Option, value: Any) -> bool:
-    """Whether a value of TOML is of a type that *option* takes."""
+    """Whether a value of a file is of a type that *option* takes."""
     if option.repeated:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, str | int | float | bool)

@@ -119,7 +119,7 @@ class StrictProtocol(WebSocketServerProtocol):
 
     @property
     def holds_input(self) -> bool:
-        """Whether a limit keeps us from reading the socket."""
+        """Whether the socket is not read: then its silence is ours."""
         return bool(self._holds)
 
     def release_input(self, limit: str | None = None) -> None:

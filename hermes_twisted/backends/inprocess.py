@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..core import frames
+from ..core.backlog import Backlog
 from ..core.lanes import LanePool
 from ..core.limits import Limits
 from ..core.outbox import Outbox
@@ -23,6 +24,12 @@ from ..hermes.problem import HostProblem
 from ..hermes.seat import HostSeat
 from ..threads import in_thread
 from . import SHUTDOWN_LIMIT, StateListener, refuse
+
+#: What to do about a failure that nobody has foreseen.
+UNEXPECTED_ADVICE: Final = (
+    "The log has the traceback. `hermes doctor` and a reinstallation of hermes-agent may help; "
+    "--backend=worker runs Hermes in a process of its own."
+)
 
 
 class InProcessChannel:
@@ -81,6 +88,7 @@ class InProcessBackend:
         self.findings: dict[str, Any] = {}
         self._reactor = reactor
         self._limits = limits
+        self._backlog = Backlog(limits.queued_total)
         self._home = home
         self._load = load
         self._lanes = LanePool(limit=limits.threads, reserve=limits.urgent_threads)
@@ -111,7 +119,8 @@ class InProcessBackend:
         def rouse() -> None:
             loop.call_soon_threadsafe(wake)
 
-        channel = InProcessChannel(self, number, self._limits.outbox(rouse, explain_shedding))
+        outbox = self._limits.outbox(rouse, explain_shedding, self._backlog)
+        channel = InProcessChannel(self, number, outbox)
         self._channels[number] = channel
         if self._host is not None:
             channel.begin(self._host)
@@ -152,11 +161,17 @@ class InProcessBackend:
         self._change(State.READY)
 
     def _not_loaded(self, failure: Failure) -> None:
-        failure.trap(HostProblem)
         if self._stopping:
             return
-        found = cast("HostProblem", failure.value)
-        self._change(State.BROKEN, Problem(found.problem, found.advice))
+        found = failure.value
+        if isinstance(found, HostProblem):
+            problem = Problem(found.problem, found.advice)
+        else:
+            self._log.failure("loading Hermes failed", failure)
+            problem = Problem(
+                f"Loading Hermes failed with {type(found).__name__}.", UNEXPECTED_ADVICE
+            )
+        self._change(State.BROKEN, problem)
         for channel in list(self._channels.values()):
             channel.begin(None)
 

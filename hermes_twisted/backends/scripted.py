@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..core import frames
+from ..core.backlog import Backlog
 from ..core.limits import Limits
 from ..core.outbox import Outbox
 from ..core.supervision import Problem, State
@@ -177,6 +178,7 @@ class ScriptedBackend:
         self.script = script
         self.pace = pace
         self._limits = limits
+        self._backlog = Backlog(limits.queued_total)
         self._listener: StateListener = lambda state, problem: None
 
     def start(self, listener: StateListener) -> None:
@@ -187,7 +189,7 @@ class ScriptedBackend:
 
     def open(self, number: int, wake: Callable[[], None]) -> ScriptedChannel:
         """See `Backend`."""
-        channel = ScriptedChannel(self, self._limits.outbox(wake))
+        channel = ScriptedChannel(self, self._limits.outbox(wake, total=self._backlog))
         channel.begin()
         return channel
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from ..core import frames
+from ..core.backlog import Backlog
 from ..core.limits import Limits
 from ..core.outbox import Outbox
 from ..core.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
@@ -132,6 +133,7 @@ class WorkerBackend:
         self.credit_lot = max(1, limits.window // 4)
         self._reactor = reactor
         self._limits = limits
+        self._backlog = Backlog(limits.queued_total)
         self._locate = locate
         self._environment = environment
         self._umask = umask
@@ -162,6 +164,7 @@ class WorkerBackend:
             hard=self._limits.hard,
             settle_count=1,
             settle_bytes=1,
+            total=self._backlog,
         )
         channel = WorkerChannel(self, number, outbox, wake)
         self._channels[number] = channel
@@ -220,6 +223,7 @@ class WorkerBackend:
         settings = {
             "soft": self._limits.soft,
             "hard": self._limits.hard,
+            "queued_total": self._limits.queued_total,
             "window": self._limits.window,
             "threads": self._limits.threads,
             "urgent_threads": self._limits.urgent_threads,

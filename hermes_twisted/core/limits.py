@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from . import lanes, outbox, sources
+from . import backlog, lanes, nesting, outbox, sources
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -31,12 +31,18 @@ class Limits:
     """Requests of one client that wait; beyond, its socket is not read."""
     waiting_bytes: int = 16 * MIB
     """The same, in bytes."""
+    max_depth: int = nesting.MAX_DEPTH
+    """How deep the JSON of one message may nest."""
+    max_containers: int = nesting.MAX_CONTAINERS
+    """Lists and objects in one message."""
     hold_above: int = 64 * KIB
     """While a slow client has more than this to read, its ordinary requests wait."""
     soft: int = outbox.SOFT_LIMIT
     """Bytes queued for one client above which display-only frames are shed."""
     hard: int = outbox.HARD_LIMIT
     """Bytes queued for one client above which it is disconnected."""
+    queued_total: int = backlog.QUEUED_TOTAL
+    """Bytes queued for all clients above which those with the most are disconnected."""
     window: int = MIB
     """Bytes of one client on their way between worker and socket."""
     threads: int = lanes.MAX_THREADS
@@ -79,9 +85,12 @@ class Limits:
     """Time that a client has to answer a close frame."""
 
     def outbox(
-        self, wake: Callable[[], None], explain: Callable[[], bytes] | None = None
+        self,
+        wake: Callable[[], None],
+        explain: Callable[[], bytes] | None = None,
+        total: backlog.Backlog | None = None,
     ) -> outbox.Outbox:
-        """An outbox within these limits."""
+        """An outbox within these limits; *shared* with the other clients of a backend."""
         return outbox.Outbox(
             wake,
             soft=self.soft,
@@ -89,6 +98,7 @@ class Limits:
             explain=explain,
             settle_count=self.settle_count,
             settle_bytes=self.settle_bytes,
+            total=total,
         )
 
     @property

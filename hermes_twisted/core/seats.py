@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
-from . import frames
+from . import frames, scopes
 from .keys import Key
 from .limits import Limits
 from .meter import Meter, NullMeter
@@ -108,12 +108,18 @@ class Seat:
         if self._ending or not text or text.isspace():
             return
         try:
-            frame = frames.parse(text)
+            frame = frames.parse(text, self._limits.max_depth, self._limits.max_containers)
         except frames.BadFrame as bad:
+            self._meter.count("bad_frame", bad.why)
             self._answer_or_hold(bad.answer)
             return
         if frame.method == frames.PING_METHOD:
             self._answer_or_hold(frames.result(frame.id, {"ok": True}))
+            return
+        refused = scopes.refusal(self.key.scope, frame)
+        if refused is not None:
+            self._meter.count("denied", self.key.scope)
+            self._answer_or_hold(refused)
             return
         if self._must_hold() and not frame.urgent:
             self._hold(frame, len(text))
@@ -199,6 +205,7 @@ class Seat:
         return not self._link.writable and self._channel.outbox.size > self._limits.hold_above
 
     def _hold(self, what: frames.Frame | bytes, size: int) -> None:
+        self._meter.count("limit", "unread")
         self._held.append(what)
         self._held_bytes += size
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import logging
 import os
@@ -64,8 +65,12 @@ class Findings:
     """Whether this release numbers its events for clients that come back."""
     answered_here: tuple[str, ...] = ()
     """Methods that newer UIs poll, unknown to this release and answered for it."""
+    hands_over: bool = False
+    """Whether this release hands its open questions over with the session."""
     takes_over: bool = False
     """Whether a session that runs is given back by the host: this release would make another."""
+    pool: int = 0
+    """Threads of Hermes' own pool for long handlers; 0 if it has none that we know."""
 
     def as_dict(self) -> dict[str, Any]:
         """For the report to the front."""
@@ -166,8 +171,10 @@ def look(server: ModuleType) -> Findings:
         changed=tuple(name for name in there if name not in found),
         promises=_promises(),
         replays=replay_epoch() is not None,
+        hands_over=_has_module("tui_gateway.server_requests"),
         answered_here=answered_here(server._methods),
         takes_over=Resuming(server, binds=binds).takes_over,
+        pool=_pool_size(server),
     )
 
 
@@ -203,6 +210,13 @@ def _promises() -> tuple[str, ...]:
     return tuple(name for name in READY_PROMISES if name in names)
 
 
+def _has_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False
+
+
 def replay_epoch() -> str | None:
     """The name of this process's numbering of events, where Hermes numbers them."""
     try:
@@ -211,6 +225,11 @@ def replay_epoch() -> str | None:
     except (ImportError, AttributeError, TypeError):
         return None
     return epoch if isinstance(epoch, str) else None
+
+
+def _pool_size(server: ModuleType) -> int:
+    size = getattr(getattr(server, "_pool", None), "_max_workers", 0)
+    return size if isinstance(size, int) else 0
 
 
 def _version() -> str:

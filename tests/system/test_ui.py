@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import re
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,107 +11,24 @@ from pathlib import Path
 import pytest
 
 import hermes_twisted
-from tests.conftest import hermes_python, skip
+from tests.conftest import hermes_python
 from tests.fake_model import FakeModel
 from tests.system.conftest import Server, World, kill_worker, wait_until
+from tests.system.screen import Screen
 
 pytestmark = [pytest.mark.hermes, pytest.mark.ui]
 
 #: The newest release of the UI, before the oldest Hermes that is served and the newest.
-UI_VERSION = "0.19.0"
 VERSIONS = ["0.14.0", "0.19.0"]
-
-_names = (f"hermes-attach-test-{os.getpid()}-{number}" for number in itertools.count(1))
-
-
-class Screen:
-    """The UI in a terminal of its own, as a user sees it."""
-
-    def __init__(self, directory: Path, url: str, **environment: str) -> None:
-        node, tmux = shutil.which("node"), shutil.which("tmux")
-        if node is None or tmux is None:
-            skip("the terminal UI needs Node.js, and its test tmux")
-        home = directory / "client"
-        home.mkdir()
-        self._tmux = [str(tmux), "-L", next(_names), "-f", os.devnull]
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "LANG": "C.UTF-8",
-            "TMUX_TMPDIR": str(directory),
-        }
-        # Wide enough that no line of ours is wrapped.
-        self._run(
-            "new-session",
-            "-d",
-            "-x",
-            "200",
-            "-y",
-            "50",
-            *self._ui(home, url, str(node), environment),
-        )
-
-    def _ui(self, home: Path, url: str, node: str, more: dict[str, str]) -> list[str]:
-        prefix = hermes_python(UI_VERSION).parents[1]
-        (entry,) = prefix.glob("lib/python3.*/site-packages/hermes_cli/tui_dist/entry.js")
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "TERM": "xterm-256color",
-            "LANG": "C.UTF-8",
-            "HERMES_TUI_GATEWAY_URL": url,
-            **more,
-        }
-        variables = [f"{name}={value}" for name, value in environment.items()]
-        return ["env", "-i", *variables, node, str(entry)]
-
-    def _run(self, *command: str) -> str:
-        return subprocess.run(
-            [*self._tmux, *command],
-            env=self._environment,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
-
-    @property
-    def text(self) -> str:
-        """All that is on the screen; white space in it says nothing."""
-        return re.sub(r"\s+", " ", self._run("capture-pane", "-p"))
-
-    @property
-    def session(self) -> str:
-        """The id below the banner."""
-        found = re.search(r"Session: ([0-9a-f]{8})", self.text)
-        return found[1] if found else ""
-
-    def shows(self, *parts: str) -> None:
-        """Wait until all of *parts* are to be seen."""
-        try:
-            wait_until(lambda: all(part in self.text for part in parts), " and ".join(parts))
-        except AssertionError:
-            print(self._run("capture-pane", "-p"))
-            raise
-
-    def type(self, text: str) -> None:
-        """Type, see it, and only then press Enter, as people do."""
-        self._run("send-keys", "-l", text)
-        self.shows(text)
-        self._run("send-keys", "Enter")
-
-    def press(self, key: str) -> None:
-        self._run("send-keys", key)
-
-    def close(self) -> None:
-        self._run("kill-server")
 
 
 DEMO = Path(hermes_twisted.__file__).with_name("demo.jsonl")
 
 
-def attach(world: World, server: Server, screens: list[Screen]) -> Screen:
-    """A UI on *server*, among the *screens* that the test's end closes."""
-    screen = Screen(world.directory, f"ws://127.0.0.1:{server.port}/api/ws?token={server.key}")
+def attach(world: World, server: Server, screens: list[Screen], **more: str) -> Screen:
+    """A UI on *server*, among the *screens* that the test's end closes; *more* environment."""
+    url = f"ws://127.0.0.1:{server.port}/api/ws?token={server.key}"
+    screen = Screen(world.directory, url, **more)
     screens.append(screen)
     return screen
 
@@ -159,7 +72,6 @@ def test_conversation(
     screen.shows("The attach server is stopping; this terminal will be disconnected.")
 
 
-@pytest.mark.xfail(strict=True, reason="0.14 does not know what the newer UI polls for")
 def test_new_ui_does_not_complain_of_an_old_hermes(
     world: World, free_port: int, model: FakeModel, screens: list[Screen]
 ) -> None:
@@ -271,3 +183,56 @@ def test_tls(
     screen.shows("─ ready │")
     screen.type("second tokens=80")
     screen.shows("w78 w79")
+
+
+def test_chat_key(world: World, free_port: int, model: FakeModel, screens: list[Screen]) -> None:
+    """With a chat key the UI holds a conversation, and says what the key does not allow."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.scoped(free_port).use("chat")
+    screen = attach(world, server, screens)
+    screen.shows("─ ready │ fake model")
+
+    screen.type("first tokens=40 rate=40")
+    screen.shows("w38 w39", "─ ready │")
+    screen.type("!echo not-for-you")
+    screen.shows('this key has the scope "chat", which does not allow shell.exec')
+    screen.type("/skin mono")
+    screen.shows("does not allow config.set")
+    screen.type("second tokens=80")
+    screen.shows("w78 w79", "─ ready │")
+
+
+def test_watch_key(world: World, free_port: int, model: FakeModel, screens: list[Screen]) -> None:
+    """With a watching key the UI says that it may not begin a conversation, and stays."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.scoped(free_port).use("watch")
+
+    screen = attach(world, server, screens)
+
+    screen.shows('this key has the scope "watch", which does not allow session.create')
+    screen.type("/help")
+    screen.shows("Hotkeys", "/sessions")
+
+
+def test_watch_key_resumes(
+    world: World, free_port: int, model: FakeModel, screens: list[Screen]
+) -> None:
+    """A watching UI that is started on a conversation shows it, and its next turn."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.scoped(free_port).use("full")
+    client = server.client()
+    created = client.call("session.create", cols=100)
+    session, stored = created["session_id"], created["stored_session_id"]
+    client.call("prompt.submit", session_id=session, text="hello tokens=20")
+    client.event("message.complete")
+    server.use("watch")
+
+    screen = attach(world, server, screens, HERMES_TUI_RESUME=stored)
+
+    screen.shows("w18 w19")
+    client.call("prompt.submit", session_id=session, text="again delay=1 tokens=44")
+    watcher = server.client()
+    watcher.call("session.activate", session_id=session)
+    assert watcher.event("message.complete")["session_id"] == session
+    screen.type("may I")
+    screen.shows('this key has the scope "watch", which does not allow')

@@ -18,7 +18,7 @@ def test_defaults_fit_together() -> None:
     """A limit that comes into force first is the smaller one."""
     limits = Limits()
 
-    assert limits.hold_above < limits.soft < limits.hard
+    assert limits.hold_above < limits.soft < limits.hard < limits.queued_total
     assert limits.window < limits.soft
     assert limits.urgent_threads < limits.threads
     assert limits.pending < limits.connections

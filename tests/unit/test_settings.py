@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pwd
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hermes_twisted.core.forwarded import TrustedProxies
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.listeners import Listener, TLSChoice
 from hermes_twisted.settings import (
@@ -70,6 +72,7 @@ def test_everything_can_be_given() -> None:
             "tls-client-ca": "/etc/clients.pem",
             "allow-host": ["Attach.Example", "b"],
             "allow-origin": ["https://mine.example"],
+            "trust-forwarded-from": ["127.0.0.1", "2001:db8::/32", "unix"],
             "key-file": "/etc/key",
             "accept-api-server-key": 1,
             "backend": "scripted",
@@ -82,6 +85,10 @@ def test_everything_can_be_given() -> None:
             "max-connections": "5",
             "max-pending": "6",
             "max-message": "7k",
+            "max-depth": "20",
+            "max-containers": "21",
+            "max-unread": "22k",
+            "max-queued-total": "23m",
             "max-waiting-requests": "8",
             "max-waiting-bytes": "9M",
             "max-queued-soft": "10 MiB",
@@ -113,6 +120,9 @@ def test_everything_can_be_given() -> None:
         tls=TLSChoice(Path("/etc/a.crt"), Path("/etc/a.key"), client_ca=Path("/etc/clients.pem")),
         hosts=frozenset({"attach.example", "b"}),
         origins=frozenset({b"https://mine.example"}),
+        proxies=TrustedProxies(
+            (ip_network("127.0.0.1/32"), ip_network("2001:db8::/32")), unix=True
+        ),
         key_file=Path("/etc/key"),
         accept_api_server_key=True,
         backend="scripted",
@@ -126,6 +136,10 @@ def test_everything_can_be_given() -> None:
         audit_keep=15,
         limits=Limits(
             max_message=7 * 1024,
+            max_depth=20,
+            max_containers=21,
+            hold_above=22 * 1024,
+            queued_total=23 * MIB,
             waiting_requests=8,
             waiting_bytes=9 * MIB,
             soft=10 * MIB,
@@ -352,6 +366,10 @@ BAD = [
     ("max-waiting-bytes", "0m", "must be 1 or more"),
     ("max-queued-soft", "0", "must be 1 or more"),
     ("max-queued-hard", "0", "must be 1 or more"),
+    ("max-queued-total", "0", "must be 1 or more"),
+    ("max-unread", "0", "must be 1 or more"),
+    ("max-depth", "0", "must be 1 or more"),
+    ("max-containers", "-1", "must be 1 or more"),
     ("max-threads", "0", "must be 1 or more"),
     ("log-format", "xml", "must be one of text, json"),
     ("log-level", "loud", "must be one of debug, info, warn, error"),
@@ -494,6 +512,22 @@ def test_soft_above_hard() -> None:
     assert gather({"max-queued-soft": "1m", "max-queued-hard": "1m"}).limits.soft == MIB
 
 
+def test_hard_above_total() -> None:
+    """What one client may have waiting, all together may have; the two may be one."""
+    text = complaint({"max-queued-hard": "300m"})
+
+    assert "--max-queued-hard" in text
+    assert "--max-queued-total" in text
+    given = {"max-queued-soft": "1m", "max-queued-hard": "2m", "max-queued-total": "2m"}
+    assert gather(given).limits.queued_total == 2 * MIB
+
+
+def test_deeper_than_python() -> None:
+    """A depth that no frame could have is refused, so that the limit that is set is the limit."""
+    assert "--max-depth must be 500 or less" in complaint({"max-depth": "501"})
+    assert gather({"max-depth": "500"}).limits.max_depth == 500
+
+
 def test_soft_above_the_default_hard() -> None:
     """The two limits are compared after the defaults have been filled in."""
     assert "--max-queued-hard" in complaint({"max-queued-soft": "1g"})
@@ -565,7 +599,7 @@ def test_bad_value_in_the_file(file: Path) -> None:
     assert "must be from 0" in text
 
 
-@pytest.mark.parametrize("name", ["listen", "allow-host", "allow-origin"])
+@pytest.mark.parametrize("name", ["listen", "allow-host", "allow-origin", "trust-forwarded-from"])
 def test_wrong_type_in_a_list(file: Path, name: str) -> None:
     """A list that holds other things than texts is refused by name."""
     assert name in complaint_about_file(file, f"{name} = [1]\n")
@@ -630,3 +664,9 @@ def test_usage_rows() -> None:
 def test_no_option_takes_a_secret() -> None:
     """A key on a command line would be seen by every user of the machine."""
     assert not {"key", "token", "secret", "password"} & {option.name for option in OPTIONS}
+
+
+@pytest.mark.parametrize("proxy", ["localhost", "10.0.0.1/8", "10.0.0.0/99"])
+def test_bad_proxies(proxy: str) -> None:
+    """What is no address and no network is refused, with an example."""
+    assert "10.0.0.0/8, or unix" in complaint({"trust-forwarded-from": [proxy]})

@@ -24,8 +24,10 @@ from hermes_twisted.backends import Backend, Problem, State
 from hermes_twisted.backends.inprocess import InProcessBackend
 from hermes_twisted.backends.worker import LOST, WorkerBackend
 from hermes_twisted.core.keys import Key
+from hermes_twisted.core.lanes import LanePool
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.seats import Seat
+from hermes_twisted.hermes.host import Host
 from hermes_twisted.hermes.locate import Hermes, worker_environment
 from hermes_twisted.hermes.problem import HostProblem
 
@@ -469,7 +471,7 @@ NO_METHOD = -32600, "invalid request: method must be a non-empty string"
         (
             '{"id": 5, "method": "echo", "params": {"n": %s}}' % ("[" * 100_000 + "]" * 100_000),
             None,
-            (-32700, "parse error"),
+            (-32700, "parse error: more than 128 levels, or 262144 lists and objects"),
         ),
         ("[" * 100_000, None, None),
     ],
@@ -755,6 +757,27 @@ async def test_no_hermes(build: Build, tmp_path: Path) -> None:
     assert "No Hermes with a terminal gateway (tui_gateway)" in problem.problem
     assert "--hermes-python" in problem.advice
     assert answer["error"] == {"code": -32000, "message": str(problem)}
+
+
+@pytest_twisted.ensureDeferred
+async def test_load_fails_in_a_way_that_nobody_foresaw(
+    home: Path, forgiven: list[type[BaseException]], log: list[dict[str, Any]]
+) -> None:
+    """Nobody is left waiting without a word: what it was is said, and its text logged only."""
+    forgiven.append(MemoryError)
+
+    def load(lanes: LanePool) -> Host:
+        raise MemoryError("a secret")
+
+    limits = Limits()
+    backend = InProcessBackend(reactor, limits, home, load)
+    problem, answer = await broken_with(House(backend, limits))
+
+    assert problem.problem == "Loading Hermes failed with MemoryError."
+    assert "The log has the traceback" in problem.advice
+    assert answer["error"]["message"] == str(problem)
+    assert "secret" not in str(problem)
+    assert [event for event in log if "log_failure" in event]
 
 
 @pytest_twisted.ensureDeferred
@@ -1134,6 +1157,59 @@ async def test_worker_overflow(build_worker: Build) -> None:
 
     assert (await other.ask("echo", a=1))["result"] == {"a": 1}
     await house.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_overflow_of_all_together(build: Build) -> None:
+    """When all clients together have too much waiting, those with the most are dropped."""
+    limits = Limits(queued_total=400_000, window=50_000, hold_above=10_000_000)
+    house = build(limits=limits)
+    await house.ready()
+    other, *slow = [house.client() for _ in range(4)]
+    for client in slow:
+        await client.event("gateway.ready")
+        client.writable = False
+    # Some of it waits in the worker, some here; either sum may strike.
+    for client in slow:
+        for _ in range(7):
+            client.request("result.of_size", bytes=120_000)
+
+    await settled(lambda: any(client.aborted for client in slow))
+    for _ in range(3):
+        assert len((await other.ask("result.of_size", bytes=120_000))["result"]["text"]) == 120_000
+
+    assert not other.aborted
+    await house.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_share_of_hermes_pool(house: House) -> None:
+    """One client's long requests leave three quarters of Hermes' threads to the others."""
+    greedy, other = house.client(), house.client()
+    share = house.backend.findings["pool"] // 4
+    asked = [greedy.request("long.block", name=f"gate{number}") for number in range(4 * share + 2)]
+    behind = greedy.request("echo")
+    for number in range(share):
+        await greedy.frames.first(lambda frame, name=f"gate{number}": blocked_at(frame) == name)
+
+    assert (await other.ask("long.echo", a=1))["result"] == {"a": 1}
+    assert (await greedy.ask("session.interrupt"))["result"] == {"status": "interrupted"}
+    names = {name for name in map(blocked_at, greedy.frames.seen) if name}
+    assert names == {f"gate{number}" for number in range(share)}
+    assert not any(frame.get("id") == behind for frame in greedy.frames.seen)
+
+    for number in range(len(asked)):
+        await greedy.ask("open.respond", name=f"gate{number}")
+    for identity in asked:
+        assert (await greedy.answer(identity))["result"] == {"opened": True}
+    await greedy.answer(behind)
+
+
+def blocked_at(frame: Json) -> str | None:
+    """The gate that a handler of the stub waits at."""
+    if event_type(frame) != "stub.blocked":
+        return None
+    return cast("str", frame["params"]["payload"]["name"])
 
 
 @pytest_twisted.ensureDeferred

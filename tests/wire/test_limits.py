@@ -699,7 +699,6 @@ MALFORMED = {
     "space before the colon": b"GET /health HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n",
     "two Hosts": b"GET /health HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
     "no Host": b"GET /health HTTP/1.1\r\n\r\n",
-    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100),
     "HTTP/0.9": b"GET /health\r\n",
 }
 
