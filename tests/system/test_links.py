@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +17,8 @@ import pytest
 
 from .conftest import PATIENCE, Client, Server, World, children, command_line, wait_until
 from .proxy import Proxy
+
+SERVE = ["hermes-attach", "serve"]
 
 #: So many pings are several intervals: of 20 s each they are as long as a lift or a tunnel.
 MANY = 6
@@ -244,15 +247,26 @@ def test_reload_in_a_stream(server: Server, link: Link) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the kernel's table is Linux's")
-def test_the_kernel_watches_too(server: Server, link: Link) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--listen=tcp:{port}:interface=127.0.0.1"],
+        ["--listen=tcp:{port}:interface=127.0.0.1", "--tls=self"],
+        ["--listen=haproxy:tcp:{port}:interface=127.0.0.1"],
+    ],
+    ids=["tcp", "tls", "haproxy"],
+)
+def test_the_kernel_watches_too(world: World, free_port: int, options: list[str]) -> None:
     """Accepted sockets have TCP keepalive: a timer of kind 2 runs on each (proc_net(5))."""
-    server.client()
-    ours = f"0100007F:{server.port:04X}"
+    ours = f"0100007F:{free_port:04X}"
+    options = [option.format(port=free_port) for option in options]
+    world.start([*SERVE, *options], free_port).wait_for_log()
 
     def timers() -> list[str]:
         lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
         established = (line.split() for line in lines if re.search(r" 01 [0-9A-F]{8}:", line))
         return [fields[5][:2] for fields in established if fields[1] == ours]
 
-    # While something is under way, the timer is another one.
-    wait_until(lambda: timers() == ["02"], "a keepalive timer")
+    with socket.create_connection(("127.0.0.1", free_port)):
+        # While something is under way, the timer is another one.
+        wait_until(lambda: timers() == ["02"], "a keepalive timer")
