@@ -94,6 +94,9 @@ OPTIONS: Final = (
     Option("drain", "How long a stop waits for what runs", parsing.seconds, default=10.0),
     Option("ping-interval", "Pause between two pings of a client, which keep its connection known "
            "to proxies and routers", parsing.some_seconds, default=_LIMITS.ping_interval),
+    Option("session-grace", "How long Hermes (0.16 and later) keeps the idle session of a terminal "
+           "that has gone, so that it can be resumed as it was; 0 for ever",
+           parsing.seconds, default=300.0),
     Option("dead-after", "Silence after which a client counts as gone", parsing.some_seconds,
            default=_LIMITS.dead_after),
     Option("max-connections", "Terminals attached at once", parsing.count,
@@ -188,6 +191,7 @@ class Settings:
     log_format: str | None = None
     log_level: str | None = None
     """None where the operator has not decided: `twist` has options of its own."""
+    session_grace: float = 300.0
     audit_file: Path | None = None
     """Where the audit log is kept; None for none."""
     audit_max_bytes: int = AUDIT_MAX_BYTES
@@ -255,6 +259,7 @@ class Settings:
             drain=values["drain"],
             log_format=values["log-format"],
             log_level=values["log-level"],
+            session_grace=values["session-grace"],
             audit_file=None if values["no-audit"] else audit_file,
             audit_max_bytes=values["audit-max-bytes"],
             audit_keep=values["audit-keep"],
