@@ -1,4 +1,4 @@
-"""The command `hermes-attach`: serve, demo, key, url."""
+"""The command `hermes-attach`: serve, demo, key, url, status and the rest."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from importlib import resources
 from tempfile import TemporaryDirectory
 
 from . import __version__, plainkey
+from .cli_control import kick, status
 from .cli_key import key
 from .cli_url import url
 from .core.keys import new_secret
@@ -23,6 +24,9 @@ Usage: hermes-attach COMMAND [options]
   demo [options]    the same with a recorded conversation: needs no Hermes and no model
   key COMMAND       make, list, revoke and rotate the keys that admit
   url [options]     print the line that attaches a terminal UI to this machine's server
+  status            show how the running server is, and who is attached
+  top               the same, refreshed every second
+  kick SEAT         end one terminal's connection
   install-service   write unit files for systemd, and say what to do next
   --version         print the version
 
@@ -40,6 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         key(rest)
     elif command == "url":
         print(url(rest))
+    elif command == "status":
+        status(rest)
+    elif command == "top":
+        from .cli_top import top  # It alone needs the terminal library.
+
+        top(rest)
+    elif command == "kick":
+        kick(rest)
     elif command == "install-service":
         print(install_service(rest))
     elif command in ("--help", "-h", "help"):
@@ -73,4 +85,4 @@ def demo(options: Sequence[str]) -> None:
         os.environ[plainkey.VARIABLE] = new_secret()
         # A home without keys: those of the real server are not for the demonstration.
         given = ["--backend", "scripted", "--script", str(script), "--hermes-home", nowhere]
-        serve([*given, "--no-audit", *options])
+        serve([*given, "--no-audit", "--no-control", *options])

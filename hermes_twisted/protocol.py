@@ -12,6 +12,8 @@ from zope.interface import implementer
 
 from .core.admission import Admitted
 from .core.limits import Limits
+from .core.meter import Meter, NullMeter
+from .core.round_trips import RoundTrips
 from .core.seats import CLOSE_POLICY, CLOSE_UNSUPPORTED, Seat
 from .core.websocket import split_texts, text_frames
 from .promptly import write_promptly
@@ -78,6 +80,7 @@ class AttachProtocol(WebSocketServerProtocol):
         """The connection has been taken over from the HTTP server."""
         super().connectionMade()
         self.last_heard = self.factory.clock.seconds()
+        self.round_trips = RoundTrips()
 
     def onOpen(self) -> None:
         """The handshake is done: take a seat."""
@@ -203,7 +206,13 @@ class AttachProtocol(WebSocketServerProtocol):
     def ping(self) -> None:
         """Make the path carry something; whether a pong comes decides nothing."""
         if self.writable:
-            self.sendPing()
+            self.sendPing(self.round_trips.ping(self.factory.clock.seconds()))
+
+    def onPong(self, payload: bytes) -> None:
+        """A ping of ours has come back."""
+        seconds = self.round_trips.pong(payload, self.factory.clock.seconds())
+        if seconds is not None:
+            self.factory.meter.observe("ping", seconds)
 
     def _ended_by(self, clean: bool) -> str:
         if self.failedByMe:
@@ -237,6 +246,7 @@ class AttachFactory(WebSocketServerFactory):
         limits: Limits,
         open_seat: OpenSeat,
         close_seat: CloseSeat,
+        meter: Meter | None = None,
     ) -> None:
         # `reactor` always: without it Autobahn imports, and so installs, the default one.
         super().__init__(reactor=clock, server="")  # type: ignore[no-untyped-call]
@@ -244,6 +254,7 @@ class AttachFactory(WebSocketServerFactory):
         self.limits = limits
         self.open_seat = open_seat
         self.close_seat = close_seat
+        self.meter = meter or NullMeter()
         self.setProtocolOptions(  # type: ignore[no-untyped-call]
             versions=[13],
             webStatus=False,

@@ -12,9 +12,11 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
+from twisted.web.resource import IResource
 
 from . import __version__
 from .backends import Backend, Problem, State
+from .control import build_control
 from .core.admission import Admitted, HostRule, Rules
 from .core.journal import Audit, Journal, NullAudit
 from .core.keys import Keyring
@@ -24,8 +26,13 @@ from .gate import Gate
 from .keywatch import KeyWatch
 from .listeners import Listener, is_local, port_number
 from .listening import CannotStart, open_port
+from .looplag import LoopLag
+from .metrics import Metrics
+from .overview import Overview
 from .pem import BadTLS
 from .protocol import AttachFactory, AttachProtocol
+from .roster import Roster
+from .scrape import metrics_page
 from .settings import Settings
 from .tls import TLS
 from .waiting_room import WaitingRoom
@@ -67,6 +74,7 @@ class AttachService(Service):
         tls: TLS | None = None,
         *,
         meter: Meter | None = None,
+        metrics: Metrics | None = None,
         audit: Audit | None = None,
     ) -> None:
         self._reactor = reactor
@@ -75,18 +83,30 @@ class AttachService(Service):
         self._make_keyring = make_keyring
         self._announce = announce
         self._journal = Journal(audit or NullAudit(), reactor.seconds)
-        self._meter = meter or NullMeter()
+        self._metrics = metrics
+        self._meter = meter or metrics or NullMeter()
+        backend.meter = self._meter
         self._tls = tls
         self._seats = Seats()
+        self._roster = Roster(reactor.seconds)
+        self._lag = LoopLag(reactor, self._meter, self._roster.sample)
+        self._overview = Overview(
+            backend, self._roster, kind=settings.backend, lag=lambda: self._lag.last
+        )
+        self._control = build_control(reactor, settings, self._roster, self._overview, self._meter)
         self._links: dict[AttachProtocol, None] = {}
         self._suspects: set[AttachProtocol] = set()
         self._ports: list[IListeningPort] = []
         self._waiting_room: WaitingRoom | None = None
-        self._gate = Gate(settings.limits, reactor.seconds, self._meter)
+        self._gate = Gate(
+            settings.limits,
+            reactor.seconds,
+            self._meter,
+            readers_need_key=settings.metrics_need_key,
+        )
         self._pings = LoopingCall(self._ping_all)
         self._pings.clock = reactor
         self._key_watch = KeyWatch(reactor, self._seats)
-        self._stopping = False
         self._reported: Problem | None = None
         self._empty: Deferred[None] | None = None
 
@@ -95,14 +115,15 @@ class AttachService(Service):
         if self._settings.courtesy_hold:
             self._waiting_room = WaitingRoom(self._reactor, self._settings.limits, self._meter)
         factory = AttachFactory(
-            self._reactor, self._settings.limits, self._open_seat, self._close_seat
+            self._reactor, self._settings.limits, self._open_seat, self._close_seat, self._meter
         )
         site = FrontSite(
             self._reactor,
             self._settings.limits,
             AttachResource(factory, self._gate.decide, self._waiting_room, self._journal),
-            self._readiness,
+            self._overview.readiness,
             self._journal,
+            self._pages(),
         )
         try:
             for listener in self._settings.listeners:
@@ -114,12 +135,18 @@ class AttachService(Service):
             self._close_ports()
             raise
         self._gate.open(self._rules(keyring))
-        self._stopping = False
         super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._backend_changed)
         self._pings.start(PING_INTERVAL, now=False)
         self._key_watch.start(keyring)
+        self._lag.start()
         places = [peer_name(port.getHost()) for port in self._ports]
+        self._overview.started(
+            places,
+            pending_connections=lambda: len(site.pending),
+            waiting_room=lambda: len(self._waiting_room or ()),
+        )
+        self._control.start()
         for place in places:
             self._log.info("listening on {where}", where=place)
         self._journal.started(version=__version__, pid=os.getpid(), listening=" ".join(places))
@@ -128,7 +155,7 @@ class AttachService(Service):
     def stopService(self) -> Deferred[None]:
         """Tell the clients, let requests finish, close, and end Hermes in order."""
         super().stopService()  # type: ignore[no-untyped-call]
-        self._stopping = True
+        self._overview.stopping()
         self._gate.close()
         if self._waiting_room is not None:
             self._waiting_room.close()
@@ -148,6 +175,7 @@ class AttachService(Service):
         if self._pings.running:
             self._pings.stop()
         self._key_watch.stop()
+        self._lag.stop()
         for seat in self._seats:
             seat.tell(STOPPING_NOTICE)
         deadline = self._reactor.seconds() + self._settings.drain
@@ -160,6 +188,7 @@ class AttachService(Service):
         await self._close_links()
         await self._backend.stop()
         await closing
+        await self._control.stop()
         self._journal.stopped(pid=os.getpid())
 
     def _close_ports(self) -> Deferred[Any]:
@@ -210,6 +239,13 @@ class AttachService(Service):
         ports = frozenset() if None in numbers else frozenset(n for n in numbers if n)
         return HostRule(any_host=beyond, names=self._settings.hosts, ports=ports)
 
+    def _pages(self) -> dict[bytes, IResource]:
+        metrics = self._metrics
+        if metrics is None:
+            return {}
+        metrics.watch(self._overview.readings)
+        return {b"/metrics": metrics_page(metrics, self._gate.may_read)}
+
     # Admission.
 
     def _rules(self, keyring: Keyring) -> Rules:
@@ -221,10 +257,6 @@ class AttachService(Service):
             links=limits.connections,
             links_of_source=limits.connections_of_source,
         )
-
-    def _readiness(self) -> tuple[bool, dict[str, Any]]:
-        state = self._backend.state
-        return state is State.READY and not self._stopping, {"status": state.value}
 
     # Seats.
 
@@ -240,6 +272,7 @@ class AttachService(Service):
         )
         self._seats.add(seat)
         self._links[link] = None
+        self._roster.enter(link, seat)
         self._gate.entered(link.source)
         self._log.info(
             "seat {seat} attached from {peer} with key {key}",
@@ -255,6 +288,7 @@ class AttachService(Service):
     def _close_seat(self, link: AttachProtocol, seat: Seat) -> None:
         self._seats.remove(seat)
         self._links.pop(link, None)
+        self._roster.leave(seat)
         self._gate.left(link.source)
         self._suspects.discard(link)
         self._log.info("seat {seat} detached", seat=seat.number)
@@ -264,6 +298,7 @@ class AttachService(Service):
             empty.callback(None)
 
     def _backend_changed(self, state: State, problem: Problem | None) -> None:
+        self._meter.count("backend", state.value)
         if state is State.READY:
             self._reported = None
             found = self._backend.findings
@@ -280,6 +315,7 @@ class AttachService(Service):
                 self._tell_all(_explain(problem))
             self._reported = problem
         elif state is State.RESTARTING:
+            self._meter.count("restart")
             self._log.error("{problem} It is started again.", problem=problem)
             self._tell_all(f"{problem.problem if problem else ''} It is being started again.")
 

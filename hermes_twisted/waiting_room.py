@@ -97,6 +97,9 @@ class WaitingRoom(WebSocketServerFactory):
             tcpNoDelay=True,
         )
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def enter(self, refused: Refused, source: str) -> WaitingProtocol | None:
         """A protocol for a refused client, or None if no place is free."""
         if not self._places.take(source):

@@ -8,7 +8,7 @@ a secret in the URL (log it, echo it, parse it again) is kept from happening her
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, AnyStr, cast
 
@@ -318,7 +318,9 @@ class FrontSite(Site):
         attach: AttachResource,
         ready: Readiness,
         journal: Journal,
+        pages: Mapping[bytes, IResource] | None = None,
     ) -> None:
+        """*pages*: more of them, by their paths."""
         super().__init__(Resource(), timeout=limits.handshake, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
@@ -331,6 +333,7 @@ class FrontSite(Site):
             b"/health": Page(lambda request: write_json(request, 200, {"status": "ok"})),
             b"/ready": Page(lambda request: _write_readiness(request, *ready())),
             PATH: attach,
+            **(pages or {}),
         }
         self._nothing = Page(lambda request: refuse(request, NO_SUCH_PAGE))
 

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..core import frames
 from ..core.limits import Limits
+from ..core.meter import Meter, NullMeter
 from ..core.outbox import Outbox
 from ..core.supervision import Problem, State
 from . import StateListener
@@ -173,6 +174,7 @@ class ScriptedBackend:
         self.state = State.STOPPED
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
+        self.meter: Meter = NullMeter()
         self.clock = clock
         self.script = script
         self.pace = pace

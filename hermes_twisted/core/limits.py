@@ -64,7 +64,10 @@ class Limits:
     """Time that a client has to answer a close frame."""
 
     def outbox(
-        self, wake: Callable[[], None], explain: Callable[[], bytes] | None = None
+        self,
+        wake: Callable[[], None],
+        explain: Callable[[], bytes] | None = None,
+        answered: Callable[[int, bytes], None] | None = None,
     ) -> outbox.Outbox:
         """An outbox within these limits."""
         return outbox.Outbox(
@@ -74,6 +77,7 @@ class Limits:
             explain=explain,
             settle_count=self.settle_count,
             settle_bytes=self.settle_bytes,
+            answered=answered,
         )
 
     @property
