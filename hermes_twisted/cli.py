@@ -85,4 +85,4 @@ def demo(options: Sequence[str]) -> None:
         os.environ[plainkey.VARIABLE] = new_secret()
         # A home without keys: those of the real server are not for the demonstration.
         given = ["--backend", "scripted", "--script", str(script), "--hermes-home", nowhere]
-        serve([*given, "--no-audit", "--no-control", *options])
+        serve([*given, "--no-audit", *options])

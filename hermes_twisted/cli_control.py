@@ -11,7 +11,8 @@ from typing import Any, Final, NoReturn
 
 from twisted.python import usage
 
-from . import __version__, parsing, statustext
+from . import parsing, statustext
+from .cli_options import Interspersed
 from .cli_url import HOME_PARAMETER, home_of
 from .listeners import socket_path_problem
 from .settings import CONTROL, ENVIRONMENT_PREFIX, BadSetting, read_environment
@@ -82,7 +83,7 @@ class Connection:
         return answer
 
 
-class ControlOptions(usage.Options):
+class ControlOptions(Interspersed):
     """Which server."""
 
     command = ""
@@ -91,11 +92,6 @@ class ControlOptions(usage.Options):
     def getSynopsis(self) -> str:
         """How the command is called."""
         return f"Usage: hermes-attach {self.command} [options]"
-
-    def opt_version(self) -> None:
-        """Show the version and exit."""
-        print(f"hermes-twisted {__version__}")
-        sys.exit(0)
 
     @property
     def path(self) -> Path:
@@ -132,7 +128,7 @@ class _Kick(ControlOptions):
 def parse(options: ControlOptions, arguments: Sequence[str]) -> Path:
     """Read *arguments*, and find the socket; exits with 2 for wrong usage."""
     try:
-        options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
+        options.parseOptions(list(arguments))
         return options.path
     except (usage.UsageError, BadSetting) as problem:
         fail(options.command.split()[0], str(problem), 2)

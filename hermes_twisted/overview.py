@@ -17,10 +17,10 @@ from .roster import Roster
 STOPPING: Final = "stopping"
 #: For everybody: what exactly is wrong may have paths in it, so it is for the operator.
 _REASONS: Final = {
-    State.STOPPED: "Hermes is not running.",
-    State.STARTING: "Hermes is being loaded; try again in a few seconds.",
-    State.RESTARTING: "Hermes ended and is being started again; try again in a few seconds.",
-    State.BROKEN: "Hermes cannot be served; on the server, `hermes-attach status` and the "
+    State.STOPPED.value: "Hermes is not running.",
+    State.STARTING.value: "Hermes is being loaded; try again in a few seconds.",
+    State.RESTARTING.value: "Hermes ended and is being started again; try again in a few seconds.",
+    State.BROKEN.value: "Hermes cannot be served; on the server, `hermes-attach status` and the "
     "log say why. It is tried again every half a minute.",
     STOPPING: "The server is stopping.",
 }
@@ -66,9 +66,10 @@ class Overview:
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether the service is ready; and the same in words, that everybody may read."""
-        state: State | str = STOPPING if self._stopping else self._backend.state
-        body = {"status": state.value if isinstance(state, State) else state}
-        return self.ready, body if self.ready else {**body, "reason": _REASONS[state]}
+        status = STOPPING if self._stopping else self._backend.state.value
+        if self.ready:
+            return True, {"status": status}
+        return False, {"status": status, "reason": _REASONS[status]}
 
     def readings(self) -> Readings:
         """For `Metrics.watch`."""

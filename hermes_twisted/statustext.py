@@ -40,7 +40,6 @@ def summary(status: dict[str, Any], now: float | None = None) -> list[str]:
         f"hermes-twisted {status['version']}, process {status['pid']}, up {up}, "
         f"listening on {', '.join(status['listening'])}",
         f"{hermes} ({backend['kind']}): {backend['state']}; "
-        f"{'ready' if status['ready'] else 'not ready'}; "
         f"loop lag {milliseconds(status['loop_lag'])}; {len(status['seats'])} attached",
     ]
     problem = backend["problem"] or status.get("reason")
