@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 # Releases of Hermes that the tests run against: the oldest and the newest.
 HERMES ?= 0.14.0 0.19.0
+# Only for `make wstest`.
+PYTHON2 ?= $(shell command -v python2.7)
 ARGS ?=
 
 RUN := .venv/bin
@@ -14,7 +16,7 @@ TEST := .venv-test/bin
 OLDEST := .venv-oldest/bin
 PIP := python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: run demo test lint types tests tests-oldest pins hermes bench clean
+.PHONY: run demo test lint types tests tests-oldest pins hermes bench wstest clean
 
 run: .venv/with-hermes
 	$(RUN)/twistd --nodaemon --pidfile= hermes-attach $(ARGS)
@@ -49,8 +51,22 @@ bench: .venv-test/ready
 	$(TEST)/$(PIP) picows
 	$(TEST)/python -m bench $(ARGS)
 
+# The Autobahn test suite, half an hour; the results go to docs/conformance.md.
+wstest: .venv-test/ready .venv-wstest/ready
+	PATH="$(CURDIR)/$(TEST):$$PATH" python -m tests.wstest .venv-wstest/suite/bin/wstest $(ARGS)
+
+# The suite is Python 2 source; virtualenv dropped Python 2.7 in 20.22.
+.venv-wstest/ready:
+	@test -n "$(PYTHON2)" || { echo "The Autobahn test suite needs Python 2.7; install one, \
+	or name it: make wstest PYTHON2=/path/to/python2.7"; exit 1; }
+	$(PYTHON) -m venv .venv-wstest/tool
+	.venv-wstest/tool/bin/$(PIP) 'virtualenv<20.22'
+	.venv-wstest/tool/bin/virtualenv --quiet --python $(PYTHON2) .venv-wstest/suite
+	.venv-wstest/suite/bin/$(PIP) autobahntestsuite==25.10.1
+	touch $@
+
 clean:
-	rm -rf .venv .venv-test .venv-oldest .hermes
+	rm -rf .venv .venv-test .venv-oldest .venv-wstest .hermes
 
 .venv/bin/python .venv-test/bin/python .venv-oldest/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; \

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from importlib import resources
 from tempfile import TemporaryDirectory
 
+from twisted.python import usage
+
 from . import __version__, plainkey
 from .cli_control import kick, status
 from .cli_key import key
 from .cli_url import url
 from .core.keys import new_secret
 from .install import install_service
+from .listeners import port_number
 from .reactors import ensure_asyncio
-from .settings import ENVIRONMENT_PREFIX
+from .settings import ENVIRONMENT_PREFIX, BadSetting
 
 USAGE = """\
 Usage: hermes-attach COMMAND [options]
@@ -54,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kick(rest)
     elif command == "install-service":
         print(install_service(rest))
+    elif command == "echo":  # For conformance tests (docs/conformance.md): not in the help.
+        echo(rest)
     elif command in ("--help", "-h", "help"):
         print(USAGE)
     elif command == "--version":
@@ -86,3 +91,17 @@ def demo(options: Sequence[str]) -> None:
         # A home without keys: those of the real server are not for the demonstration.
         given = ["--backend", "scripted", "--script", str(script), "--hermes-home", nowhere]
         serve([*given, "--no-audit", *options])
+
+
+def echo(arguments: Sequence[str]) -> None:
+    """Echo messages on 127.0.0.1 until a signal comes. Exits with 2 for wrong usage."""
+    from .echo import listen
+
+    reactor = ensure_asyncio()
+    try:
+        port = listen(reactor, arguments)
+    except (usage.UsageError, BadSetting) as problem:
+        print(f"hermes-attach echo: {problem}", file=sys.stderr)
+        sys.exit(2)
+    print(f"echo: ws://127.0.0.1:{port_number(port)}/", flush=True)
+    reactor.run()

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from .core.admission import KEY_WRONG, Admitted, Head, Refused, Rules, Standing, admit
+from .core.admission import (
+    FULL,
+    KEY_WRONG,
+    SOURCE_FULL,
+    Admitted,
+    Head,
+    Refused,
+    Rules,
+    Standing,
+    admit,
+)
 from .core.limits import Limits
 from .core.meter import Meter
 from .core.reading import may_read
@@ -77,6 +87,12 @@ class Gate:
         decision = admit(head, rules, standing)
         if decision is KEY_WRONG:
             self._failures.note(source)
+        elif decision is FULL:
+            self._meter.count("limit", "connections")
+        elif decision is SOURCE_FULL:
+            self._meter.count("limit", "connections_of_source")
+        elif standing.blocked_for and isinstance(decision, Refused) and decision.status == 429:
+            self._meter.count("limit", "failures")
         return decision
 
     def entered(self, source: str) -> None:

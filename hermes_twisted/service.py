@@ -29,6 +29,7 @@ from .listening import CannotStart, open_port
 from .looplag import LoopLag
 from .metrics import Metrics
 from .overview import Overview
+from .peers import peer_name
 from .pem import BadTLS
 from .protocol import AttachFactory, AttachProtocol
 from .roster import Roster
@@ -36,7 +37,7 @@ from .scrape import metrics_page
 from .settings import Settings
 from .tls import TLS
 from .waiting_room import WaitingRoom
-from .web import AttachResource, FrontSite, peer_name
+from .web import AttachResource, FrontSite
 
 #: How often silent clients are pinged, in seconds: proxies and routers forget quiet
 #: connections after a minute or so.
@@ -124,6 +125,7 @@ class AttachService(Service):
             self._overview.readiness,
             self._journal,
             self._pages(),
+            self._meter,
         )
         try:
             for listener in self._settings.listeners:
@@ -269,6 +271,7 @@ class AttachService(Service):
             lambda wake: self._backend.open(number, wake),
             key=admitted.key,
             peer=link.peer_name,
+            meter=self._meter,
         )
         self._seats.add(seat)
         self._links[link] = None
@@ -343,6 +346,7 @@ class AttachService(Service):
                     seat=link.seat.number if link.seat else 0,
                 )
                 link.ended_by = "silence"
+                self._meter.count("limit", "dead_after")
                 link.abort()
             else:
                 self._suspects.add(link)

@@ -32,6 +32,8 @@ AUDIT_MAX_BYTES: Final = 10 * MIB
 AUDIT_KEEP: Final = 5
 #: The control socket, in Hermes' home.
 CONTROL: Final = Path("attach", "control.sock")
+#: Levels of JSON that every Python reads, with room for those who walk through them.
+DEEPEST: Final = 500
 
 
 class BadSetting(Exception):
@@ -119,13 +121,27 @@ OPTIONS: Final = (
     Option("max-pending", "Sockets without a key at once", parsing.count, default=_LIMITS.pending),
     Option("max-message", "Bytes of one message from a client", parsing.size,
            default=_LIMITS.max_message),
+    Option("max-unfinished", "Bytes of unfinished messages of all clients together",
+           parsing.size, default=_LIMITS.unfinished),
+    Option("max-fragments", "Fragments of one message from a client", parsing.count,
+           default=_LIMITS.max_fragments),
+    Option("compress", "Compress frames of 1 KiB to 1 MiB for clients that offer it",
+           parsing.flag, default=False, flag=True),
+    Option("max-depth", "Levels that the JSON of one message may nest", parsing.count,
+           default=_LIMITS.max_depth),
+    Option("max-containers", "Lists and objects in one message", parsing.count,
+           default=_LIMITS.max_containers),
     Option("max-waiting-requests", "Requests of one client that wait", parsing.count,
            default=_LIMITS.waiting_requests),
     Option("max-waiting-bytes", "Their bytes", parsing.size, default=_LIMITS.waiting_bytes),
+    Option("max-unread", "Bytes that a client may leave unread before its requests wait",
+           parsing.size, default=_LIMITS.hold_above),
     Option("max-queued-soft", "Bytes queued for a slow client before live text is thinned out",
            parsing.size, default=_LIMITS.soft),
     Option("max-queued-hard", "Bytes queued for a slow client before it is disconnected",
            parsing.size, default=_LIMITS.hard),
+    Option("max-queued-total", "Bytes queued for all clients before those with the most are "
+           "disconnected", parsing.size, default=_LIMITS.queued_total),
     Option("max-threads", "Threads that run requests", parsing.count, default=_LIMITS.threads),
     Option("handshake-timeout", "Time for a request's head", parsing.some_seconds,
            default=_LIMITS.handshake),
@@ -140,6 +156,12 @@ OPTIONS: Final = (
     Option("control", "Socket on which `hermes-attach status` talks to the server (default: "
            "attach/control.sock in Hermes' home)", parsing.path),
     Option("no-control", "Open no such socket", parsing.flag, default=False, flag=True),
+    Option("max-header", "Bytes of a request's head", parsing.size, default=_LIMITS.header),
+    Option("max-header-lines", "Lines of a request's head", parsing.count,
+           default=_LIMITS.header_lines),
+    Option("max-body", "Bytes of a request's body", parsing.size, default=_LIMITS.body),
+    Option("close-timeout", "Time that a client has to answer a close, and to take what was "
+           "sent before it", parsing.some_seconds, default=_LIMITS.close),
     Option("config", "TOML file with any of these settings", parsing.path),
 )  # fmt: skip
 
@@ -193,6 +215,14 @@ class Settings:
             raise BadSetting("--backend scripted needs --script, the recording to play.")
         if values["max-queued-soft"] > values["max-queued-hard"]:
             raise BadSetting("--max-queued-soft must not be above --max-queued-hard.")
+        if values["max-message"] > values["max-unfinished"]:
+            raise BadSetting(
+                "--max-message must not be above --max-unfinished, which all clients share."
+            )
+        if values["max-queued-hard"] > values["max-queued-total"]:
+            raise BadSetting("--max-queued-hard must not be above --max-queued-total.")
+        if values["max-depth"] > DEEPEST:
+            raise BadSetting(f"--max-depth must be {DEEPEST} or less: Python reads no deeper.")
         if values["max-threads"] < 2:
             raise BadSetting("--max-threads must be 2 or more: one is kept for urgent requests.")
         tls = _tls(values)
@@ -221,10 +251,17 @@ class Settings:
             control=_control(values, home),
             limits=Limits(
                 max_message=values["max-message"],
+                max_fragments=values["max-fragments"],
+                unfinished=values["max-unfinished"],
+                compress=values["compress"],
                 waiting_requests=values["max-waiting-requests"],
                 waiting_bytes=values["max-waiting-bytes"],
+                max_depth=values["max-depth"],
+                max_containers=values["max-containers"],
+                hold_above=values["max-unread"],
                 soft=values["max-queued-soft"],
                 hard=values["max-queued-hard"],
+                queued_total=values["max-queued-total"],
                 threads=threads,
                 urgent_threads=min(_LIMITS.urgent_threads, max(1, threads // 4)),
                 connections=values["max-connections"],
@@ -237,6 +274,10 @@ class Settings:
                 hold=values["hold-time"],
                 pending=values["max-pending"],
                 handshake=values["handshake-timeout"],
+                header=values["max-header"],
+                header_lines=values["max-header-lines"],
+                body=values["max-body"],
+                close=values["close-timeout"],
                 dead_after=values["dead-after"],
             ),
         )

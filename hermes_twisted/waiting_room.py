@@ -6,9 +6,9 @@ tiny limits and answered with nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final, cast
 
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -16,26 +16,31 @@ from .core.admission import Refused
 from .core.courtesy import Places, explanation, reply
 from .core.limits import KIB, Limits
 from .core.meter import Meter
+from .strict import StrictFactory, StrictProtocol
 
 #: Bytes that a held client may send in all, and in one message.
 MAX_RECEIVED: Final = 256 * KIB
 MAX_MESSAGE: Final = 16 * KIB
 
 
-class WaitingProtocol(WebSocketServerProtocol):
+class WaitingProtocol(StrictProtocol):
     """One held client, until its time is over or it goes."""
 
     factory: WaitingRoom
     refused: Refused
     source: str
     _log = Logger()
+    takes_binary = True
+    """It is not looked at."""
     _received = 0
-    _end: IDelayedCall | None = None
+    _let_go: IDelayedCall | None = None
 
     def onOpen(self) -> None:
         """Say what is wrong; `gateway.ready` is never sent."""
+        super().onOpen()
         limits = self.factory.limits
-        self._end = self.factory.clock.callLater(limits.hold, self.abort)
+        # By dropping TCP: a close frame would make the UI come again at once.
+        self._let_go = self.factory.clock.callLater(limits.hold, self.abort)
         for payload in explanation(self.refused):
             self.sendMessage(payload)  # type: ignore[no-untyped-call]
 
@@ -54,48 +59,27 @@ class WaitingProtocol(WebSocketServerProtocol):
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """It has gone."""
-        if self._end is not None and self._end.active():
-            self._end.cancel()
-        self._end = None
+        super().onClose(wasClean, code, reason)
+        if self._let_go is not None and self._let_go.active():
+            self._let_go.cancel()
+        self._let_go = None
 
     def connectionLost(self, reason: Any = None) -> None:
         """The place is free, however it went."""
         super().connectionLost(reason)
         self.factory.left(self)
 
-    def abort(self) -> None:
-        """Let go by dropping TCP: a close frame would make the UI come again at once."""
-        transport: Any = self.transport
-        transport.abortConnection()
 
-    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
-        """Autobahn's own refusals quote the request."""
-        super().failHandshake("Bad handshake", 400)
-
-
-class WaitingRoom(WebSocketServerFactory):
+class WaitingRoom(StrictFactory):
     """Autobahn with the smallest limits; what it sends is bounded by what it reads."""
 
     protocol = WaitingProtocol  # type: ignore[assignment]
-    noisy = False
 
     def __init__(self, clock: IReactorTime, limits: Limits, meter: Meter) -> None:
-        super().__init__(reactor=clock, server="")  # type: ignore[no-untyped-call]
-        self.clock = clock
-        self.limits = limits
-        self._meter = meter
+        tiny = replace(limits, max_message=MAX_MESSAGE, compress=False)
+        super().__init__(clock, tiny, meter)
         self._places = Places(limits)
         self._held: dict[WaitingProtocol, None] = {}
-        self.setProtocolOptions(  # type: ignore[no-untyped-call]
-            versions=[13],
-            webStatus=False,
-            allowNullOrigin=True,
-            maxFramePayloadSize=MAX_MESSAGE,
-            maxMessagePayloadSize=MAX_MESSAGE,
-            openHandshakeTimeout=limits.handshake,
-            closeHandshakeTimeout=limits.close,
-            tcpNoDelay=True,
-        )
 
     def __len__(self) -> int:
         return len(self._held)
@@ -103,8 +87,9 @@ class WaitingRoom(WebSocketServerFactory):
     def enter(self, refused: Refused, source: str) -> WaitingProtocol | None:
         """A protocol for a refused client, or None if no place is free."""
         if not self._places.take(source):
+            self.meter.count("limit", "held")
             return None
-        self._meter.count("held", refused.code)
+        self.meter.count("held", refused.code)
         protocol = cast("WaitingProtocol", super().buildProtocol(None))
         protocol.refused = refused
         protocol.source = source

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..core import frames
+from ..core.backlog import Backlog
 from ..core.calls import Calls
 from ..core.lanes import LanePool
 from ..core.limits import Limits
@@ -91,6 +92,7 @@ class InProcessBackend:
         self.meter: Meter = NullMeter()
         self._reactor = reactor
         self._limits = limits
+        self._backlog = Backlog(limits.queued_total)
         self._home = home
         self._load = load
         self._lanes = LanePool(limit=limits.threads, reserve=limits.urgent_threads)
@@ -122,7 +124,7 @@ class InProcessBackend:
             loop.call_soon_threadsafe(wake)
 
         calls = Calls(self.meter, self._reactor.seconds)
-        outbox = self._limits.outbox(rouse, explain_shedding, calls.end)
+        outbox = self._limits.outbox(rouse, explain_shedding, self._backlog, calls.end)
         channel = InProcessChannel(self, number, outbox, calls)
         self._channels[number] = channel
         if self._host is not None:

@@ -10,6 +10,7 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 
 from ..core import frames
+from ..core.backlog import Backlog
 from ..core.calls import Calls
 from ..core.limits import Limits
 from ..core.meter import Meter, NullMeter
@@ -138,6 +139,7 @@ class WorkerBackend:
         self.credit_lot = max(1, limits.window // 4)
         self._reactor = reactor
         self._limits = limits
+        self._backlog = Backlog(limits.queued_total)
         self._locate = locate
         self._environment = environment
         self._umask = umask
@@ -169,6 +171,7 @@ class WorkerBackend:
             settle_count=1,
             settle_bytes=1,
             answered=calls.end,
+            total=self._backlog,
         )
         channel = WorkerChannel(self, number, outbox, wake, calls)
         self._channels[number] = channel
@@ -223,6 +226,7 @@ class WorkerBackend:
         settings = {
             "soft": self._limits.soft,
             "hard": self._limits.hard,
+            "queued_total": self._limits.queued_total,
             "window": self._limits.window,
             "threads": self._limits.threads,
             "urgent_threads": self._limits.urgent_threads,

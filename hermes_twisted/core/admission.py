@@ -225,7 +225,7 @@ def admit(head: Head, rules: Rules, standing: Standing = Standing()) -> Admitted
     And with one everything does, whatever others did from the same address, while
     there is room: on loopback all clients, and all web pages, share one.
     """
-    problem = _check_handshake(head) or _check_reach(head, rules)
+    problem = check_handshake(head) or _check_reach(head, rules)
     if problem is not None:
         return problem
     secret = presented(head)
@@ -239,7 +239,8 @@ def admit(head: Head, rules: Rules, standing: Standing = Standing()) -> Admitted
     return SOURCE_FULL if standing.links_of_source >= rules.links_of_source else Admitted(key)
 
 
-def _check_handshake(head: Head) -> Refused | None:
+def check_handshake(head: Head) -> Refused | None:
+    """What keeps a request from opening a WebSocket, whoever it comes from."""
     if head.method != b"GET":
         return METHOD_NOT_ALLOWED
     if head.version != b"HTTP/1.1" or any(len(head.headers.get(n, [])) > 1 for n in _SINGLE):

@@ -7,10 +7,14 @@ An inbound frame is taken apart once, and no further than its outermost object:
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+
+from . import nesting
 
 #: JSON-RPC 2.0 §5.1
 PARSE_ERROR: Final = -32700
@@ -18,6 +22,11 @@ INVALID_REQUEST: Final = -32600
 INTERNAL_ERROR: Final = -32603
 #: Implementation-defined: Hermes uses -32000 for a handler that failed.
 SERVER_ERROR: Final = -32000
+#: Ours: the key's scope does not allow the method.
+SCOPE_DENIED: Final = -32001
+
+#: Of a method's name no more than this is said back.
+MAX_ECHO: Final = 64
 
 NULL: Final = b"null"
 
@@ -36,7 +45,12 @@ class _Envelope(msgspec.Struct):
     error: msgspec.Raw = msgspec.Raw(b"")
 
 
+class _WithParams(msgspec.Struct):
+    params: msgspec.Raw = msgspec.Raw(b"")
+
+
 _decode = msgspec.json.Decoder(_Envelope).decode
+_decode_params = msgspec.json.Decoder(_WithParams).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
 
@@ -55,45 +69,98 @@ class Frame(msgspec.Struct, frozen=True):
         method = self.method
         return not method or method in URGENT_METHODS or method.endswith(URGENT_SUFFIX)
 
+    def param(self, name: str) -> bytes:
+        """JSON text of one parameter, empty if it is absent.
+
+        Of members with the same name the last counts, here and in Hermes' `json.loads`:
+        what is judged is what is run.
+        """
+        params = _decode_params(self.text).params
+        try:
+            found = _param_decoder(name)(params)
+        except msgspec.DecodeError:
+            return b""  # Not an object: it has no parameters.
+        return bytes(found.value)
+
+
+@functools.cache
+def _param_decoder(name: str) -> Callable[[msgspec.Raw], Any]:
+    """Takes *name* out of an object, and skips the rest. For the few names of a table."""
+    shape = msgspec.defstruct(
+        "Param", [("value", msgspec.Raw, msgspec.Raw(b""))], rename={"value": name}
+    )
+    return msgspec.json.Decoder(shape).decode
+
 
 class BadFrame(Exception):
-    """An inbound frame that is answered with an error; `answer` is that error."""
+    """An inbound frame that is answered with an error; `answer` is that error.
 
-    def __init__(self, answer: bytes) -> None:
-        super().__init__("bad frame")
+    `why`, for counting: `not_json`, `nesting` or `not_a_request`.
+    """
+
+    def __init__(self, answer: bytes, why: str) -> None:
+        super().__init__(why)
         self.answer = answer
+        self.why = why
 
 
-def parse(text: bytes) -> Frame:
+def parse(
+    text: bytes,
+    max_depth: int = nesting.MAX_DEPTH,
+    max_containers: int = nesting.MAX_CONTAINERS,
+) -> Frame:
     """Take *text*, UTF-8 of one WebSocket message, apart.
 
     Raises `BadFrame` with the answers that upstream gives (`tui_gateway.server`):
     -32700 for what is not JSON, -32600 for what is not a request. Stricter than
-    upstream in one point: `NaN` and lone surrogates are not JSON (RFC 8259).
+    upstream: `NaN` and lone surrogates are not JSON (RFC 8259), and nesting has a
+    limit (RFC 8259 §9).
     """
     try:
         envelope = _decode(text)
         identity = bytes(envelope.id)
         identity.decode()  # It is echoed, and was skipped without a look at its bytes.
     except msgspec.ValidationError:
-        raise BadFrame(
-            error(NULL, INVALID_REQUEST, "invalid request: expected an object")
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadFrame(error(NULL, PARSE_ERROR, "parse error")) from None
+        answer = error(NULL, INVALID_REQUEST, "invalid request: expected an object")
+        raise BadFrame(answer, "not_a_request") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadFrame(error(NULL, PARSE_ERROR, "parse error"), "not_json") from None
+    except RecursionError:
+        raise _too_nested(max_depth, max_containers) from None
+    if not nesting.is_within(text, max_depth, max_containers):
+        raise _too_nested(max_depth, max_containers)
     if not envelope.method and (envelope.result or envelope.error):
         return Frame(text, identity, "")
     try:
         method = _decode_text(envelope.method)
     except UnicodeDecodeError:
-        raise BadFrame(error(NULL, PARSE_ERROR, "parse error")) from None
+        raise BadFrame(error(NULL, PARSE_ERROR, "parse error"), "not_json") from None
     except msgspec.DecodeError:
         method = ""
     if not method:
-        raise BadFrame(
-            error(identity, INVALID_REQUEST, "invalid request: method must be a non-empty string")
+        answer = error(
+            identity, INVALID_REQUEST, "invalid request: method must be a non-empty string"
         )
+        raise BadFrame(answer, "not_a_request")
     return Frame(text, identity, method)
+
+
+def _too_nested(depth: int, containers: int) -> BadFrame:
+    message = f"parse error: more than {depth} levels, or {containers} lists and objects"
+    return BadFrame(error(NULL, PARSE_ERROR, message), "nesting")
+
+
+def string(text: bytes) -> str | None:
+    """The string that the JSON *text* is; None if it is anything else."""
+    try:
+        return _decode_text(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def shorten(method: str) -> str:
+    """A method's name as it may be said back: Hermes' are short, a client's may be long."""
+    return method if len(method) <= MAX_ECHO else method[:MAX_ECHO] + "…"
 
 
 def encode(value: Any) -> bytes:

@@ -13,7 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-Job = Callable[[], None]
+Job = Callable[[], object]
+
+#: What a job returns that cannot run yet: it stays the lane's first until `Lane.resume`.
+LATER: Final = object()
 
 #: Threads of one pool, and how many of these only urgent lanes may use.
 MAX_THREADS: Final = 64
@@ -31,15 +34,26 @@ class Lane:
         self._pool = pool
         self._jobs: deque[Job] = deque()
         self._scheduled = False
+        self._held = False
+        self._resumed = False
         self.urgent = urgent
 
     def put(self, job: Job) -> None:
         """Run *job* after all earlier ones. It must not raise. Never blocks."""
         self._pool._put(self, job)
 
+    def resume(self) -> None:
+        """Try the job again that could not run: what it waited for may have come."""
+        self._pool._resume(self)
+
     def clear(self) -> int:
         """Forget the jobs that have not begun; returns how many."""
         return self._pool._clear(self)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a job has not begun."""
+        return bool(self._jobs)
 
 
 class LanePool:
@@ -94,10 +108,20 @@ class LanePool:
                 lane._scheduled = True
                 self._schedule(lane)
 
+    def _resume(self, lane: Lane) -> None:
+        with self._lock:
+            if lane._held:
+                lane._held = False
+                self._schedule(lane)
+            else:
+                lane._resumed = True  # Perhaps while a job is finding out that it cannot run.
+
     def _clear(self, lane: Lane) -> int:
         with self._lock:
             count = len(lane._jobs)
             lane._jobs.clear()
+            if lane._held:
+                lane._held = lane._scheduled = False
             return count
 
     # The rest is called with the lock held, except where it says otherwise.
@@ -146,7 +170,8 @@ class LanePool:
         while lane is not None:
             jobs = 0
             while (job := self._next_job(lane, jobs < TURN)) is not None:
-                job()
+                if job() is LATER and self._hold(lane, job):
+                    break
                 jobs += 1
             lane = self._next_lane()
 
@@ -154,6 +179,7 @@ class LanePool:
         """The lane's next job, or None when it is empty or has had its turn; takes the lock."""
         with self._lock:
             if lane._jobs and (go_on or not self._others_wait()):
+                lane._resumed = False
                 return lane._jobs.popleft()
             if lane._jobs:
                 (self._ready_urgent if lane.urgent else self._ready).append(lane)
@@ -161,6 +187,15 @@ class LanePool:
                 lane._scheduled = False
             self._vacate(lane)
             return None
+
+    def _hold(self, lane: Lane, job: Job) -> bool:
+        """Put *job* back; True if the lane is to wait for `resume`. Takes the lock."""
+        with self._lock:
+            lane._jobs.appendleft(job)
+            lane._held = not lane._resumed
+            if lane._held:
+                self._vacate(lane)
+            return lane._held
 
     def _others_wait(self) -> bool:
         return bool(self._ready or self._ready_urgent)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from . import lanes, outbox, sources
+from . import backlog, lanes, nesting, outbox, sources
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -20,16 +20,29 @@ class Limits:
     """One message from a client, on the wire and inflated."""
     max_fragments: int = 131_072
     """Fragments of one message; empty ones count."""
+    unfinished: int = 64 * MIB
+    """Unfinished messages of all clients together, inflated."""
+    pongs: int = 64
+    """Pings in a row that are each answered; beyond, only the latest is, and a client
+    that does not read is not read either."""
+    compress: bool = False
+    """Whether compression is agreed to with clients that offer it."""
     waiting_requests: int = 256
     """Requests of one client that wait; beyond, its socket is not read."""
     waiting_bytes: int = 16 * MIB
     """The same, in bytes."""
+    max_depth: int = nesting.MAX_DEPTH
+    """How deep the JSON of one message may nest."""
+    max_containers: int = nesting.MAX_CONTAINERS
+    """Lists and objects in one message."""
     hold_above: int = 64 * KIB
     """While a slow client has more than this to read, its ordinary requests wait."""
     soft: int = outbox.SOFT_LIMIT
     """Bytes queued for one client above which display-only frames are shed."""
     hard: int = outbox.HARD_LIMIT
     """Bytes queued for one client above which it is disconnected."""
+    queued_total: int = backlog.QUEUED_TOTAL
+    """Bytes queued for all clients above which those with the most are disconnected."""
     window: int = MIB
     """Bytes of one client on their way between worker and socket."""
     threads: int = lanes.MAX_THREADS
@@ -53,9 +66,14 @@ class Limits:
     failure_sources: int = sources.MAX_SOURCES
     """Addresses that are remembered for it."""
     pending: int = 256
-    """Sockets that have shown no key yet; beyond, the oldest is dropped."""
+    """Sockets that have shown no key yet; beyond, the oldest is dropped. At most a quarter
+    of the process's descriptors, whatever this says."""
     handshake: float = 10.0
     """Time for a request's head and between requests on one socket."""
+    header: int = 16 * KIB
+    """A request's head."""
+    header_lines: int = 64
+    """Its lines, the request line included."""
     body: int = 64 * KIB
     """A request's body."""
     dead_after: float = 15 * 60.0
@@ -67,9 +85,10 @@ class Limits:
         self,
         wake: Callable[[], None],
         explain: Callable[[], bytes] | None = None,
+        total: backlog.Backlog | None = None,
         answered: Callable[[int, bytes], None] | None = None,
     ) -> outbox.Outbox:
-        """An outbox within these limits."""
+        """An outbox within these limits; *shared* with the other clients of a backend."""
         return outbox.Outbox(
             wake,
             soft=self.soft,
@@ -78,6 +97,7 @@ class Limits:
             settle_count=self.settle_count,
             settle_bytes=self.settle_bytes,
             answered=answered,
+            total=total,
         )
 
     @property

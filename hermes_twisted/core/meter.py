@@ -33,12 +33,12 @@ class Tally:
     """Keeps the sums."""
 
     def __init__(self) -> None:
-        self.sums: Counter[tuple[str, str]] = Counter()
+        self.counts: Counter[tuple[str, str]] = Counter()
         self.observed: list[tuple[str, float, tuple[str, ...]]] = []
 
     def count(self, name: str, label: str = "", by: int = 1) -> None:
         """See `Meter`."""
-        self.sums[name, label] += by
+        self.counts[name, label] += by
 
     def observe(self, name: str, seconds: float, *labels: str) -> None:
         """See `Meter`."""
@@ -46,4 +46,4 @@ class Tally:
 
     def of(self, name: str, label: str = "") -> int:
         """How often it happened."""
-        return self.sums[name, label]
+        return self.counts[name, label]

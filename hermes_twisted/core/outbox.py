@@ -6,10 +6,13 @@ meet the event loop (or, in the worker, the thread that feeds the front).
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Final
+
+from .backlog import NO_BACKLOG, Backlog
 
 SOFT_LIMIT: Final = 8 * 1024 * 1024
 HARD_LIMIT: Final = 32 * 1024 * 1024
@@ -18,6 +21,10 @@ HARD_LIMIT: Final = 32 * 1024 * 1024
 SETTLE_COUNT: Final = 32
 #: ... or this many bytes: far below what a client may have waiting.
 SETTLE_BYTES: Final = 2 * 1024 * 1024
+
+#: Changes of the size are reported to the backlog of all in lots of so many bytes: everyday
+#: frames come and go without touching what all clients share.
+LOT: Final = 16 * 1024
 
 #: A frame that must arrive.
 EVENT: Final = 1
@@ -44,7 +51,9 @@ class Outbox:
     Above *soft* waiting bytes, deltas are shed until the queue is half empty
     again, and the frame that *explain* makes is queued in their place. When a
     frame comes while more than *hard* bytes wait, the outbox overflows: it keeps
-    nothing and takes nothing any more. One larger frame alone always passes.
+    nothing and takes nothing any more. One larger frame alone always passes. The same
+    happens when the *total* that it shares with others is spent and it holds more
+    than its share.
 
     *answered* is told of each answer, tag and text, in the putting thread.
     """
@@ -58,8 +67,11 @@ class Outbox:
         explain: Callable[[], bytes] | None = None,
         settle_count: int = SETTLE_COUNT,
         settle_bytes: int = SETTLE_BYTES,
+        total: Backlog | None = None,
         answered: Callable[[int, bytes], None] | None = None,
     ) -> None:
+        self._total = total or Backlog(sys.maxsize)
+        self._total.join()
         self._wake = wake
         self._soft = soft
         self._hard = hard
@@ -70,6 +82,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._items: deque[Item] = deque()
         self._size = 0
+        self._reported = 0
         self._awake = False
         self._closed = False
         self._shedding = False
@@ -98,11 +111,15 @@ class Outbox:
             self.events += kind < ANSWER
             if kind == DELTA and self._shedding:
                 self._leave_out(1)
-            elif self._size > self._hard:
+            elif self._size > self._hard or (
+                self._size > NO_BACKLOG and self._total.forbids(self._size)
+            ):
                 self._overflow()
             else:
                 self._items.append((kind, tag, data))
                 self._size += len(data)
+                if self._size - self._reported > LOT:
+                    self._report()
                 if self._size > self._soft and not self._shedding:
                     self._start_shedding()
             accepted = not self.overflowed
@@ -139,6 +156,8 @@ class Outbox:
                 size += len(item[2])
                 taken.append(item)
             self._size -= size
+            if self._reported - self._size > LOT:
+                self._report()
             self._stop_shedding_if_drained()
             if not items:
                 self._awake = False
@@ -164,9 +183,10 @@ class Outbox:
     def close(self) -> None:
         """Drop what waits and refuse what comes."""
         with self._lock:
-            self._closed = True
-            self._items.clear()
-            self._size = 0
+            self._empty()
+            if not self._closed:
+                self._closed = True
+                self._total.leave()
 
     def _settlement_due(self) -> bool:
         return (
@@ -181,8 +201,16 @@ class Outbox:
 
     def _overflow(self) -> None:
         self.overflowed = True
+        self._empty()
+
+    def _empty(self) -> None:
         self._items.clear()
         self._size = 0
+        self._report()
+
+    def _report(self) -> None:
+        self._total.change(self._size - self._reported)
+        self._reported = self._size
 
     def _start_shedding(self) -> None:
         self._shedding = True
@@ -191,6 +219,7 @@ class Outbox:
         left_out = len(self._items) - len(kept)
         self._items = kept
         self._size = sum(len(item[2]) for item in kept)
+        self._report()
         if left_out:
             self._leave_out(left_out)
         self._stop_shedding_if_drained()
@@ -202,6 +231,7 @@ class Outbox:
             data = self._explain()
             self._items.append((EVENT, 0, data))
             self._size += len(data)
+            self._report()
 
     def _stop_shedding_if_drained(self) -> None:
         if self._shedding and self._size <= self._soft // 2:

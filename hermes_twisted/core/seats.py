@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
-from . import frames
+from . import frames, scopes
 from .keys import Key
 from .limits import Limits
+from .meter import Meter, NullMeter
 from .outbox import ANSWER, Outbox
 
 #: Bytes that are handed to the socket in one write.
@@ -21,7 +22,6 @@ BATCH: Final = 256 * 1024
 
 #: RFC 6455 §7.4.1
 CLOSE_GOING_AWAY: Final = 1001
-CLOSE_UNSUPPORTED: Final = 1003
 CLOSE_POLICY: Final = 1008
 
 
@@ -81,6 +81,7 @@ class Seat:
         *,
         key: Key,
         peer: str = "",
+        meter: Meter | None = None,
     ) -> None:
         self.number = number
         self.key = key
@@ -88,6 +89,7 @@ class Seat:
         self.peer = peer
         self._link = link
         self._limits = limits
+        self._meter = meter or NullMeter()
         self._held: deque[frames.Frame | bytes] = deque()
         self._held_bytes = 0
         self._waiting = 0
@@ -95,6 +97,7 @@ class Seat:
         self._paused = False
         self._closed = False
         self._ending = False
+        self._aborted = False
         self._flushing = True  # Until the channel is there.
         self._channel = open_channel(self.flush)
         self._flushing = False
@@ -105,12 +108,18 @@ class Seat:
         if self._ending or not text or text.isspace():
             return
         try:
-            frame = frames.parse(text)
+            frame = frames.parse(text, self._limits.max_depth, self._limits.max_containers)
         except frames.BadFrame as bad:
+            self._meter.count("bad_frame", bad.why)
             self._answer_or_hold(bad.answer)
             return
         if frame.method == frames.PING_METHOD:
             self._answer_or_hold(frames.result(frame.id, {"ok": True}))
+            return
+        refused = scopes.refusal(self.key.scope, frame)
+        if refused is not None:
+            self._meter.count("denied", self.key.scope)
+            self._answer_or_hold(refused)
             return
         if self._must_hold() and not frame.urgent:
             self._hold(frame, len(text))
@@ -135,7 +144,10 @@ class Seat:
         finally:
             self._flushing = False
         if self.overflowed:
-            self._link.abort()
+            if not self._aborted:
+                self._aborted = True
+                self._meter.count("limit", "hard")
+                self._link.abort()
             return
         if self._paused and not self._is_full(of=0.5):
             self._paused = False
@@ -213,6 +225,7 @@ class Seat:
         return not self._link.writable and self._channel.outbox.size > self._limits.hold_above
 
     def _hold(self, what: frames.Frame | bytes, size: int) -> None:
+        self._meter.count("limit", "unread")
         self._held.append(what)
         self._held_bytes += size
 

@@ -6,9 +6,13 @@ A server's are unmasked, a client's masked. Whatever else a client may send is A
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
+#: Compresses a payload, or says with None that it is better sent as it is.
+Squeeze = Callable[[bytes], bytes | None]
+
+RSV1: Final = 0x40
 _FINAL_TEXT: Final = 0x81
 _MEDIUM: Final = struct.Struct("!BBH").pack
 _LARGE: Final = struct.Struct("!BBQ").pack
@@ -25,12 +29,21 @@ def text_header(length: int) -> bytes:
     return _LARGE(_FINAL_TEXT, 127, length)
 
 
-def text_frames(payloads: Iterable[bytes]) -> list[bytes]:
-    """Headers and payloads in turn, ready for one `writeSequence`."""
+def text_frames(payloads: Iterable[bytes], squeeze: Squeeze | None = None) -> list[bytes]:
+    """Headers and payloads in turn, ready for one `writeSequence`.
+
+    What *squeeze* compresses goes compressed (RFC 7692 §6: RSV1 says so).
+    """
     parts: list[bytes] = []
     for payload in payloads:
-        parts.append(text_header(len(payload)))
-        parts.append(payload)
+        squeezed = squeeze(payload) if squeeze is not None else None
+        if squeezed is None:
+            parts.append(text_header(len(payload)))
+            parts.append(payload)
+        else:
+            header = text_header(len(squeezed))
+            parts.append(bytes((header[0] | RSV1,)) + header[1:])
+            parts.append(squeezed)
     return parts
 
 

@@ -64,6 +64,9 @@ class Host:
     sink: Sink
     questions: Questions
     resuming: Resuming
+    pool_share: int = field(init=False)
+    """A quarter of Hermes' pool: so many requests of one client run there at once."""
+    _long_handlers: frozenset[str] = field(init=False)
     _seats: set[HostSeat] = field(default_factory=set, init=False)
     _mcp_started: bool = field(default=False, init=False)
     _first_seat_seen: bool = field(default=False, init=False)
@@ -92,6 +95,10 @@ class Host:
         # Up to 0.16 the transport itself says where a session's events go (see `release`).
         binds = "_close_sessions_for_transport" not in findings.hooks
         return cls(server, findings, lanes, sink, questions, Resuming(server, binds=binds))
+
+    def __post_init__(self) -> None:
+        self._long_handlers = frozenset(getattr(self.server, "_LONG_HANDLERS", ()))
+        self.pool_share = max(1, self.findings.pool // 4)
 
     def open(
         self, outbox: Outbox, former: list[Former] | None = None, *, notes: bool = False
@@ -127,6 +134,11 @@ class Host:
                 return self._give_back(request, seat)
         response = self.server.dispatch(request, seat)
         return response
+
+    def is_pooled(self, request: Any) -> bool:
+        """Whether Hermes runs *request* in its own pool of threads."""
+        method = request.get("method") if isinstance(request, dict) else None
+        return isinstance(method, str) and method in self._long_handlers
 
     def _give_back(self, request: dict[str, Any], seat: HostSeat) -> dict[str, Any] | None:
         """A client asks for a session: mend what this release gets wrong, and ask it

@@ -66,6 +66,8 @@ class Findings:
     """Methods that newer UIs poll, unknown to this release and answered for it."""
     takes_over: bool = False
     """Whether a session that runs is given back by the host: this release would make another."""
+    pool: int = 0
+    """Threads of Hermes' own pool for long handlers; 0 if it has none that we know."""
 
     def as_dict(self) -> dict[str, Any]:
         """For the report to the front."""
@@ -168,6 +170,7 @@ def look(server: ModuleType) -> Findings:
         replays=replay_epoch() is not None,
         answered_here=answered_here(server._methods),
         takes_over=Resuming(server, binds=binds).takes_over,
+        pool=_pool_size(server),
     )
 
 
@@ -211,6 +214,11 @@ def replay_epoch() -> str | None:
     except (ImportError, AttributeError, TypeError):
         return None
     return epoch if isinstance(epoch, str) else None
+
+
+def _pool_size(server: ModuleType) -> int:
+    size = getattr(getattr(server, "_pool", None), "_max_workers", 0)
+    return size if isinstance(size, int) else 0
 
 
 def _version() -> str:

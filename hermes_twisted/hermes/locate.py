@@ -103,6 +103,12 @@ _PRIVATE: Final = re.compile(
 )
 
 
+#: Threads for Hermes' long handlers, unless the operator chose: four clients, each with
+#: its quarter. Hermes' own default is 4 or 8.
+POOL_VARIABLE: Final = "HERMES_TUI_RPC_POOL_WORKERS"
+POOL_SIZE: Final = 16
+
+
 def worker_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
     """All that the worker gets to see of the environment.
 
@@ -112,4 +118,6 @@ def worker_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]
     """
     kept = {name: value for name, value in environ.items() if not _PRIVATE.fullmatch(name)}
     kept["HERMES_HOME"] = str(home)
+    if not kept.get(POOL_VARIABLE):
+        kept[POOL_VARIABLE] = str(POOL_SIZE)
     return kept

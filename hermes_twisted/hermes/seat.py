@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol
 
-from ..core.lanes import LanePool
+from ..core.lanes import LATER, LanePool
 from ..core.outbox import ANSWER, DELTA, EVENT, NOTE, Outbox
 from .aliases import Aliases
+from .decode import decode
 from .encode import encode
 from .questions import Questions
 
@@ -39,6 +40,12 @@ class Dispatcher(Protocol):
     lanes: LanePool
     questions: Questions
 
+    pool_share: int
+    """How many requests of one client may run in Hermes' own pool at once."""
+
+    def is_pooled(self, request: Any) -> bool:
+        """Whether Hermes runs *request* in its own pool of threads."""
+
     def greet(self, seat: HostSeat, former: list[Former]) -> None:
         """Send `gateway.ready`, or give the *former* sessions back instead."""
 
@@ -50,6 +57,44 @@ class Dispatcher(Protocol):
 
     def release(self, seat: HostSeat) -> None:
         """The client is gone."""
+
+
+class _Job:
+    """One request in a lane; it may have to wait there after it was taken apart."""
+
+    __slots__ = ("_request", "_seat", "_tag", "_text", "_urgent")
+
+    def __init__(self, seat: HostSeat, tag: int, text: bytes, urgent: bool) -> None:
+        self._seat = seat
+        self._tag = tag
+        self._text = text
+        self._urgent = urgent
+        self._request: Any = _UNREAD
+
+    def __call__(self) -> object:
+        if self._request is _UNREAD:
+            self._request = _read(self._text)
+        return self._seat.run(self._tag, self._request, len(self._text), limited=not self._urgent)
+
+
+#: In the place of a request: one that has not been read, and one that cannot be.
+_UNREAD: Final = object()
+_UNREADABLE: Final = object()
+
+
+def _read(text: bytes) -> Any:
+    try:
+        return decode(text)
+    except (ValueError, RecursionError):
+        return _UNREADABLE
+
+
+@dataclass(eq=False)
+class _Asked:
+    """A request that is not answered yet."""
+
+    tag: int
+    pooled: bool
 
 
 class HostSeat:
@@ -67,13 +112,14 @@ class HostSeat:
         self._notes_lock = threading.Lock()
         self._last_note = b""
         self._turns: set[str] = set()
-        self._asked: dict[str, SimpleQueue[dict[str, Any]]] = {}
+        self._own: dict[str, SimpleQueue[dict[str, Any]]] = {}
         self.aliases = Aliases()
         self._lane = host.lanes.lane()
         self._urgent = host.lanes.lane(urgent=True)
-        self._tags_lock = threading.Lock()
-        self._tags: defaultdict[str | tuple[str], deque[int]] = defaultdict(deque)
+        self._lock = threading.Lock()
+        self._asked: defaultdict[str | tuple[str], deque[_Asked]] = defaultdict(deque)
         self._followed: dict[str | tuple[str], Callable[[Any], None]] = {}
+        self._pooled = 0
         self._closed = False
 
     def write(self, obj: dict[str, Any]) -> bool:
@@ -82,10 +128,10 @@ class HostSeat:
             self._host.questions.lost(obj)
             return False
         if "method" not in obj:
-            if self._asked and (waiting := self._asked.get(str(obj.get("id")))) is not None:
+            if self._own and (waiting := self._own.get(str(obj.get("id")))) is not None:
                 waiting.put(obj)
                 return True
-            return self.answer(obj, self._take_tag(obj.get("id")))
+            return self._answer_later(obj)
         params = obj.get("params")
         if not isinstance(params, dict):
             params = {}
@@ -163,13 +209,13 @@ class HostSeat:
         Blocks, so: off the threads that Hermes answers from.
         """
         identity = str(request["id"])
-        waiting = self._asked[identity] = SimpleQueue()
+        waiting = self._own[identity] = SimpleQueue()
         try:
             return self._host.dispatch(request, self) or waiting.get(timeout=timeout)
         except Empty:
             return None
         finally:
-            del self._asked[identity]
+            del self._own[identity]
 
     def when_answered(self, identity: Any, follow: Callable[[Any], None]) -> None:
         """Call *follow* with the answer to this request, behind it."""
@@ -182,12 +228,13 @@ class HostSeat:
     @property
     def owes(self) -> bool:
         """Whether a request is unanswered, or something that was written has not gone."""
-        return not self._closed and (bool(self._tags) or self._outbox.size > 0)
+        unanswered = bool(self._asked) or self._lane.waits
+        return not self._closed and (unanswered or self._outbox.size > 0)
 
     def submit(self, tag: int, text: bytes, *, urgent: bool) -> None:
         """Run one request of the client, after its earlier ones. Never blocks."""
         lane = self._urgent if urgent else self._lane
-        lane.put(lambda: self._run(tag, text))
+        lane.put(_Job(self, tag, text, urgent))
 
     def detach(self) -> None:
         """The client is gone: forget what waits, and let Hermes know in a thread."""
@@ -197,25 +244,29 @@ class HostSeat:
         self._urgent.clear()
         # Behind a running job, which may be about to give this seat a session.
         self._lane.put(lambda: self._host.release(self))
+        self._lane.resume()
 
     def welcome(self, former: list[Former]) -> None:
         """Send `gateway.ready`, or resume what was, before anything else runs for this client."""
         self._lane.put(lambda: self._host.greet(self, former))
 
-    def _run(self, tag: int, text: bytes) -> None:
-        self._outbox.settle(len(text))
-        if not self._closed:
-            self._dispatch(tag, text)
-
-    def _dispatch(self, tag: int, text: bytes) -> None:
-        try:
-            request = json.loads(text.decode())
-        except (ValueError, RecursionError):
+    def run(self, tag: int, request: Any, size: int, *, limited: bool) -> object:
+        """Run a request of *size* bytes; `LATER` if this client's share of the pool is in use."""
+        pooled = limited and not self._closed and self._host.is_pooled(request)
+        if pooled and not self._enter_pool():
+            return LATER
+        self._outbox.settle(size)
+        if request is _UNREADABLE:
             self.answer({"jsonrpc": "2.0", "error": PARSE_ERROR, "id": None}, tag)
-            return
+        elif not self._closed:
+            self._dispatch(_Asked(tag, pooled), request)
+        return None
+
+    def _dispatch(self, asked: _Asked, request: Any) -> None:
         identity = request.get("id") if isinstance(request, dict) else None
         # Long handlers answer through `write`, perhaps before `dispatch` returns.
-        self._note_tag(identity, tag)
+        with self._lock:
+            self._asked[_id_key(identity)].append(asked)
         try:
             if self.aliases:
                 request = self.aliases.inward(request)
@@ -224,27 +275,48 @@ class HostSeat:
             _log.exception("a request handler of Hermes failed")
             response = {"jsonrpc": "2.0", "error": INTERNAL_ERROR, "id": identity}
         if response is not None:
-            self._take_tag(identity, tag)
-            self.answer(response, tag)
+            self._settle(identity, asked)
+            self.answer(response, asked.tag)
+            self._leave_pool(asked)
 
-    def _note_tag(self, identity: Any, tag: int) -> None:
-        with self._tags_lock:
-            self._tags[_id_key(identity)].append(tag)
+    def _answer_later(self, response: dict[str, Any]) -> bool:
+        """An answer that did not come from `dispatch`: from Hermes' pool."""
+        asked = self._settle(response.get("id"))
+        accepted = self.answer(response, asked.tag if asked is not None else 0)
+        if asked is not None:
+            self._leave_pool(asked)
+        return accepted
 
-    def _take_tag(self, identity: Any, tag: int | None = None) -> int:
-        """Forget and return *tag*, or the oldest tag that waits under this id (0: none)."""
+    def _settle(self, identity: Any, asked: _Asked | None = None) -> _Asked | None:
+        """Forget and return *asked*, or else what is likely to be answered under this id.
+
+        A client may use one id for several requests at once.
+        """
         key = _id_key(identity)
-        with self._tags_lock:
-            waiting = self._tags.get(key)
+        with self._lock:
+            waiting = self._asked.get(key)
             if not waiting:
-                return 0
-            if tag is None:
-                tag = waiting.popleft()
-            elif tag in waiting:
-                waiting.remove(tag)
+                return None
+            if asked is None:
+                asked = next((one for one in waiting if one.pooled), waiting[0])
+            if asked in waiting:
+                waiting.remove(asked)
             if not waiting:
-                del self._tags[key]
-            return tag
+                del self._asked[key]
+            return asked
+
+    def _enter_pool(self) -> bool:
+        with self._lock:
+            if self._pooled >= self._host.pool_share:
+                return False
+            self._pooled += 1
+            return True
+
+    def _leave_pool(self, asked: _Asked) -> None:
+        if asked.pooled:
+            with self._lock:
+                self._pooled -= 1
+            self._lane.resume()
 
 
 def _internal_error(identity: Any) -> bytes:

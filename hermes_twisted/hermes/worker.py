@@ -16,6 +16,7 @@ import sys
 import threading
 from typing import Any, Final, NoReturn
 
+from ..core.backlog import Backlog
 from ..core.lanes import LanePool
 from ..core.outbox import Outbox
 from ..core.packets import Op, Packet, Unpacker, pack
@@ -40,6 +41,7 @@ class Worker:
     def __init__(self, sock: socket.socket, settings: dict[str, Any]) -> None:
         self._socket = sock
         self._settings = settings
+        self._backlog = Backlog(settings["queued_total"])
         self._pump = Pump(sock, window=settings["window"])
         self._seats: dict[int, tuple[Line, HostSeat]] = {}
         self._lanes = LanePool(limit=settings["threads"], reserve=settings["urgent_threads"])
@@ -92,6 +94,7 @@ class Worker:
             explain=explain_shedding,
             settle_count=self._settings["settle_count"],
             settle_bytes=self._settings["settle_bytes"],
+            total=self._backlog,
         )
         former = json.loads(body) if body else []
         self._seats[seat_id] = line, self._host.open(line.outbox, former, notes=True)

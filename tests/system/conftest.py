@@ -21,7 +21,7 @@ import pytest
 import websockets.exceptions
 from websockets.sync.client import connect, unix_connect
 
-from tests.conftest import STUB
+from tests.conftest import ROOT, STUB
 from tests.fake_model import MODEL, FakeModel
 
 Frame = dict[str, Any]
@@ -172,6 +172,7 @@ class Server:
     def __init__(self, world: World, command: list[str], port: int, **popen: Any) -> None:
         self.port = port
         self.key = world.key
+        self.keys: dict[str, str] = {}
         self.output_path = world.directory / f"output-{port}"
         self.log_path = world.directory / f"log-{port}"
         self.pid_path = world.directory / f"pid-{port}"
@@ -189,6 +190,11 @@ class Server:
                 **{"env": world.environment, **popen},
             )
         self.pid = self.process.pid
+
+    def use(self, scope: str) -> Server:
+        """From now on clients come with the key of this *scope*; for `World.scoped`."""
+        self.key = self.keys[scope]
+        return self
 
     @property
     def output(self) -> str:
@@ -332,6 +338,21 @@ class World:
         """`twistd --nodaemon hermes-attach`, once it listens."""
         command = ["twistd", "--nodaemon", "--pidfile=", "hermes-attach", f"--port={port}"]
         return self.start([*command, *options], port, **popen).wait_for_port()
+
+    def scoped(self, port: int, *options: str) -> Server:
+        """A server with a key for each scope: `server.use(scope)` says which clients have."""
+        keys = {scope: secrets.token_urlsafe(32) for scope in ("full", "chat", "watch")}
+        script = Path(__file__).with_name("scoped_server.py")
+        environment = {
+            **self.environment,
+            "PYTHONPATH": str(ROOT),
+            "SCOPED_KEYS": " ".join(f"{scope}={key}" for scope, key in keys.items()),
+        }
+        command = [sys.executable, str(script), f"--port={port}", *options]
+        server = self.start(command, port, env=environment)
+        server.keys = keys
+        server.use("full")
+        return server.wait_for_port()
 
     def run(self, *command: str, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run what ends by itself."""

@@ -113,9 +113,10 @@ class Screen:
 DEMO = Path(hermes_twisted.__file__).with_name("demo.jsonl")
 
 
-def attach(world: World, server: Server, screens: list[Screen]) -> Screen:
-    """A UI on *server*, among the *screens* that the test's end closes."""
-    screen = Screen(world.directory, f"ws://127.0.0.1:{server.port}/api/ws?token={server.key}")
+def attach(world: World, server: Server, screens: list[Screen], **more: str) -> Screen:
+    """A UI on *server*, among the *screens* that the test's end closes; *more* environment."""
+    url = f"ws://127.0.0.1:{server.port}/api/ws?token={server.key}"
+    screen = Screen(world.directory, url, **more)
     screens.append(screen)
     return screen
 
@@ -271,3 +272,56 @@ def test_tls(
     screen.shows("─ ready │")
     screen.type("second tokens=80")
     screen.shows("w78 w79")
+
+
+def test_chat_key(world: World, free_port: int, model: FakeModel, screens: list[Screen]) -> None:
+    """With a chat key the UI holds a conversation, and says what the key does not allow."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.scoped(free_port).use("chat")
+    screen = attach(world, server, screens)
+    screen.shows("─ ready │ fake model")
+
+    screen.type("first tokens=40 rate=40")
+    screen.shows("w38 w39", "─ ready │")
+    screen.type("!echo not-for-you")
+    screen.shows('this key has the scope "chat", which does not allow shell.exec')
+    screen.type("/skin mono")
+    screen.shows("does not allow config.set")
+    screen.type("second tokens=80")
+    screen.shows("w78 w79", "─ ready │")
+
+
+def test_watch_key(world: World, free_port: int, model: FakeModel, screens: list[Screen]) -> None:
+    """With a watching key the UI says that it may not begin a conversation, and stays."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.scoped(free_port).use("watch")
+
+    screen = attach(world, server, screens)
+
+    screen.shows('this key has the scope "watch", which does not allow session.create')
+    screen.type("/help")
+    screen.shows("Hotkeys", "/sessions")
+
+
+def test_watch_key_resumes(
+    world: World, free_port: int, model: FakeModel, screens: list[Screen]
+) -> None:
+    """A watching UI that is started on a conversation shows it, and its next turn."""
+    world.configure_hermes(model, hermes_python("0.19.0"))
+    server = world.scoped(free_port).use("full")
+    client = server.client()
+    created = client.call("session.create", cols=100)
+    session, stored = created["session_id"], created["stored_session_id"]
+    client.call("prompt.submit", session_id=session, text="hello tokens=20")
+    client.event("message.complete")
+    server.use("watch")
+
+    screen = attach(world, server, screens, HERMES_TUI_RESUME=stored)
+
+    screen.shows("w18 w19")
+    client.call("prompt.submit", session_id=session, text="again delay=1 tokens=44")
+    watcher = server.client()
+    watcher.call("session.activate", session_id=session)
+    assert watcher.event("message.complete")["session_id"] == session
+    screen.type("may I")
+    screen.shows('this key has the scope "watch", which does not allow')

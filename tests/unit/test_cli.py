@@ -248,3 +248,21 @@ def test_commands_get_their_options(monkeypatch: pytest.MonkeyPatch) -> None:
     cli.main(["demo"])
 
     assert called == [("serve", ["--port", "1"]), ("demo", [])]
+
+
+def test_echo_is_not_in_the_help() -> None:
+    """It is for conformance tests alone."""
+    assert "echo" not in cli.USAGE
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--max-message", "nothing"], ["--unheard-of"], ["--listen", "tcp:1"]]
+)
+def test_echo_with_bad_options(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be used is said; that includes any address but its own."""
+    monkeypatch.setattr(cli, "ensure_asyncio", lambda: None)  # The tests' own is not to change.
+    assert exit_status(lambda: cli.main(["echo", *arguments])) == 2
+
+    assert capsys.readouterr().err.startswith("hermes-attach echo: ")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from hermes_twisted.core import lanes
-from hermes_twisted.core.lanes import TURN, LanePool
+from hermes_twisted.core.lanes import LATER, TURN, LanePool
 
 #: Only a broken pool makes a test wait that long.
 GUARD = 60.0
@@ -374,3 +374,85 @@ def test_many_lanes() -> None:
 
     assert ran == {name: list(range(100)) for name in range(20)}
     assert pool.threads <= 3
+
+
+class Waiting:
+    """A job that cannot run until it may."""
+
+    def __init__(self, ran: list[str], name: str) -> None:
+        self.may = False
+        self.tried = 0
+        self._ran = ran
+        self._name = name
+
+    def __call__(self) -> object:
+        self.tried += 1
+        if not self.may:
+            return LATER
+        self._ran.append(self._name)
+        return None
+
+
+def test_a_job_that_waits_keeps_the_order() -> None:
+    """What cannot run yet stays first: its lane stands still, and holds no thread."""
+    pool, ran = LanePool(limit=1, reserve=0), list[str]()
+    lane, other, waiting = pool.lane(), pool.lane(), Waiting(ran, "first")
+    lane.put(waiting)
+    lane.put(lambda: ran.append("second"))
+    quiet(pool)
+    other.put(lambda: ran.append("other"))
+    quiet(pool)
+    assert (ran, lane.waits) == (["other"], True)
+
+    lane.resume()
+    quiet(pool)
+    assert (ran, waiting.tried) == (["other"], 2)
+
+    waiting.may = True
+    lane.resume()
+    quiet(pool)
+    assert ran == ["other", "first", "second"]
+    assert not lane.waits
+
+
+def test_resumed_while_it_decides_to_wait() -> None:
+    """What a job waits for may come in the moment in which it finds that it is not there."""
+    pool, ran = LanePool(limit=1, reserve=0), list[str]()
+    lane, waiting = pool.lane(), Waiting(ran, "ran")
+
+    def job() -> object:
+        outcome = waiting()
+        waiting.may = True
+        lane.resume()
+        return outcome
+
+    lane.put(job)
+    quiet(pool)
+
+    assert (ran, waiting.tried) == (["ran"], 2)
+
+
+def test_an_early_resume_changes_nothing() -> None:
+    """A resume before a job begins is not one for that job."""
+    pool, ran = LanePool(limit=1, reserve=0), list[str]()
+    lane, waiting = pool.lane(), Waiting(ran, "ran")
+    lane.resume()
+
+    lane.put(waiting)
+    quiet(pool)
+
+    assert waiting.tried == 1
+
+
+def test_clear_frees_a_lane_that_stands_still() -> None:
+    """After a clear the lane runs what comes next, though what it waited for never came."""
+    pool, ran = LanePool(limit=1, reserve=0), list[str]()
+    lane = pool.lane()
+    lane.put(Waiting(ran, "never"))
+    quiet(pool)
+
+    assert lane.clear() == 1
+    lane.put(lambda: ran.append("next"))
+    quiet(pool)
+
+    assert ran == ["next"]

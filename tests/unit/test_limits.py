@@ -11,19 +11,20 @@ from hermes_twisted.core.outbox import SETTLE_BYTES, SETTLE_COUNT
 def test_everything_is_limited() -> None:
     """Every default is a positive, finite number: zero often means "unlimited" below us."""
     for name, value in dataclasses.asdict(Limits()).items():
-        assert 0 < value < float("inf"), name
+        assert value is False or 0 < value < float("inf"), name
 
 
 def test_defaults_fit_together() -> None:
     """A limit that comes into force first is the smaller one."""
     limits = Limits()
 
-    assert limits.hold_above < limits.soft < limits.hard
+    assert limits.hold_above < limits.soft < limits.hard < limits.queued_total
     assert limits.window < limits.soft
     assert limits.urgent_threads < limits.threads
     assert limits.pending < limits.connections
     # One message of the largest size must not close its sender's tap for good.
     assert limits.max_message <= limits.waiting_bytes
+    assert limits.max_message < limits.unfinished
 
 
 def test_settlements_use_the_constants() -> None:

@@ -283,5 +283,14 @@ def test_home_of_the_worker() -> None:
     """The worker's Hermes has the home that was decided, whatever the environment says."""
     given = {"HERMES_HOME": "/other"}
 
-    assert worker_environment(given, Path("/h")) == {"HERMES_HOME": "/h"}
+    assert worker_environment(given, Path("/h"))["HERMES_HOME"] == "/h"
     assert given == {"HERMES_HOME": "/other"}
+
+
+@pytest.mark.parametrize(("given", "size"), [(None, "16"), ("", "16"), ("4", "4"), ("64", "64")])
+def test_threads_of_hermes(given: str | None, size: str) -> None:
+    """Hermes' pool has room for four clients' quarters, unless the operator chose its size."""
+    name = "HERMES_TUI_RPC_POOL_WORKERS"
+    environ = {} if given is None else {name: given}
+
+    assert worker_environment(environ, Path("/h"))[name] == size

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hermes_twisted.core import outbox as module
+from hermes_twisted.core.backlog import NO_BACKLOG, Backlog
 from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, Item, Outbox
 
 EVERYTHING = 2**40
@@ -482,3 +484,80 @@ def test_any_sequence(steps: list[tuple[int, int] | int], explains: bool) -> Non
         assert len(missing) == outbox.shed
         # Whatever is missing is explained (the last explanation may not be taken: it is).
         assert bool(missing and explains) == (NOTICE in texts(taken))
+
+
+def test_the_sum_is_kept(wake: Waker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits counts against the budget, however it came and however it goes."""
+    monkeypatch.setattr(module, "LOT", 0)
+    budget = Backlog(1000)
+    outbox = Outbox(wake, soft=10, hard=20, explain=lambda: NOTICE, total=budget)
+    other = Outbox(wake, total=budget)
+    other.put(b"12345")
+
+    outbox.put(b"1234567", DELTA)
+    assert budget.used == 12
+    outbox.put(b"12345")  # Sheds the delta, and says so.
+    assert budget.used == 5 + outbox.size == 5 + 5 + len(NOTICE)
+    outbox.take(1)
+    assert budget.used == 5 + outbox.size
+    outbox.put(b"x" * 30)
+    outbox.put(b"x" * 30)
+    assert outbox.overflowed
+    assert budget.used == 5
+    other.close()
+    other.close()
+    assert budget.used == 0
+
+
+def test_the_sum_is_kept_roughly(wake: Waker) -> None:
+    """Small changes are reported together; the sum is never off by more than a lot for each."""
+    budget = Backlog()
+    outbox = Outbox(wake, total=budget)
+    for _ in range(500):
+        outbox.put(b"x" * 100)
+        assert 0 <= outbox.size - budget.used <= module.LOT
+    while outbox.take(1000):
+        assert abs(outbox.size - budget.used) <= module.LOT
+    outbox.close()
+
+    assert budget.used == 0
+
+
+def test_the_one_with_the_backlog_goes(wake: Waker) -> None:
+    """Over the common limit whoever adds to more than its share overflows; others go on."""
+    limit = 4 * NO_BACKLOG
+    budget = Backlog(limit)
+    greedy, slow, quick = (Outbox(wake, total=budget) for _ in range(3))
+    assert greedy.put(b"x" * (limit - 10))
+    assert slow.put(b"x" * NO_BACKLOG)
+
+    assert quick.put(b"x" * 100)
+    assert quick.put(b"x" * 100)
+    assert slow.put(b"x" * 10)
+    assert not greedy.put(b"x")
+
+    assert (greedy.overflowed, slow.overflowed, quick.overflowed) == (True, False, False)
+    assert abs(budget.used - slow.size - quick.size) <= 2 * module.LOT
+
+
+def test_a_share_grows_when_others_leave(wake: Waker) -> None:
+    """The share is a part of the limit: one of as many as there are outboxes."""
+    limit = 8 * NO_BACKLOG
+    budget = Backlog(limit)
+    outbox, others = Outbox(wake, total=budget), [Outbox(wake, total=budget) for _ in range(3)]
+    assert others[0].put(b"x" * (limit + 1))
+    assert outbox.put(b"x" * (limit // 4 + 1))
+    for other in others[1:]:
+        other.close()
+
+    assert outbox.put(b"x")
+    assert not Outbox(wake, total=budget).overflowed
+    assert outbox.put(b"x" * limit)
+    assert not outbox.put(b"x")
+
+
+def test_one_huge_frame_passes_the_common_limit(wake: Waker) -> None:
+    """A frame that is larger than everything together still passes alone."""
+    outbox = Outbox(wake, total=Backlog(10))
+
+    assert outbox.put(b"x" * 10_000_000)

@@ -32,6 +32,10 @@ class FakeHost:
         self.questions = Questions(ModuleType("tui_gateway.server"))
         self.handler = handler
         self.log: list[Any] = []
+        self.pool_share = 2
+
+    def is_pooled(self, request: Any) -> bool:
+        return isinstance(request, dict) and str(request.get("method")).startswith("long.")
 
     def dispatch(self, request: Any, seat: HostSeat) -> dict[str, Any] | None:
         self.log.append(request)
@@ -479,6 +483,9 @@ class HandLane:
     def clear(self) -> int:
         return 0
 
+    def resume(self) -> None:
+        pass
+
 
 class HandPool:
     """Makes lanes that run nothing by themselves."""
@@ -590,3 +597,148 @@ def test_requests_of_our_own_may_fail(client: Client) -> None:
     client.host.handler = lambda request, seat: None
 
     assert client.seat.ask({"id": "own", "method": "m"}, 0.0) is None
+
+
+class Pool:
+    """Hermes' own pool, whose requests are answered by hand."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.running: list[Any] = []
+        self.begun = threading.Semaphore(0)
+        client.host.handler = self.dispatch
+
+    def dispatch(self, request: Any, seat: HostSeat) -> dict[str, Any] | None:
+        if self.client.host.is_pooled(request):
+            self.running.append(request["id"])
+            self.begun.release()
+            return None
+        return answer(request["id"])
+
+    def ask(self, *methods: str) -> None:
+        for number, method in enumerate(methods, 1):
+            self.client.ask(number, {"id": number, "method": method})
+        self.quiet()
+
+    def finish(self, identity: Any) -> None:
+        self.client.seat.write(answer(identity))
+        self.quiet()
+
+    def quiet(self) -> None:
+        assert self.client.lanes.wait_quiet(GUARD)
+
+
+def test_share_of_the_pool(client: Client) -> None:
+    """No more long requests of one client run at once than its share; the rest waits in order."""
+    pool = Pool(client)
+
+    pool.ask("long.a", "long.b", "short", "long.c", "short", "long.d")
+
+    assert pool.running == [1, 2]
+    assert [tag for tag, _ in client.answers()] == [3]
+    pool.finish(2)
+    assert pool.running == [1, 2, 4]
+    assert [tag for tag, _ in client.answers()] == [2, 5]
+    pool.finish(1)
+    assert pool.running == [1, 2, 4, 6]
+
+
+def test_urgent_requests_have_no_share(client: Client) -> None:
+    """Interrupts and answers run however much of the pool the client has."""
+    pool = Pool(client)
+    pool.ask("long.a", "long.b", "long.c")
+
+    client.ask(9, {"id": 9, "method": "session.interrupt"}, urgent=True)
+    client.ask(10, {"id": 10, "method": "long.respond"}, urgent=True)
+
+    assert [tag for tag, _ in client.answers()] == [9]
+    assert pool.running == [1, 2, 10]
+
+
+def test_a_waiting_request_is_not_settled(client: Client) -> None:
+    """What waits for the pool counts as waiting: its client may send only so much more."""
+    client.outbox = Outbox(lambda: None, settle_count=1)
+    client.seat = HostSeat(client.host, client.outbox)  # type: ignore[arg-type]
+    pool = Pool(client)
+
+    pool.ask("long.a", "long.b", "long.c", "short")
+
+    assert client.outbox.take_settled()[0] == 2
+    assert client.seat.owes
+
+
+def test_a_failing_long_request_gives_its_place_back(client: Client) -> None:
+    """A place in the pool is free again when its request is answered on the spot, or fails."""
+    outcomes: list[Any] = [RuntimeError("x"), answer(2), RuntimeError("x"), answer(4), None]
+
+    def handler(request: Any, seat: HostSeat) -> dict[str, Any] | None:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome  # type: ignore[no-any-return]
+
+    client.host.handler = handler
+    for number in range(1, 6):
+        client.ask(number, {"id": number, "method": "long.x"})
+
+    assert [tag for tag, _ in client.answers()] == [1, 2, 3, 4]
+    assert outcomes == []
+
+
+def test_one_id_for_all(client: Client) -> None:
+    """A client that gives all its requests one id loses no place in the pool by it."""
+    pool = Pool(client)
+    opened = threading.Event()
+
+    def dispatch(request: Any, seat: HostSeat) -> dict[str, Any] | None:
+        if request["method"] == "block.respond":
+            assert opened.wait(GUARD)
+        return pool.dispatch(request, seat)
+
+    client.host.handler = dispatch
+    client.ask(1, {"id": "x", "method": "block.respond"}, urgent=True)
+    client.ask(2, {"id": "x", "method": "long.a"})
+    client.ask(3, {"id": "x", "method": "long.b"})
+    client.ask(4, {"id": "x", "method": "long.c"})
+    client.ask(5, {"id": "x", "method": "long.d"})
+    for _ in range(2):
+        assert pool.begun.acquire(timeout=GUARD)
+    client.seat.write(answer("x"))
+    client.seat.write(answer("x"))
+    opened.set()
+    pool.quiet()
+
+    assert pool.running == ["x"] * 4
+    for _ in range(2):
+        pool.finish("x")
+    assert sorted(tag for tag, _ in client.answers()) == [1, 2, 3, 4, 5]
+    assert not client.seat.owes
+
+
+def test_detached_while_it_waits_for_the_pool(client: Client) -> None:
+    """A client that goes while its request waits for the pool is released all the same."""
+    pool = Pool(client)
+    pool.ask("long.a", "long.b", "long.c")
+
+    client.seat.detach()
+    pool.quiet()
+
+    assert pool.running == [1, 2]
+    assert client.host.log[-1] == "released"
+
+
+def test_detached_while_it_finds_the_pool_full(client: Client) -> None:
+    """The same in the very moment in which the request finds no place."""
+    pool = Pool(client)
+    pool.ask("long.a", "long.b")
+    is_pooled = client.host.is_pooled
+
+    def detach_now(request: Any) -> bool:
+        client.seat.detach()
+        return is_pooled(request)
+
+    client.host.is_pooled = detach_now  # type: ignore[method-assign]
+    client.ask(3, {"id": 3, "method": "long.c"})
+    pool.quiet()
+
+    assert client.host.log[-1] == "released"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import pytest
 
 from hermes_twisted.core import frames
-from hermes_twisted.core.keys import Key
+from hermes_twisted.core.keys import Key, Scope
 from hermes_twisted.core.limits import Limits
+from hermes_twisted.core.meter import Tally
 from hermes_twisted.core.outbox import ANSWER, Outbox
 from hermes_twisted.core.seats import BATCH, CLOSE_POLICY, Seat, Seats
 
@@ -76,6 +78,7 @@ class Table:
         self,
         limits: Limits = LIMITS,
         open_channel: Callable[[Callable[[], None]], FakeChannel] | None = None,
+        scope: Scope = Scope.FULL,
     ) -> None:
         self.link = FakeLink()
         self.channels: list[FakeChannel] = []
@@ -84,7 +87,11 @@ class Table:
             self.channels.append((open_channel or FakeChannel)(wake))
             return self.channels[-1]
 
-        self.seat = Seat(1, self.link, limits, remember, key=LAPTOP, peer="127.0.0.1:9")
+        self.meter = Tally()
+        key = dataclasses.replace(LAPTOP, scope=scope)
+        self.seat = Seat(
+            1, self.link, limits, remember, key=key, peer="127.0.0.1:9", meter=self.meter
+        )
 
     @property
     def channel(self) -> FakeChannel:
@@ -593,3 +600,81 @@ def test_seats_may_go_while_they_are_counted() -> None:
         seats.remove(seat)
 
     assert len(seats) == 0
+
+
+def test_what_the_scope_denies_goes_nowhere() -> None:
+    """A request that the key's scope does not allow is answered, counted, and not passed on."""
+    table = Table(scope=Scope.CHAT)
+
+    table.seat.received(request("shell.exec", "r1"))
+    table.seat.received(request("session.list", "r2"))
+
+    (answer,) = map(json.loads, table.link.sent)
+    assert (answer["id"], answer["error"]["code"]) == ("r1", frames.SCOPE_DENIED)
+    assert table.methods == ["session.list"]
+    assert table.meter.counts == {("denied", "chat"): 1}
+
+
+def test_denied_answers_do_not_pile_up() -> None:
+    """A client that reads nothing is not answered without end: its socket is not read."""
+    table = Table(scope=Scope.WATCH)
+    table.make_slow()
+
+    for number in range(LIMITS.waiting_requests):
+        table.seat.received(request("approval.respond", number))
+
+    assert table.link.told == ["pause"]
+    assert table.link.sent == []
+    count = LIMITS.waiting_requests
+    assert table.meter.counts == {("denied", "watch"): count, ("limit", "unread"): count}
+    table.drain()
+    answers = [json.loads(text)["id"] for text in table.link.sent[1:]]
+    assert answers == list(range(LIMITS.waiting_requests))
+    assert table.methods == []
+
+
+def test_every_scope_may_ping() -> None:
+    """The heartbeat is answered whatever the scope."""
+    table = Table(scope=Scope.WATCH)
+
+    table.seat.received(b'{"id":1,"method":"gateway.ping"}')
+
+    assert table.link.sent == [b'{"jsonrpc":"2.0","id":1,"result":{"ok":true}}']
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"{", "not_json"),
+        (b"[1]", "not_a_request"),
+        (b'{"id":1}', "not_a_request"),
+        (b"{" + b'"a":{' * 600 + b"}" * 601, "nesting"),
+        (b'{"id":1,"method":"m","params":' + b"[" * 200 + b"]" * 200 + b"}", "nesting"),
+    ],
+)
+def test_bad_frames_are_counted(table: Table, text: bytes, why: str) -> None:
+    """What is wrong with a message is counted by its kind."""
+    table.seat.received(text)
+
+    assert table.meter.counts == {("bad_frame", why): 1}
+
+
+def test_nesting_has_the_limits_of_the_seat() -> None:
+    """The depth and the number of containers that are allowed are the operator's."""
+    table = Table(Limits(max_depth=10, max_containers=20))
+
+    table.seat.received(b'{"id":1,"method":"m","params":' + b"[" * 9 + b"]" * 9 + b"}")
+    table.seat.received(b'{"id":2,"method":"m","params":' + b"[" * 10 + b"]" * 10 + b"}")
+    table.seat.received(b'{"id":3,"method":"m","params":[' + b"[]," * 19 + b"[]]}")
+
+    assert [frame.id for frame in table.channel.submitted] == [b"1"]
+    assert table.meter.of("bad_frame", "nesting") == 2
+
+
+def test_an_overflow_is_counted_once(table: Table) -> None:
+    """However often the seat is flushed before its link is gone."""
+    table.outbox.overflow()
+    table.seat.flush()
+    table.seat.flush()
+
+    assert table.meter.counts == {("limit", "hard"): 1}

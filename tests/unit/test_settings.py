@@ -82,6 +82,10 @@ def test_everything_can_be_given() -> None:
             "max-connections": "5",
             "max-pending": "6",
             "max-message": "7k",
+            "max-depth": "20",
+            "max-containers": "21",
+            "max-unread": "22k",
+            "max-queued-total": "23m",
             "max-waiting-requests": "8",
             "max-waiting-bytes": "9M",
             "max-queued-soft": "10 MiB",
@@ -93,6 +97,13 @@ def test_everything_can_be_given() -> None:
             "audit-keep": "15",
             "metrics-need-key": 1,
             "control": "/run/control.sock",
+            "max-unfinished": "14m",
+            "max-fragments": "15",
+            "compress": 1,
+            "max-header": "16k",
+            "max-header-lines": "17",
+            "max-body": "18k",
+            "close-timeout": "19s",
         }
     )
 
@@ -119,6 +130,10 @@ def test_everything_can_be_given() -> None:
         control=Path("/run/control.sock"),
         limits=Limits(
             max_message=7 * 1024,
+            max_depth=20,
+            max_containers=21,
+            hold_above=22 * 1024,
+            queued_total=23 * MIB,
             waiting_requests=8,
             waiting_bytes=9 * MIB,
             soft=10 * MIB,
@@ -129,6 +144,13 @@ def test_everything_can_be_given() -> None:
             pending=6,
             handshake=13.0,
             dead_after=1800.0,
+            unfinished=14 * MIB,
+            max_fragments=15,
+            compress=True,
+            header=16 * 1024,
+            header_lines=17,
+            body=18 * 1024,
+            close=19.0,
         ),
     )
 
@@ -234,7 +256,7 @@ def test_listen_replaces_the_port() -> None:
 )
 def test_sizes(text: str, size: int) -> None:
     """Sizes may have a unit; k, m and g are powers of 1024."""
-    assert gather({"max-message": text}).limits.max_message == size
+    assert gather({"max-body": text}).limits.body == size
 
 
 @pytest.mark.parametrize(
@@ -349,6 +371,10 @@ BAD = [
     ("max-waiting-bytes", "0m", "must be 1 or more"),
     ("max-queued-soft", "0", "must be 1 or more"),
     ("max-queued-hard", "0", "must be 1 or more"),
+    ("max-queued-total", "0", "must be 1 or more"),
+    ("max-unread", "0", "must be 1 or more"),
+    ("max-depth", "0", "must be 1 or more"),
+    ("max-containers", "-1", "must be 1 or more"),
     ("max-threads", "0", "must be 1 or more"),
     ("backend", "docker", "must be one of worker, inprocess, scripted"),
     ("backend", "Worker", "must be one of worker, inprocess, scripted"),
@@ -489,6 +515,22 @@ def test_soft_above_hard() -> None:
     assert gather({"max-queued-soft": "1m", "max-queued-hard": "1m"}).limits.soft == MIB
 
 
+def test_hard_above_total() -> None:
+    """What one client may have waiting, all together may have; the two may be one."""
+    text = complaint({"max-queued-hard": "300m"})
+
+    assert "--max-queued-hard" in text
+    assert "--max-queued-total" in text
+    given = {"max-queued-soft": "1m", "max-queued-hard": "2m", "max-queued-total": "2m"}
+    assert gather(given).limits.queued_total == 2 * MIB
+
+
+def test_deeper_than_python() -> None:
+    """A depth that no frame could have is refused, so that the limit that is set is the limit."""
+    assert "--max-depth must be 500 or less" in complaint({"max-depth": "501"})
+    assert gather({"max-depth": "500"}).limits.max_depth == 500
+
+
 def test_soft_above_the_default_hard() -> None:
     """The two limits are compared after the defaults have been filled in."""
     assert "--max-queued-hard" in complaint({"max-queued-soft": "1g"})
@@ -599,6 +641,14 @@ def test_environment_is_the_process_environment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HERMES_ATTACH_TEST", "x")
 
     assert read_environment()["HERMES_ATTACH_TEST"] == "x"
+
+
+def test_a_message_fits_among_the_unfinished() -> None:
+    """Else the largest messages would always be refused."""
+    told = complaint({"max-message": "100m"})
+
+    assert "--max-unfinished" in told
+    assert gather({"max-message": "100m", "max-unfinished": "100m"}).limits.unfinished == 100 * MIB
 
 
 def test_usage_rows() -> None:

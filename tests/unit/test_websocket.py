@@ -3,20 +3,23 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
+from hermes_twisted.core.deflate import deflate
 from hermes_twisted.core.websocket import text_frames, text_header
 
 
-def read_frames(data: bytes) -> list[Frame]:
+def read_frames(data: bytes, *extensions: Extension) -> list[Frame]:
     """What an independent implementation of RFC 6455 reads, as a client."""
     reader = StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
     frames = []
     while reader.buffer:
-        parsing = Frame.parse(reader.read_exact, mask=False)
+        parsing = Frame.parse(reader.read_exact, mask=False, extensions=extensions)
         try:
             next(parsing)
             raise AssertionError("the frame is not complete")
@@ -66,3 +69,20 @@ def test_payloads_are_not_copied() -> None:
     payload = b"x" * 1000
 
     assert text_frames([payload])[1] is payload
+
+
+def test_squeezed_frames() -> None:
+    """Another implementation of RFC 7692 reads what is compressed, and what is left as it is."""
+    payloads = [b"x" * 10, b"[1, 2, 3] " * 2000, b"", bytes(range(32, 127)) * 1000, b"[]" * 600_000]
+
+    frames = read_frames(
+        b"".join(text_frames(payloads, lambda payload: deflate(payload, 12))),
+        PerMessageDeflate(
+            remote_no_context_takeover=True,
+            local_no_context_takeover=True,
+            remote_max_window_bits=12,
+            local_max_window_bits=12,
+        ),
+    )
+
+    assert [frame.data for frame in frames] == payloads

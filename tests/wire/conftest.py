@@ -21,7 +21,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, globalLogPublisher
 from zope.interface import implementer
 
-from hermes_twisted.core.keys import Key, Keyring
+from hermes_twisted.core.keys import Key, Keyring, Scope
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.meter import Tally
 from hermes_twisted.listeners import Listener
@@ -139,6 +139,7 @@ class Server:
         settings: Settings,
         keyring: Keyring | None = None,
         tls: TLS | None = None,
+        scope: Scope = Scope.FULL,
     ) -> None:
         self.loop = loop
         self.backend = FakeBackend(loop, settings.limits)
@@ -149,7 +150,7 @@ class Server:
             cast("AsyncioSelectorReactor", loop),
             settings,
             self.backend,
-            lambda: keyring or Key.of("main", KEY),
+            lambda: keyring or Key.of("main", KEY, scope),
             tls=tls,
             audit=self.audit,
             meter=self.meter,
@@ -169,6 +170,10 @@ class Server:
 
     def stop(self) -> Deferred[None]:
         return self.service.stopService()
+
+    def struck(self, limit: str) -> int:
+        """How often the limit of this name was counted."""
+        return self.meter.counts["limit", limit]
 
     def end(self) -> None:
         """Every client goes, and the service stops."""
@@ -199,11 +204,12 @@ def start(clock: MemoryLoop, tmp_path: Path) -> Iterator[Start]:
         settings: dict[str, Any] | None = None,
         tls: TLS | None = None,
         keyring: Keyring | None = None,
+        scope: Scope = Scope.FULL,
         **limits: Any,
     ) -> Server:
         usual = Settings((Listener("tcp:8643:interface=127.0.0.1"),), tmp_path, drain=0.0)
         changed = dataclasses.replace(usual, limits=Limits(**limits), **(settings or {}))
-        servers.append(Server(clock, changed, keyring, tls))
+        servers.append(Server(clock, changed, keyring, tls, scope))
         return servers[-1]
 
     yield start

@@ -466,7 +466,7 @@ NO_METHOD = -32600, "invalid request: method must be a non-empty string"
         (
             '{"id": 5, "method": "echo", "params": {"n": %s}}' % ("[" * 100_000 + "]" * 100_000),
             None,
-            (-32700, "parse error"),
+            (-32700, "parse error: more than 128 levels, or 262144 lists and objects"),
         ),
         ("[" * 100_000, None, None),
     ],
@@ -1090,6 +1090,59 @@ async def test_worker_overflow(build_worker: Build) -> None:
 
     assert (await other.ask("echo", a=1))["result"] == {"a": 1}
     await house.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_overflow_of_all_together(build: Build) -> None:
+    """When all clients together have too much waiting, those with the most are dropped."""
+    limits = Limits(queued_total=400_000, window=50_000, hold_above=10_000_000)
+    house = build(limits=limits)
+    await house.ready()
+    other, *slow = [house.client() for _ in range(4)]
+    for client in slow:
+        await client.event("gateway.ready")
+        client.writable = False
+    # Some of it waits in the worker, some here; either sum may strike.
+    for client in slow:
+        for _ in range(7):
+            client.request("result.of_size", bytes=120_000)
+
+    await settled(lambda: any(client.aborted for client in slow))
+    for _ in range(3):
+        assert len((await other.ask("result.of_size", bytes=120_000))["result"]["text"]) == 120_000
+
+    assert not other.aborted
+    await house.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_share_of_hermes_pool(house: House) -> None:
+    """One client's long requests leave three quarters of Hermes' threads to the others."""
+    greedy, other = house.client(), house.client()
+    share = house.backend.findings["pool"] // 4
+    asked = [greedy.request("long.block", name=f"gate{number}") for number in range(4 * share + 2)]
+    behind = greedy.request("echo")
+    for number in range(share):
+        await greedy.frames.first(lambda frame, name=f"gate{number}": blocked_at(frame) == name)
+
+    assert (await other.ask("long.echo", a=1))["result"] == {"a": 1}
+    assert (await greedy.ask("session.interrupt"))["result"] == {"status": "interrupted"}
+    names = {name for name in map(blocked_at, greedy.frames.seen) if name}
+    assert names == {f"gate{number}" for number in range(share)}
+    assert not any(frame.get("id") == behind for frame in greedy.frames.seen)
+
+    for number in range(len(asked)):
+        await greedy.ask("open.respond", name=f"gate{number}")
+    for identity in asked:
+        assert (await greedy.answer(identity))["result"] == {"opened": True}
+    await greedy.answer(behind)
+
+
+def blocked_at(frame: Json) -> str | None:
+    """The gate that a handler of the stub waits at."""
+    if event_type(frame) != "stub.blocked":
+        return None
+    return cast("str", frame["params"]["payload"]["name"])
 
 
 @pytest_twisted.ensureDeferred

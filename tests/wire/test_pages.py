@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import resource
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.logger import LogLevel
 
 from hermes_twisted.backends import State
+from hermes_twisted.peers import peer_name
 from hermes_twisted.testing import (
     MemoryWire,
     Response,
@@ -21,7 +23,6 @@ from hermes_twisted.testing import (
     handshake,
     request,
 )
-from hermes_twisted.web import peer_name
 
 #: Starts servers; `tests/wire/conftest.py` has these.
 Start = Callable[..., Any]
@@ -573,7 +574,12 @@ def test_body_of_the_limit(server: Any, no_spool: None) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"GET / HT", handshake("/api/ws")[:-2], request("POST", "/", [("Content-Length", "9")])],
+    [
+        b"",
+        b"GET / HT",
+        handshake("/api/ws")[:-2],
+        request("POST", "/", [HOST, ("Content-Length", "9")]),
+    ],
     ids=["nothing", "part of a line", "part of a head", "no body"],
 )
 def test_silent_client(server: Any, data: bytes) -> None:
@@ -653,6 +659,24 @@ def test_burst_of_pending(start: Start) -> None:
 
     assert [wire.connected for wire in wires] == [False] * 17 + [True] * 3
     assert len(server.loop.site.pending) == 3
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "share"),
+    [(64, 16), (1, 1), (resource.RLIM_INFINITY, 100), (4096, 100)],
+)
+def test_pending_leave_descriptors(
+    start: Start, monkeypatch: pytest.MonkeyPatch, descriptors: int, share: int
+) -> None:
+    """Sockets without a key never take more than a quarter of the descriptors."""
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (descriptors, descriptors))
+    server = start(pending=100)
+
+    for _ in range(110):
+        server.wire()
+    server.loop.advance(0)
+
+    assert len(server.loop.site.pending) == share
 
 
 def test_connections_limit(start: Start) -> None:
@@ -743,7 +767,7 @@ def test_hostile_bytes(server: Any, data: bytes) -> None:
     wire.feed(data)
 
     answer = wire.take()
-    assert answer[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 404", b"HTTP/1.1 200", b"HTTP/1.1 505")
+    assert answer[:12] in (b"", *(b"HTTP/1.1 %d" % code for code in (200, 400, 404, 431, 505)))
     server.loop.advance(10.1)
     assert not wire.connected
     assert len(server.loop.site.pending) == 0

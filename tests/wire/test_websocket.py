@@ -406,14 +406,14 @@ def test_pings_of_a_slow_reader(server: Any) -> None:
     wire, channel = server.attach()
     wire.block()
 
-    for number in range(1000):
+    for number in range(50):
         wire.feed(client_frame(b"%d" % number, PING))
     channel.say(b"{}")
     server.loop.advance(0)
     assert wire.take() == b""
 
     wire.unblock()
-    assert wire.frames() == [ServerFrame(PONG, True, b"999"), ServerFrame(TEXT, True, b"{}")]
+    assert wire.frames() == [ServerFrame(PONG, True, b"49"), ServerFrame(TEXT, True, b"{}")]
     wire.block()
     wire.unblock()
     assert wire.frames() == []

@@ -35,7 +35,9 @@ _detached_ws_transport = _Stdio()
 _sessions = {}
 _methods = {}
 _LONG_HANDLERS = frozenset({"long.echo", "long.block"})
-_pool = concurrent.futures.ThreadPoolExecutor(8)
+_pool = concurrent.futures.ThreadPoolExecutor(
+    int(os.environ.get("HERMES_TUI_RPC_POOL_WORKERS") or 8)
+)
 shut_down = []
 
 

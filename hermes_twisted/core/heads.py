@@ -1,0 +1,110 @@
+"""What the head of a request may look like: RFC 9112, without its tolerances.
+
+Every leniency is a way to mean one thing to a proxy and another to us.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .admission import Refused
+from .limits import Limits
+
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_REQUEST_LINE: Final = re.compile(_TOKEN + rb" [\x21-\x7e]+ HTTP/([0-9])\.([0-9])")
+#: No space before the colon, no folded line, no control character but the tab.
+_FIELD_LINE: Final = re.compile(rb"(" + _TOKEN + rb"):[\t\x20-\x7e\x80-\xff]*")
+#: Fields that mean one thing only when they come once.
+_SINGLE: Final = frozenset(
+    {
+        b"host",
+        b"origin",
+        b"upgrade",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+        b"content-length",
+        b"transfer-encoding",
+    }
+)
+
+MALFORMED: Final = Refused(
+    400,
+    "malformed",
+    "The request is not well-formed HTTP/1.1.",
+    "Use a client that speaks RFC 9112.",
+)
+WRONG_HTTP: Final = Refused(
+    505,
+    "http-version",
+    "Only HTTP/1.1 is spoken here.",
+    "Use HTTP/1.1, without TLS's or a proxy's HTTP/2.",
+)
+HEAD_TOO_LARGE: Final = Refused(
+    431,
+    "head",
+    "The request's head is too large.",
+    "Send fewer or shorter header fields, or raise --max-header on the server.",
+)
+
+
+class HeadCheck:
+    """Looks at the lines of one head after the other, as they come without their CR LF."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._max_size = limits.header
+        self._max_lines = limits.header_lines
+        self._begin()
+
+    def _begin(self) -> None:
+        self._size = 0
+        self._lines = 0
+        self._modern = False
+        self._seen: set[bytes] = set()
+
+    @property
+    def left(self) -> int:
+        """How many bytes more the head may have."""
+        return self._max_size - self._size
+
+    def line(self, line: bytes) -> Refused | None:
+        """The next line; what is wrong with it, if anything is."""
+        self._size += len(line) + 2
+        if self._size > self._max_size:
+            return HEAD_TOO_LARGE
+        if not line and not self._lines:
+            return None  # One before the first is allowed for (RFC 9112 §2.2).
+        if not line:
+            complete = not self._modern or b"host" in self._seen
+            self._begin()
+            return None if complete else MALFORMED
+        self._lines += 1
+        if self._lines > self._max_lines:
+            return HEAD_TOO_LARGE
+        return self._request_line(line) if self._lines == 1 else self._field_line(line)
+
+    def part(self, part: bytes) -> Refused | None:
+        """The beginning of the next line; what is wrong with it already, if anything is."""
+        if len(part) > self.left:
+            return HEAD_TOO_LARGE
+        bad = b"\n" in part or b"\0" in part or b"\r" in part[:-1]
+        return MALFORMED if bad else None
+
+    def _request_line(self, line: bytes) -> Refused | None:
+        match = _REQUEST_LINE.fullmatch(line)
+        if match is None:
+            return MALFORMED
+        if match[1] != b"1" or match[2] not in (b"0", b"1"):
+            return WRONG_HTTP
+        self._modern = match[2] == b"1"
+        return None
+
+    def _field_line(self, line: bytes) -> Refused | None:
+        match = _FIELD_LINE.fullmatch(line)
+        if match is None:
+            return MALFORMED
+        name = match[1].lower()
+        if name in _SINGLE and name in self._seen:
+            return MALFORMED
+        self._seen.add(name)
+        return None
