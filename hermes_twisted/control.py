@@ -19,13 +19,10 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.protocols.policies import TimeoutMixin
 
 from .commands import Commands
-from .core.meter import Meter
 from .listeners import socket_path_problem
 from .listening import remove_stale_socket
-from .overview import Overview
 from .private import BadKey, check_directory
-from .roster import Roster
-from .settings import CONTROL, Settings
+from .settings import CONTROL
 
 #: Bytes of a request, seconds without one, connections at once.
 MAX_LINE: Final = 4096
@@ -161,14 +158,3 @@ class Control:
                 "one with --control."
             )
         return None
-
-
-def build_control(
-    reactor: AsyncioSelectorReactor,
-    settings: Settings,
-    roster: Roster,
-    overview: Overview,
-    meter: Meter,
-) -> Control:
-    """The control socket that *settings* name, with its commands."""
-    return Control(reactor, settings.control, settings.home, Commands(roster, overview, meter))

@@ -16,7 +16,8 @@ from twisted.web.resource import IResource
 
 from . import __version__
 from .backends import Backend, Problem, State
-from .control import build_control
+from .commands import Commands
+from .control import Control
 from .core.admission import Admitted, HostRule, Rules
 from .core.journal import Audit, Journal, NullAudit
 from .core.keys import Keyring
@@ -94,7 +95,9 @@ class AttachService(Service):
         self._overview = Overview(
             backend, self._roster, kind=settings.backend, lag=lambda: self._lag.last
         )
-        self._control = build_control(reactor, settings, self._roster, self._overview, self._meter)
+        self.commands = Commands(self._roster, self._overview, self._meter)
+        """What an operator can ask."""
+        self._control = Control(reactor, settings.control, settings.home, self.commands)
         self._links: dict[AttachProtocol, None] = {}
         self._suspects: set[AttachProtocol] = set()
         self._ports: list[IListeningPort] = []
