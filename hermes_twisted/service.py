@@ -12,12 +12,9 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
-from twisted.web.resource import IResource
 
 from . import __version__
 from .backends import Backend, Problem, State
-from .commands import Commands
-from .control import Control
 from .core.admission import Admitted, HostRule, Rules
 from .core.journal import Audit, Journal, NullAudit
 from .core.keys import Keyring
@@ -27,14 +24,11 @@ from .gate import Gate
 from .keywatch import KeyWatch
 from .listeners import Listener, is_local, port_number
 from .listening import CannotStart, open_port
-from .looplag import LoopLag
 from .metrics import Metrics
-from .overview import Overview
+from .operations import Operations
 from .peers import peer_name
 from .pem import BadTLS
 from .protocol import AttachFactory, AttachProtocol
-from .roster import Roster
-from .scrape import metrics_page
 from .settings import Settings
 from .tls import TLS
 from .waiting_room import WaitingRoom
@@ -87,17 +81,9 @@ class AttachService(Service):
         self._journal = Journal(audit or NullAudit(), reactor.seconds)
         self._metrics = metrics
         self._meter = meter or metrics or NullMeter()
-        backend.meter = self._meter
         self._tls = tls
         self._seats = Seats()
-        self._roster = Roster(reactor.seconds)
-        self._lag = LoopLag(reactor, self._meter, self._roster.sample)
-        self._overview = Overview(
-            backend, self._roster, kind=settings.backend, lag=lambda: self._lag.last
-        )
-        self.commands = Commands(self._roster, self._overview, self._meter)
-        """What an operator can ask."""
-        self._control = Control(reactor, settings.control, settings.home, self.commands)
+        self.operations = Operations(reactor, settings, backend, self._meter)
         self._links: dict[AttachProtocol, None] = {}
         self._suspects: set[AttachProtocol] = set()
         self._ports: list[IListeningPort] = []
@@ -125,9 +111,9 @@ class AttachService(Service):
             self._reactor,
             self._settings.limits,
             AttachResource(factory, self._gate.decide, self._waiting_room, self._journal),
-            self._overview.readiness,
+            self.operations.overview.readiness,
             self._journal,
-            self._pages(),
+            self.operations.pages(self._metrics, self._gate.may_read),
             self._meter,
         )
         try:
@@ -144,14 +130,12 @@ class AttachService(Service):
         self._backend.start(self._backend_changed)
         self._pings.start(PING_INTERVAL, now=False)
         self._key_watch.start(keyring)
-        self._lag.start()
         places = [peer_name(port.getHost()) for port in self._ports]
-        self._overview.started(
+        self.operations.start(
             places,
             pending_connections=lambda: len(site.pending),
             waiting_room=lambda: len(self._waiting_room or ()),
         )
-        self._control.start()
         for place in places:
             self._log.info("listening on {where}", where=place)
         self._journal.started(version=__version__, pid=os.getpid(), listening=" ".join(places))
@@ -160,7 +144,7 @@ class AttachService(Service):
     def stopService(self) -> Deferred[None]:
         """Tell the clients, let requests finish, close, and end Hermes in order."""
         super().stopService()  # type: ignore[no-untyped-call]
-        self._overview.stopping()
+        self.operations.stopping()
         self._gate.close()
         if self._waiting_room is not None:
             self._waiting_room.close()
@@ -180,7 +164,6 @@ class AttachService(Service):
         if self._pings.running:
             self._pings.stop()
         self._key_watch.stop()
-        self._lag.stop()
         for seat in self._seats:
             seat.tell(STOPPING_NOTICE)
         deadline = self._reactor.seconds() + self._settings.drain
@@ -193,7 +176,7 @@ class AttachService(Service):
         await self._close_links()
         await self._backend.stop()
         await closing
-        await self._control.stop()
+        await self.operations.stop()
         self._journal.stopped(pid=os.getpid())
 
     def _close_ports(self) -> Deferred[Any]:
@@ -244,13 +227,6 @@ class AttachService(Service):
         ports = frozenset() if None in numbers else frozenset(n for n in numbers if n)
         return HostRule(any_host=beyond, names=self._settings.hosts, ports=ports)
 
-    def _pages(self) -> dict[bytes, IResource]:
-        metrics = self._metrics
-        if metrics is None:
-            return {}
-        metrics.watch(self._overview.readings)
-        return {b"/metrics": metrics_page(metrics, self._gate.may_read)}
-
     # Admission.
 
     def _rules(self, keyring: Keyring) -> Rules:
@@ -278,7 +254,7 @@ class AttachService(Service):
         )
         self._seats.add(seat)
         self._links[link] = None
-        self._roster.enter(link, seat)
+        self.operations.roster.enter(link, seat)
         self._gate.entered(link.source)
         self._log.info(
             "seat {seat} attached from {peer} with key {key}",
@@ -294,7 +270,7 @@ class AttachService(Service):
     def _close_seat(self, link: AttachProtocol, seat: Seat) -> None:
         self._seats.remove(seat)
         self._links.pop(link, None)
-        self._roster.leave(seat)
+        self.operations.roster.leave(seat)
         self._gate.left(link.source)
         self._suspects.discard(link)
         self._log.info("seat {seat} detached", seat=seat.number)

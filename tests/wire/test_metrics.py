@@ -45,7 +45,7 @@ def page(server: Any) -> dict[tuple[str, ...], float]:
 
 def command(server: Any, name: str, **more: Any) -> dict[str, Any]:
     """An operator's request, as it comes over the control socket."""
-    commands = server.service.commands
+    commands = server.service.operations.commands
     answer: dict[str, Any] = json.loads(
         commands.answer(json.dumps({"command": name, **more}).encode())
     )
@@ -273,7 +273,7 @@ def test_mistakes(watched: Any, line: bytes, error: str) -> None:
     """What cannot be done is answered in words, and nobody is disconnected."""
     wire, _ = watched.attach()
 
-    answer = json.loads(watched.service.commands.answer(line))
+    answer = json.loads(watched.service.operations.commands.answer(line))
 
     assert answer["ok"] is False
     assert error in answer["error"]
