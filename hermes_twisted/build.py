@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
 from . import apiserver, terminal
@@ -16,6 +18,8 @@ from .backends.scripted import BadScript, Script, ScriptedBackend
 from .backends.worker import WorkerBackend
 from .core.journal import Audit, NullAudit
 from .core.keys import Keyring
+from .hermes.cures import check_gateway, gateway_cures
+from .hermes.host import Host
 from .hermes.locate import Hermes, locate, worker_environment
 from .hermes.problem import HostProblem
 from .keyring import FIRST_NAME, ServerKeys, former_key
@@ -26,6 +30,7 @@ from .plainkey import Secret
 from .private import BadKey
 from .service import AttachService
 from .settings import BadSetting, Settings, read_environment
+from .threads import in_thread
 from .tls import TLS, Own, build_source
 
 
@@ -149,6 +154,22 @@ def find_hermes_python(environ: Mapping[str, str]) -> Path:
         return locate(None, environ).python
     except HostProblem as absent:
         raise BadSetting(f"{absent.problem} {absent.advice}") from None
+
+
+async def build_gateway_backend(reactor: AsyncioSelectorReactor, settings: Settings) -> Backend:
+    """Hermes in this process, a gateway's, whose loop calls this. Raises `CannotStart`.
+
+    Before that Hermes is loaded, off the loop, and what protects the gateway is tried.
+    """
+    cures = gateway_cures(threading.get_ident())
+    loading: Deferred[None] = in_thread(reactor, lambda: check_gateway(cures), "hermes-check")
+    try:
+        await loading
+    except HostProblem as problem:
+        raise CannotStart(str(problem)) from None
+    return InProcessBackend(
+        reactor, settings.limits, settings.home, lambda lanes: Host.load(lanes, cures)
+    )
 
 
 def read_script(settings: Settings) -> Script | None:

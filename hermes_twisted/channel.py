@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import AnyStr, Protocol, cast
 
@@ -21,6 +22,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from .core.admission import Refused
+from .core.forwarded import TrustedProxies
 from .core.heads import HEAD_TOO_LARGE, HeadCheck
 from .core.journal import Journal
 from .core.limits import Limits
@@ -33,6 +35,16 @@ BODY_TOO_LARGE = Refused(
 )
 
 
+@dataclass(frozen=True)
+class Client:
+    """Where a request came from."""
+
+    host: str | None
+    """An address; None for a Unix socket."""
+    name: str
+    """For logs."""
+
+
 class ChannelSite(Protocol):
     """What a connection has to know of its site."""
 
@@ -41,6 +53,7 @@ class ChannelSite(Protocol):
     journal: Journal
     meter: Meter
     pending: Pending
+    proxies: TrustedProxies
 
     def log_tls_failure(self, what: str, peer: IAddress) -> None:
         """Say that somebody could not speak, or spoke the wrong protocol."""
@@ -61,6 +74,16 @@ class FrontRequest(Request):
         """Set a header of the answer; no banner, which twisted.web sets by itself."""
         if name.lower() not in ("server", b"server"):
             super().setHeader(name, value)  # type: ignore[no-untyped-call]
+
+    def came_from(self) -> Client:
+        """The client: the peer, or whom it speaks for if it is a trusted proxy."""
+        address = self.getClientAddress()  # type: ignore[no-untyped-call]
+        host: str | None = getattr(address, "host", None)
+        headers = self.requestHeaders.getRawHeaders(b"x-forwarded-for", [])
+        client = self._channel.site.proxies.client_of(host, headers)
+        if client is None:
+            return Client(host, peer_name(address))
+        return Client(client, f"{client} through {peer_name(address)}")
 
     def gotLength(self, length: int | None) -> None:
         """The declared length is known."""

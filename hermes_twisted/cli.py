@@ -1,4 +1,4 @@
-"""The command `hermes-attach`: serve, demo, key, url, status and the rest."""
+"""The command `hermes-attach`: serve, demo, key, url, status, doctor and more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .core.keys import new_secret
 from .install import install_service
 from .listeners import port_number
 from .reactors import ensure_asyncio
-from .settings import ENVIRONMENT_PREFIX, BadSetting
+from .settings import ENVIRONMENT_PREFIX, BadSetting, read_environment
 
 USAGE = """\
 Usage: hermes-attach COMMAND [options]
@@ -31,6 +31,7 @@ Usage: hermes-attach COMMAND [options]
   top               the same, refreshed every second
   kick SEAT         end one terminal's connection
   install-service   write unit files for systemd, and say what to do next
+  doctor [URL]      find what keeps a terminal UI from attaching, here or at URL
   --version         print the version
 
 `hermes-attach COMMAND --help` lists a command's options."""
@@ -57,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kick(rest)
     elif command == "install-service":
         print(install_service(rest))
+    elif command == "doctor":
+        from .doctor import command as doctor
+
+        sys.exit(doctor.main(rest, read_environment()))
     elif command == "echo":  # For conformance tests (docs/conformance.md): not in the help.
         echo(rest)
     elif command in ("--help", "-h", "help"):
@@ -95,13 +100,14 @@ def demo(options: Sequence[str]) -> None:
 
 def echo(arguments: Sequence[str]) -> None:
     """Echo messages on 127.0.0.1 until a signal comes. Exits with 2 for wrong usage."""
-    from .echo import listen
+    from .echo import listen, read_options
 
-    reactor = ensure_asyncio()
     try:
-        port = listen(reactor, arguments)
+        number, limits = read_options(arguments)
     except (usage.UsageError, BadSetting) as problem:
         print(f"hermes-attach echo: {problem}", file=sys.stderr)
         sys.exit(2)
+    reactor = ensure_asyncio()
+    port = listen(reactor, number, limits)
     print(f"echo: ws://127.0.0.1:{port_number(port)}/", flush=True)
     reactor.run()

@@ -18,6 +18,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from .core.admission import Admitted, Head, Refused, check_handshake
+from .core.forwarded import TrustedProxies
 from .core.frames import Frame
 from .core.journal import Journal, NullAudit
 from .core.keys import Key
@@ -91,7 +92,7 @@ class EchoSite(FrontSite):
     """The product's site, with the WebSocket at every path."""
 
     def __init__(self, clock: IReactorTime, attach: AttachResource, limits: Limits) -> None:
-        super().__init__(clock, limits, attach, lambda: (True, {}), _NOBODY_NOTES)
+        super().__init__(clock, limits, attach, lambda: (True, {}), _NOBODY_NOTES, TrustedProxies())
         self._attach = attach
 
     def getResourceFor(self, request: Request) -> IResource:
@@ -124,8 +125,8 @@ class _EchoOptions(usage.Options):
     optFlags = _FLAGS
 
 
-def listen(reactor: AsyncioSelectorReactor, arguments: Sequence[str]) -> IListeningPort:
-    """Echo on the port that *arguments* name, which are options of the product.
+def read_options(arguments: Sequence[str]) -> tuple[int, Limits]:
+    """The port and the limits that *arguments* name, which are options of the product.
 
     Raises `usage.UsageError` and `BadSetting`.
     """
@@ -133,8 +134,11 @@ def listen(reactor: AsyncioSelectorReactor, arguments: Sequence[str]) -> IListen
     options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
     given = {name: value for name, value in options.items() if value not in (None, 0)}
     limits = Settings.gather(given, {}).limits
+    return int(given.get("port", DEFAULT_PORT)), limits
+
+
+def listen(reactor: AsyncioSelectorReactor, port: int, limits: Limits) -> IListeningPort:
+    """Echo on this port of 127.0.0.1."""
     site = make_echo_site(reactor, limits, lambda call: reactor.callLater(0, call))
-    port: IListeningPort = reactor.listenTCP(
-        int(given.get("port", DEFAULT_PORT)), site, backlog=1024, interface="127.0.0.1"
-    )
-    return port
+    listening: IListeningPort = reactor.listenTCP(port, site, backlog=1024, interface="127.0.0.1")
+    return listening

@@ -127,8 +127,13 @@ class ServerKeys:
     @property
     def admits(self) -> bool:
         """Whether there is a key that admits, now."""
-        return any(
-            bool(source.latest.active) if isinstance(source.latest, Keys) else True
+        return self.count > 0
+
+    @property
+    def count(self) -> int:
+        """How many keys admit, now."""
+        return sum(
+            len(source.latest.active) if isinstance(source.latest, Keys) else 1
             for source in self._sources
         )
 

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from .core.forwarded import TrustedProxies
+
 BACKENDS: Final = ("worker", "inprocess", "scripted")
 
 _HOST: Final = re.compile(r"\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+")
@@ -144,6 +146,17 @@ def tls(value: str) -> str:
     """Where a certificate of ours comes from."""
     if value != "self":
         raise ValueError("must be self; a certificate of yours is given with --tls-cert")
+    return value
+
+
+def proxy(value: str) -> str:
+    """An address or a network, or `unix`: see `core.forwarded`."""
+    try:
+        TrustedProxies.parse([value])
+    except ValueError:
+        raise ValueError(
+            "must be an address or network such as 127.0.0.1 or 10.0.0.0/8, or unix"
+        ) from None
     return value
 
 

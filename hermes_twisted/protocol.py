@@ -144,6 +144,7 @@ class AttachProtocol(StrictProtocol):
 
     def resume_reading(self) -> None:
         """See `Link`."""
+        self.last_heard = self.factory.clock.seconds()  # While it was not read, nothing was.
         self.release_input("waiting_requests")
 
     def close(self, code: int, reason: str) -> None:

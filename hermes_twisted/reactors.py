@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -34,6 +35,45 @@ def ensure_asyncio() -> AsyncioSelectorReactor:
         raise WrongReactor(type(reactor).__name__)
     use_monotonic_time(reactor)
     return reactor
+
+
+def adopt_running_loop() -> AsyncioSelectorReactor:
+    """The reactor on the event loop that runs already: somebody else's, a gateway's.
+
+    No signal handler is touched, and whoever calls `stop` or `crash` from now on does
+    not stop that loop. Raises `WrongReactor`: a process has one reactor, for good.
+    """
+    from twisted.internet import asyncioreactor
+
+    loop = asyncio.get_running_loop()
+    installed = "twisted.internet.reactor" not in sys.modules
+    if installed:
+        asyncioreactor.install(loop)
+    from twisted.internet import reactor
+
+    if not isinstance(reactor, asyncioreactor.AsyncioSelectorReactor):
+        raise WrongReactor(type(reactor).__name__)
+    if cast("Any", reactor)._asyncioEventloop is not loop:
+        raise WrongReactor(f"{type(reactor).__name__} on another event loop")
+    if installed:
+        use_monotonic_time(reactor)
+    _forbid_stop(reactor)
+    if not reactor.running:
+        reactor.startRunning(installSignalHandlers=False)
+    return reactor
+
+
+def _forbid_stop(reactor: AsyncioSelectorReactor) -> None:
+    """A stop would end the event loop, and with it everything else that runs there."""
+    from twisted.logger import Logger
+
+    log = Logger(namespace="hermes_twisted.reactors")
+
+    def refuse() -> None:
+        log.warn("the reactor was told to stop: refused, for its event loop is not ours")
+
+    for name in ("stop", "crash"):
+        cast("object", reactor).__setattr__(name, refuse)
 
 
 def use_monotonic_time(reactor: AsyncioSelectorReactor) -> None:

@@ -113,6 +113,7 @@ class AttachService(Service):
             AttachResource(factory, self._gate.decide, self._waiting_room, self._journal),
             self.operations.overview.readiness,
             self._journal,
+            self._settings.proxies,
             self.operations.pages(self._metrics, self._gate.may_read),
             self._meter,
         )
@@ -285,9 +286,10 @@ class AttachService(Service):
             self._reported = None
             found = self._backend.findings
             self._log.info(
-                "Hermes is ready: {version}, {methods} methods",
+                "Hermes is ready: {version}, {methods} methods{more}",
                 version=found.get("version"),
                 methods=found.get("methods"),
+                more=_in_words(found),
                 found=found,
             )
         elif state is State.BROKEN:
@@ -317,7 +319,7 @@ class AttachService(Service):
         limit = self._reactor.seconds() - self._settings.limits.dead_after
         suspects, self._suspects = self._suspects, set()
         for link in list(self._links):
-            if link.last_heard > limit:
+            if link.last_heard > limit or link.holds_input:
                 link.ping()
             elif link in suspects:
                 self._log.info(
@@ -330,6 +332,20 @@ class AttachService(Service):
             else:
                 self._suspects.add(link)
                 link.ping()
+
+
+#: What is said of a Hermes that is ready, besides its version, where there is any of it.
+FINDINGS: Final = {
+    "hooks": "hooks found",
+    "left_out": "hooks left out",
+    "changed": "of these there, but changed",
+    "answered_here": "answered in its place",
+}
+
+
+def _in_words(found: dict[str, Any]) -> str:
+    said = ((words, found.get(name)) for name, words in FINDINGS.items())
+    return "".join(f"; {words}: {', '.join(names)}" for words, names in said if names)
 
 
 def _explain(problem: Problem | None) -> str:

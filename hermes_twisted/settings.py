@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import parsing
+from .core.forwarded import TrustedProxies
 from .core.limits import MIB, Limits
 from .listeners import (
     Listener,
@@ -85,6 +86,9 @@ OPTIONS: Final = (
            "May be repeated", parsing.host, repeated=True),
     Option("allow-origin", "Origin of a web page that may attach. May be repeated",
            parsing.origin, repeated=True),
+    Option("trust-forwarded-from", "Proxy (address, network, or unix) whose X-Forwarded-For tells "
+           "the client's address, for logs and limits. May be repeated", parsing.proxy,
+           repeated=True),
     Option("key-file", "File with one more key, readable by you alone, such as a credential of "
            "systemd", parsing.path),
     Option("accept-api-server-key", "Admit with the key of Hermes' API server, too: whoever has "
@@ -180,6 +184,7 @@ class Settings:
     tls: TLSChoice | None = None
     hosts: frozenset[str] = frozenset()
     origins: frozenset[bytes] = frozenset()
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
     courtesy_hold: bool = True
     key_file: Path | None = None
     accept_api_server_key: bool = False
@@ -197,12 +202,22 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
-    def gather(cls, given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-        """From the options *given* (text, or lists of text), and the rest. Raises `BadSetting`."""
+    def gather(
+        cls,
+        given: Mapping[str, Any],
+        environ: Mapping[str, str],
+        table: Mapping[str, Any] | None = None,
+        where: str = "",
+    ) -> Settings:
+        """From the options *given* (text, or lists of text), and the rest. Raises `BadSetting`.
+
+        *table* is more of what a file may hold, from another file, named by *where*.
+        """
         values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
         config = given.get("config") or environ.get(_variable("config"))
         if config:
             values.update(_from_file(_convert(_BY_NAME["config"], config, "--config")))
+        values.update(_from_table(table or {}, where))
         values.update(_from_environment(environ))
         for name, value in given.items():
             if value not in (None, []):
@@ -237,6 +252,7 @@ class Settings:
             tls=tls,
             hosts=frozenset(name.lower() for name in values["allow-host"] or ()),
             origins=frozenset(origin.encode() for origin in values["allow-origin"] or ()),
+            proxies=TrustedProxies.parse(values["trust-forwarded-from"] or ()),
             courtesy_hold=not values["no-courtesy-hold"],
             key_file=values["key-file"],
             accept_api_server_key=values["accept-api-server-key"],
@@ -356,22 +372,26 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise BadSetting(f"--config {path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSetting(f"--config {path} is not valid TOML: {error}.") from None
+    return _from_table(content, f"--config {path}")
+
+
+def _from_table(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     found = {}
     for name, value in content.items():
         option = _BY_NAME.get(name)
         if option is None or name == "config":
             raise BadSetting(
-                f"--config {path}: there is no setting {name!r}. `twistd hermes-attach --help` "
+                f"{where}: there is no setting {name!r}. `twistd hermes-attach --help` "
                 "lists them; names are as there, without the dashes in front."
             )
         if not _fits(option, value):
-            raise BadSetting(f"--config {path}: {name} has a value of the wrong type.")
-        found[name] = _convert(option, value, f"--config {path}: {name} =")
+            raise BadSetting(f"{where}: {name} has a value of the wrong type.")
+        found[name] = _convert(option, value, f"{where}: {name} =")
     return found
 
 
 def _fits(option: Option, value: Any) -> bool:
-    """Whether a value of TOML is of a type that *option* takes."""
+    """Whether a value of a file is of a type that *option* takes."""
     if option.repeated:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, str | int | float | bool)

@@ -117,6 +117,11 @@ class StrictProtocol(WebSocketServerProtocol):
             self.tcp.pauseProducing()
         self._holds.add(limit)
 
+    @property
+    def holds_input(self) -> bool:
+        """Whether the socket is not read: then its silence is ours."""
+        return bool(self._holds)
+
     def release_input(self, limit: str | None = None) -> None:
         """This limit, or none any more, keeps us from reading the socket."""
         if self._holds:

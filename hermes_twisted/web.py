@@ -22,6 +22,7 @@ from zope.interface import classImplementsOnly, implementedBy
 from .channel import FrontChannel, FrontRequest, Pending, descriptor_share
 from .core.admission import PATH, Admitted, Head, Refused
 from .core.courtesy import looks_like_terminal
+from .core.forwarded import TrustedProxies
 from .core.journal import Journal
 from .core.limits import Limits
 from .core.meter import Meter, NullMeter
@@ -78,19 +79,22 @@ class AttachResource(Resource):
         """Refuse in words, or hand the connection over for good."""
         head = head_of(request)
         address = request.getClientAddress()
-        source = source_of(getattr(address, "host", None))
+        client = cast("FrontRequest", request).came_from()
+        source = source_of(client.host)
         decision = self._decide(head, source)
         if isinstance(decision, Admitted):
             link = cast("AttachProtocol", self._factory.buildProtocol(address))
             link.admitted = decision
             link.source = source
-            link.peer_name = peer_name(address)
-            self._journal.admitted(decision, link.peer_name)
+            link.peer_name = client.name
+            self._journal.admitted(decision, client.name)
             return _upgrade(request, link)
         held = self._hold(head, decision, source)
         if held is None:
             return refuse(request, decision)
-        self._journal.refused(decision, peer_name(address), held=True)
+        self._journal.refused(decision, client.name, held=True)
+        told = f"{decision.status} {decision.code}, and its terminal is told so"
+        cast("FrontSite", request.site).log_refusal(told, client.name)
         return _upgrade(request, held)
 
     def _hold(self, head: Head, refused: Refused, source: str) -> WaitingProtocol | None:
@@ -142,14 +146,17 @@ class FrontSite(Site):
         attach: AttachResource,
         ready: Readiness,
         journal: Journal,
+        proxies: TrustedProxies,
         pages: Mapping[bytes, IResource] | None = None,
         meter: Meter | None = None,
     ) -> None:
         """*pages*: more of them, by their paths."""
-        super().__init__(Resource(), timeout=limits.handshake, reactor=clock)  # type: ignore[no-untyped-call]
+        # No time limit of its own, which it would log each time: the channel has one.
+        super().__init__(Resource(), timeout=None, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
         self.journal = journal
+        self.proxies = proxies
         self.meter = meter or NullMeter()
         self.pending = Pending(min(limits.pending, descriptor_share()), self.meter)
         self._refusals = Quota(LOGGED_REFUSALS, 60.0, clock.seconds)
@@ -183,14 +190,20 @@ class FrontSite(Site):
         """One line for a refusal, within a quota; never the query, where keys are."""
         refusal = cast("FrontRequest", request).refusal
         if refusal is not None:
-            self.journal.refused(refusal, peer_name(request.getClientAddress()))
-        if request.code < 400 or request.code == 404 or not self._refusals.spend():
+            self.journal.refused(refusal, cast("FrontRequest", request).came_from().name)
+        if request.code >= 400 and request.code != 404:
+            what = f"{request.code} {refusal.code}" if refusal is not None else str(request.code)
+            self.log_refusal(what, cast("FrontRequest", request).came_from().name)
+
+    def log_refusal(self, what: str, peer: str) -> None:
+        """One line, within the quota."""
+        if not self._refusals.spend():
             return
         missed = self._refusals.take_missed()
         self._log.info(
-            "refused {peer}: {status}{more}",
-            peer=peer_name(request.getClientAddress()),
-            status=request.code,
+            "refused {peer}: {what}{more}",
+            peer=peer,
+            what=what,
             more=f" ({missed} more were not logged)" if missed else "",
         )
 

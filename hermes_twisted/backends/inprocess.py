@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
@@ -26,6 +26,12 @@ from ..hermes.problem import HostProblem
 from ..hermes.seat import HostSeat
 from ..threads import in_thread
 from . import SHUTDOWN_LIMIT, StateListener, refuse
+
+#: What to do about a failure that nobody has foreseen.
+UNEXPECTED_ADVICE: Final = (
+    "The log has the traceback. `hermes doctor` and a reinstallation of hermes-agent may help; "
+    "--backend=worker runs Hermes in a process of its own."
+)
 
 
 class InProcessChannel:
@@ -166,11 +172,17 @@ class InProcessBackend:
         self._change(State.READY)
 
     def _not_loaded(self, failure: Failure) -> None:
-        failure.trap(HostProblem)
         if self._stopping:
             return
-        found = cast("HostProblem", failure.value)
-        self._change(State.BROKEN, Problem(found.problem, found.advice))
+        found = failure.value
+        if isinstance(found, HostProblem):
+            problem = Problem(found.problem, found.advice)
+        else:
+            self._log.failure("loading Hermes failed", failure)
+            problem = Problem(
+                f"Loading Hermes failed with {type(found).__name__}.", UNEXPECTED_ADVICE
+            )
+        self._change(State.BROKEN, problem)
         for channel in list(self._channels.values()):
             channel.begin(None)
 

@@ -6,6 +6,7 @@ import importlib
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
@@ -17,8 +18,9 @@ from .encode import encode
 from .loading import Findings, check_config, import_server, look, replay_epoch
 from .questions import Questions
 from .recovery import resume_all
-from .resuming import ACTIVATE, RESUME, Resuming
+from .resuming import ACTIVATE, PROMPT, RESUME, Resuming
 from .seat import Former, HostSeat
+from .turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +31,10 @@ SLOW_CLIENT_NOTICE: Final = (
 )
 #: How often a drain looks whether a turn still runs, in seconds.
 DRAIN_POLL: Final = 0.1
+
+#: Changes what Hermes' terminal side would do to a process that is not its own. Raises
+#: `HostProblem` where it cannot.
+Cure = Callable[[ModuleType], None]
 
 
 class Sink:
@@ -64,6 +70,7 @@ class Host:
     sink: Sink
     questions: Questions
     resuming: Resuming
+    turns: Turns
     pool_share: int = field(init=False)
     """A quarter of Hermes' pool: so many requests of one client run there at once."""
     _long_handlers: frozenset[str] = field(init=False)
@@ -72,7 +79,7 @@ class Host:
     _first_seat_seen: bool = field(default=False, init=False)
 
     @classmethod
-    def load(cls, lanes: LanePool) -> Host:
+    def load(cls, lanes: LanePool, cures: Sequence[Cure] = ()) -> Host:
         """Import Hermes, cure what the import does to the process, look at what it offers.
 
         Takes up to half a second and starts threads, so: after any fork, and off
@@ -80,7 +87,10 @@ class Host:
         """
         check_config()
         server = import_server()
-        return cls.of(server, look(server), lanes)
+        host = cls.of(server, look(server), lanes)
+        for cure in cures:
+            cure(server)
+        return host
 
     @classmethod
     def of(cls, server: ModuleType, findings: Findings, lanes: LanePool) -> Host:
@@ -89,12 +99,14 @@ class Host:
         sink = Sink(questions)
         # All uses look the globals up at call time (hermes-agent 0.13 and later).
         server._stdio_transport = sink  # type: ignore[attr-defined]
-        if "_detached_ws_transport" in vars(server):
-            # Its place from 0.17 on for sessions that nobody is attached to.
+        if "_detached_ws_transport" in vars(server) and not findings.hands_over:
+            # Its place from 0.17 on for sessions that nobody is attached to, and that
+            # may be asked something. Left alone where Hermes keeps its questions itself.
             server._detached_ws_transport = Sink(questions)  # type: ignore[attr-defined]
         # Up to 0.16 the transport itself says where a session's events go (see `release`).
         binds = "_close_sessions_for_transport" not in findings.hooks
-        return cls(server, findings, lanes, sink, questions, Resuming(server, binds=binds))
+        resuming = Resuming(server, binds=binds)
+        return cls(server, findings, lanes, sink, questions, resuming, Turns(server))
 
     def __post_init__(self) -> None:
         self._long_handlers = frozenset(getattr(self.server, "_LONG_HANDLERS", ()))
@@ -117,6 +129,11 @@ class Host:
             if session.get("transport") is seat
         ]
 
+    def noticed(self, params: dict[str, Any], text: bytes) -> None:
+        """An event, other than a delta, goes to a client."""
+        self.questions.notice(params, text)
+        self.turns.notice(params)
+
     def dispatch(self, request: Any, seat: HostSeat) -> dict[str, Any] | None:
         """Hermes' dispatcher; None means that the answer comes through `seat.write`."""
         response: dict[str, Any] | None
@@ -130,6 +147,9 @@ class Host:
         sid = params.get("session_id") if isinstance(params, dict) else None
         if isinstance(sid, str) and sid:
             self.resuming.notice(sid)
+            if method == PROMPT:
+                self.resuming.prompted(sid, params.get("text"))
+                self.turns.settle(sid)
             if method in (RESUME, ACTIVATE):
                 return self._give_back(request, seat)
         response = self.server.dispatch(request, seat)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import logging
 import os
@@ -64,6 +65,8 @@ class Findings:
     """Whether this release numbers its events for clients that come back."""
     answered_here: tuple[str, ...] = ()
     """Methods that newer UIs poll, unknown to this release and answered for it."""
+    hands_over: bool = False
+    """Whether this release hands its open questions over with the session."""
     takes_over: bool = False
     """Whether a session that runs is given back by the host: this release would make another."""
     pool: int = 0
@@ -168,6 +171,7 @@ def look(server: ModuleType) -> Findings:
         changed=tuple(name for name in there if name not in found),
         promises=_promises(),
         replays=replay_epoch() is not None,
+        hands_over=_has_module("tui_gateway.server_requests"),
         answered_here=answered_here(server._methods),
         takes_over=Resuming(server, binds=binds).takes_over,
         pool=_pool_size(server),
@@ -204,6 +208,13 @@ def _promises() -> tuple[str, ...]:
     functions = filter(inspect.isfunction, vars(ws).values())
     names = frozenset().union(*map(names_in, functions))
     return tuple(name for name in READY_PROMISES if name in names)
+
+
+def _has_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False
 
 
 def replay_epoch() -> str | None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 RESUME: Final = "session.resume"
 ACTIVATE: Final = "session.activate"
+PROMPT: Final = "prompt.submit"
 CREATE: Final = "session.create"
 
 #: Live ids of sessions past that are remembered with their stored keys.
@@ -59,6 +60,7 @@ class Resuming:
         self._server = server
         self._binds = binds
         self._keys: OrderedDict[str, str] = OrderedDict()
+        self._prompts: dict[str, str] = {}
         self._lock = threading.Lock()
         able = all(callable(getattr(server, name, None)) for name in BUILDING_BLOCKS)
         self.takes_over = able and builds_second_agent(server)
@@ -74,6 +76,13 @@ class Resuming:
                 self._keys.move_to_end(sid)
                 if len(self._keys) > REMEMBERED:
                     self._keys.popitem(last=False)
+
+    def prompted(self, sid: str, text: Any) -> None:
+        """Remember what was asked, where Hermes stores it only when it has answered."""
+        if self.takes_over and isinstance(text, str):
+            live = self._server._sessions
+            self._prompts = {old: said for old, said in self._prompts.items() if old in live}
+            self._prompts[sid] = text
 
     def translate(self, request: Request) -> Request:
         """A `session.resume` by live id in words that Hermes understands."""
@@ -174,7 +183,7 @@ class Resuming:
         )
         messages = server._history_to_messages(history or list(session.get("history") or []))
         running = bool(session.get("running"))
-        return {
+        described = {
             "session_id": sid,
             "session_key": key,
             "message_count": len(messages),
@@ -183,3 +192,7 @@ class Resuming:
             "running": running,
             "status": "working" if running else "idle",
         }
+        prompt = self._prompts.get(sid)
+        if running and prompt is not None and messages[-1:] != [{"role": "user", "text": prompt}]:
+            described["inflight"] = {"user": prompt, "assistant": "", "streaming": True}
+        return described

@@ -58,6 +58,9 @@ class Dispatcher(Protocol):
     def release(self, seat: HostSeat) -> None:
         """The client is gone."""
 
+    def noticed(self, params: dict[str, Any], text: bytes) -> None:
+        """An event, other than a delta, goes to a client."""
+
 
 class _Job:
     """One request in a lane; it may have to wait there after it was taken apart."""
@@ -153,7 +156,7 @@ class HostSeat:
             return True
         if kind in DELTA_EVENTS:
             return self._outbox.put(text, DELTA)
-        self._host.questions.notice(params, text)
+        self._host.noticed(params, text)
         return self._outbox.put(text, EVENT)
 
     def answer(self, response: dict[str, Any], tag: int) -> bool:
@@ -264,9 +267,11 @@ class HostSeat:
 
     def _dispatch(self, asked: _Asked, request: Any) -> None:
         identity = request.get("id") if isinstance(request, dict) else None
-        # Long handlers answer through `write`, perhaps before `dispatch` returns.
-        with self._lock:
-            self._asked[_id_key(identity)].append(asked)
+        # Long handlers answer through `write`, perhaps before `dispatch` returns. The
+        # client's own response to a question is answered by nobody.
+        if not isinstance(request, dict) or "method" in request:
+            with self._lock:
+                self._asked[_id_key(identity)].append(asked)
         try:
             if self.aliases:
                 request = self.aliases.inward(request)

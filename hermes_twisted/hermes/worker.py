@@ -156,6 +156,14 @@ def _log_warnings() -> None:
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
+    emit = logging.StreamHandler.emit
+
+    def emit_warnings(self: logging.StreamHandler[Any], record: logging.LogRecord) -> None:
+        # Hermes adds handlers of its own to stderr when a client asks for verbose output.
+        if record.levelno >= logging.WARNING or isinstance(self, logging.FileHandler):
+            emit(self, record)
+
+    logging.StreamHandler.emit = emit_warnings  # type: ignore[assignment, method-assign]
 
 
 def _adopt(settings: dict[str, Any]) -> None:

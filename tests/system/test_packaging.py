@@ -135,6 +135,16 @@ def test_installed_script(installed: Path, tmp_path: Path) -> None:
     assert shown.startswith(str(installed.parent))
 
 
+def test_installed_plugin_of_hermes(installed: Path, tmp_path: Path) -> None:
+    """Hermes finds it by its entry point."""
+    look = (
+        "from importlib.metadata import entry_points\n"
+        "(found,) = entry_points(group='hermes_agent.plugins', name='attach')\n"
+        "print(found.load().register.__module__)"
+    )
+    assert run(installed / "python", "-c", look, cwd=tmp_path) == "hermes_twisted.hosted\n"
+
+
 @pytest.mark.parametrize("command", ["twistd", "hermes-attach"])
 def test_installed_server(installed: Path, world: World, free_port: int, command: str) -> None:
     """The worker's code, which runs by its path, is in the wheel, too."""

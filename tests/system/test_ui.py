@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import re
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,99 +11,15 @@ from pathlib import Path
 import pytest
 
 import hermes_twisted
-from tests.conftest import hermes_python, skip
+from tests.conftest import hermes_python
 from tests.fake_model import FakeModel
 from tests.system.conftest import Server, World, kill_worker, wait_until
+from tests.system.screen import Screen
 
 pytestmark = [pytest.mark.hermes, pytest.mark.ui]
 
 #: The newest release of the UI, before the oldest Hermes that is served and the newest.
-UI_VERSION = "0.19.0"
 VERSIONS = ["0.14.0", "0.19.0"]
-
-_names = (f"hermes-attach-test-{os.getpid()}-{number}" for number in itertools.count(1))
-
-
-class Screen:
-    """The UI in a terminal of its own, as a user sees it."""
-
-    def __init__(self, directory: Path, url: str, **environment: str) -> None:
-        node, tmux = shutil.which("node"), shutil.which("tmux")
-        if node is None or tmux is None:
-            skip("the terminal UI needs Node.js, and its test tmux")
-        home = directory / "client"
-        home.mkdir()
-        self._tmux = [str(tmux), "-L", next(_names), "-f", os.devnull]
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "LANG": "C.UTF-8",
-            "TMUX_TMPDIR": str(directory),
-        }
-        # Wide enough that no line of ours is wrapped.
-        self._run(
-            "new-session",
-            "-d",
-            "-x",
-            "200",
-            "-y",
-            "50",
-            *self._ui(home, url, str(node), environment),
-        )
-
-    def _ui(self, home: Path, url: str, node: str, more: dict[str, str]) -> list[str]:
-        prefix = hermes_python(UI_VERSION).parents[1]
-        (entry,) = prefix.glob("lib/python3.*/site-packages/hermes_cli/tui_dist/entry.js")
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "TERM": "xterm-256color",
-            "LANG": "C.UTF-8",
-            "HERMES_TUI_GATEWAY_URL": url,
-            **more,
-        }
-        variables = [f"{name}={value}" for name, value in environment.items()]
-        return ["env", "-i", *variables, node, str(entry)]
-
-    def _run(self, *command: str) -> str:
-        return subprocess.run(
-            [*self._tmux, *command],
-            env=self._environment,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
-
-    @property
-    def text(self) -> str:
-        """All that is on the screen; white space in it says nothing."""
-        return re.sub(r"\s+", " ", self._run("capture-pane", "-p"))
-
-    @property
-    def session(self) -> str:
-        """The id below the banner."""
-        found = re.search(r"Session: ([0-9a-f]{8})", self.text)
-        return found[1] if found else ""
-
-    def shows(self, *parts: str) -> None:
-        """Wait until all of *parts* are to be seen."""
-        try:
-            wait_until(lambda: all(part in self.text for part in parts), " and ".join(parts))
-        except AssertionError:
-            print(self._run("capture-pane", "-p"))
-            raise
-
-    def type(self, text: str) -> None:
-        """Type, see it, and only then press Enter, as people do."""
-        self._run("send-keys", "-l", text)
-        self.shows(text)
-        self._run("send-keys", "Enter")
-
-    def press(self, key: str) -> None:
-        self._run("send-keys", key)
-
-    def close(self) -> None:
-        self._run("kill-server")
 
 
 DEMO = Path(hermes_twisted.__file__).with_name("demo.jsonl")
@@ -160,7 +72,6 @@ def test_conversation(
     screen.shows("The attach server is stopping; this terminal will be disconnected.")
 
 
-@pytest.mark.xfail(strict=True, reason="0.14 does not know what the newer UI polls for")
 def test_new_ui_does_not_complain_of_an_old_hermes(
     world: World, free_port: int, model: FakeModel, screens: list[Screen]
 ) -> None:

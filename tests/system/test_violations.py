@@ -560,12 +560,19 @@ def test_bodies(
     assert raw.status() == status
 
 
-@pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00\x01" + bytes(200), bytes(40_000)])
+@pytest.mark.parametrize("garbage", [bytes(200), bytes(40_000), b"SSH-2.0-x\n", b"\xff\n"])
 def test_garbage(raw: Raw, garbage: bytes) -> None:
     """What is no HTTP at all is told so at once."""
     raw.send(garbage)
 
     assert raw.status() in (400, 431)
+
+
+def test_tls(raw: Raw) -> None:
+    """A client that speaks TLS would not understand an answer."""
+    raw.send(b"\x16\x03\x01\x02\x00\x01" + bytes(200))
+
+    assert raw.rest() == b""
 
 
 # What rides behind a handshake.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import threading
@@ -140,6 +141,134 @@ def test_greeting_of_head(make_host: MakeHost, hooks: Any) -> None:
 
     assert ready_before_hooks == [1]
     assert hooks.calls == []
+
+
+def exchange(host: Host, seat: HostSeat, outbox: Outbox, method: str, **params: Any) -> list[Any]:
+    """What a client gets for one request."""
+    outbox.take(EVERYTHING)
+    ask(host, seat, method, **params)
+    return sent(outbox)
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [("pet.cells", {"enabled": False}), ("session.active_list", {"sessions": []})],
+)
+def test_quiet_answers(make_host: MakeHost, method: str, answer: Any) -> None:
+    """What newer UIs poll and this release does not know is answered in its place."""
+    host = make_host()
+    seat, outbox = open_seat(host)
+
+    assert exchange(host, seat, outbox, method)[0]["result"] == answer
+
+    # Hermes itself answers what it knows; the fake's dispatcher echoes.
+    known = Host.of(host.server, dataclasses.replace(host.findings, answered_here=()), host.lanes)
+    seat, outbox = open_seat(known)
+    assert exchange(known, seat, outbox, method, x=1)[0]["result"] == {"x": 1}
+
+
+def test_question_follows_the_answer(make_host: MakeHost) -> None:
+    """Who takes a session over is asked again what its turn waits for, behind the answer."""
+    host = make_host()
+    host.server._sessions["s"] = {"session_key": "s"}
+    host.server._pending = {"r1": object()}  # type: ignore[attr-defined]
+    first, _outbox = open_seat(host)
+    payload = {"request_id": "r1"}
+    params = {"type": "clarify.request", "session_id": "s", "payload": payload}
+    question = {"jsonrpc": "2.0", "method": "event", "params": params}
+    first.write(question)
+    seat, outbox = open_seat(host)
+
+    got = exchange(host, seat, outbox, "session.activate", session_id="s")
+
+    assert [frame.get("id") for frame in got] == ["session.activate", None]
+    assert got[1] == question
+    # Each answer is followed once, and others by nothing.
+    assert len(exchange(host, seat, outbox, "session.title", session_id="s")) == 1
+
+
+def test_question_follows_an_answer_that_comes_later(make_host: MakeHost) -> None:
+    """The same for a long handler, whose answer is written from another thread."""
+    host = make_host()
+    host.server._sessions["s"] = {"session_key": "s"}
+    host.server._pending = {"r1": object()}  # type: ignore[attr-defined]
+    host.server.dispatch = lambda req, transport=None: None  # type: ignore[attr-defined]
+    seat, outbox = open_seat(host)
+    params = {"type": "x.request", "session_id": "s", "payload": {"request_id": "r1"}}
+    seat.write({"jsonrpc": "2.0", "method": "event", "params": params})
+    assert exchange(host, seat, outbox, "session.resume", session_id="s") == []
+
+    seat.write({"jsonrpc": "2.0", "id": "session.resume", "result": {"session_id": "s"}})
+
+    assert [frame.get("id") for frame in sent(outbox)] == ["session.resume", None]
+
+
+@pytest.mark.parametrize("hands_over", [True, False])
+def test_transport_of_detached_sessions(make_host: MakeHost, hands_over: bool) -> None:
+    """Ours, which keeps questions, just where Hermes does not hand them over itself."""
+    made = make_host()
+    made.server._detached_ws_transport = upstream = object()  # type: ignore[attr-defined]
+
+    Host.of(made.server, dataclasses.replace(made.findings, hands_over=hands_over), made.lanes)
+
+    assert (made.server._detached_ws_transport is upstream) is hands_over
+
+
+def test_question_to_a_seat_that_has_gone(make_host: MakeHost) -> None:
+    """Between the end of a client and Hermes' knowing of it a question is kept as well."""
+    host = make_host()
+    seat, _outbox = open_seat(host)
+    detach(host, seat)
+    host.server._pending = {"r1": object()}  # type: ignore[attr-defined]
+    params = {"type": "x.request", "session_id": "s", "payload": {"request_id": "r1"}}
+
+    assert seat.write({"jsonrpc": "2.0", "method": "event", "params": params}) is False
+
+    assert len(host.questions.to_repeat({"result": {"session_id": "s"}})) == 1
+
+
+def test_cure_that_fails(make_host: MakeHost, caplog: pytest.LogCaptureFixture) -> None:
+    """When a session cannot be looked for, Hermes gets the request as it came."""
+    host = make_host()
+    host.server._sessions["s"] = {"session_key": "other"}
+
+    def fail() -> None:
+        raise RuntimeError
+
+    host.server._get_db = fail  # type: ignore[attr-defined]
+    seat, outbox = open_seat(host)
+
+    got = exchange(host, seat, outbox, "session.resume", session_id="s")
+
+    assert got[0]["result"] == {"session_id": "s"}
+    assert "could not be found again" in caplog.text
+
+
+def test_sessions_are_remembered_when_their_client_goes(make_host: MakeHost) -> None:
+    """Also those of which no request ever spoke."""
+    host = make_host()
+    seat, _outbox = open_seat(host)
+    host.server._sessions["s"] = {"session_key": "stored", "transport": seat}
+
+    detach(host, seat)
+    host.server._sessions.clear()
+
+    request = {"method": "session.resume", "params": {"session_id": "s"}}
+    assert host.resuming.translate(request)["params"] == {"session_id": "stored"}
+
+
+@pytest.mark.parametrize("params", [None, [], {}, {"session_id": 5}, {"session_id": ""}])
+def test_odd_resumes_are_hermes_own(make_host: MakeHost, params: Any) -> None:
+    """What is no proper request is answered by Hermes."""
+    host = make_host()
+    seat, outbox = open_seat(host)
+    outbox.take(EVERYTHING)
+
+    request = {"jsonrpc": "2.0", "id": 1, "method": "session.resume", "params": params}
+    seat.submit(1, json.dumps(request).encode(), urgent=False)
+    assert host.lanes.wait_quiet(GUARD)
+
+    assert sent(outbox)[0]["result"] == params
 
 
 def two_sessions(host: Host, seat: HostSeat) -> dict[str, dict[str, Any]]:

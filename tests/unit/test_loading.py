@@ -17,6 +17,7 @@ from hermes_twisted.hermes.loading import (
     check_config,
     import_server,
     look,
+    replay_epoch,
 )
 from hermes_twisted.hermes.problem import HostProblem
 
@@ -281,6 +282,109 @@ def test_look_at_some(make_server: MakeServer) -> None:
 
     assert findings.hooks == ("_shutdown_sessions", "register_live_transport")
     assert set(findings.hooks + findings.left_out) == set(OPTIONAL_HOOKS)
+
+
+@pytest.mark.parametrize(
+    ("name", "hook"),
+    [
+        ("_close_sessions_for_transport", lambda transport: None),
+        ("_close_sessions_for_transport", lambda transport, *, reason: None),
+        ("_shutdown_sessions", lambda deadline: None),
+        ("register_live_transport", lambda: None),
+        ("register_live_transport", lambda transport, profile: None),
+    ],
+)
+def test_hook_that_has_changed(make_server: MakeServer, name: str, hook: Any) -> None:
+    """A hook that does not take our call is left out, and it is said that it is there."""
+    server = make_server(*OPTIONAL_HOOKS)
+    setattr(server, name, hook)
+
+    findings = look(server)
+
+    assert name not in findings.hooks
+    assert findings.left_out == findings.changed == (name,)
+
+
+def test_hook_that_has_grown(make_server: MakeServer) -> None:
+    """One that takes our call and more is called."""
+    server = make_server()
+    server._shutdown_sessions = lambda deadline=None: None  # type: ignore[attr-defined]
+
+    assert look(server).hooks == ("_shutdown_sessions",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("resolve_skin", lambda profile: {}, "resolve_skin()"),
+        ("resolve_skin", None, "resolve_skin()"),
+        ("_sessions", [], "_sessions (a mapping)"),
+        ("_methods", {"echo"}, "_methods (a mapping)"),
+        ("dispatch", None, "dispatch(req, transport)"),
+    ],
+)
+def test_required_hook_that_has_changed(
+    make_server: MakeServer, name: str, value: Any, named: str
+) -> None:
+    """What we cannot do without has to be as we know it; the refusal says what is not."""
+    server = make_server()
+    setattr(server, name, value)
+
+    assert f"has no {named}." in problem(lambda: look(server)).problem
+
+
+def test_methods_answered_in_its_place(make_server: MakeServer) -> None:
+    """What newer UIs poll is answered here just where Hermes does not know it."""
+    server = make_server()
+    assert look(server).answered_here == ("pet.cells", "session.active_list")
+
+    server._methods["session.active_list"] = None
+
+    assert look(server).answered_here == ("pet.cells",)
+
+
+@pytest.mark.parametrize(
+    ("source", "promised"),
+    [
+        ("async def handle_ws(ws):\n    x = {'change_events': True, 'heartbeat': True}", 2),
+        ("def ready():\n    return build(heartbeat=True)\n", 1),
+        ("async def handle_ws(ws):\n    x = {'skin': 1}", 0),
+        ("heartbeat = True", 0),
+    ],
+)
+def test_promises_of_the_ready_frame(
+    install: Install, make_server: MakeServer, tmp_path: Path, source: str, promised: int
+) -> None:
+    """We promise in `gateway.ready` what upstream's own handler does."""
+    install("")
+    (tmp_path / "site" / "tui_gateway" / "ws.py").write_text(source)
+
+    promises = look(make_server()).promises
+
+    assert len(promises) == promised
+    assert set(promises) <= {"change_events", "heartbeat"}
+
+
+@pytest.mark.parametrize(
+    ("source", "epoch"),
+    [
+        ("def replay_epoch(): return 'abc'", "abc"),
+        ("def replay_epoch(): return 5", None),
+        ("def replay_epoch(sid): return 'abc'", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_replay_epoch(
+    install: Install, make_server: MakeServer, tmp_path: Path, source: str | None, epoch: str | None
+) -> None:
+    """Where Hermes numbers its events, the numbering has a name."""
+    install("")
+    if source is not None:
+        (tmp_path / "site" / "tui_gateway" / "event_replay.py").write_text(source)
+
+    assert replay_epoch() == epoch
+    assert look(make_server()).replays is (epoch is not None)
 
 
 def test_findings_can_be_sent(make_server: MakeServer) -> None:

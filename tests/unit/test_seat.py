@@ -44,6 +44,9 @@ class FakeHost:
     def greet(self, seat: HostSeat, former: list[Former]) -> None:
         self.log.append("greeted")
 
+    def noticed(self, params: dict[str, Any], text: bytes) -> None:
+        self.questions.notice(params, text)
+
     def release(self, seat: HostSeat) -> None:
         self.log.append("released")
 
@@ -197,6 +200,21 @@ def test_answer_whose_id_cannot_be_said(client: Client) -> None:
     client.ask(3, {"id": 1, "method": "m"})
 
     assert client.answers() == [(3, {"jsonrpc": "2.0", "id": None, "error": INTERNAL_ERROR})]
+
+
+def test_a_response_is_owed_no_answer(client: Client) -> None:
+    """What the client answers to a question of Hermes is answered by nobody."""
+    client.host.handler = lambda request, seat: None
+
+    client.ask(1, {"id": "srq-1", "result": {}})
+    client.ask(2, {"id": "r1", "method": "long.one"})
+
+    assert client.lanes.wait_quiet(GUARD)
+    assert client.seat._settle("srq-1") is None
+    assert client.seat.owes
+    client.seat.write(answer("r1"))
+    client.outbox.take(EVERYTHING)
+    assert not client.seat.owes
 
 
 def test_answers_bear_their_tags(client: Client) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pwd
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hermes_twisted.core.forwarded import TrustedProxies
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.listeners import Listener, TLSChoice
 from hermes_twisted.settings import (
@@ -71,6 +73,7 @@ def test_everything_can_be_given() -> None:
             "tls-client-ca": "/etc/clients.pem",
             "allow-host": ["Attach.Example", "b"],
             "allow-origin": ["https://mine.example"],
+            "trust-forwarded-from": ["127.0.0.1", "2001:db8::/32", "unix"],
             "key-file": "/etc/key",
             "accept-api-server-key": 1,
             "backend": "scripted",
@@ -117,6 +120,9 @@ def test_everything_can_be_given() -> None:
         tls=TLSChoice(Path("/etc/a.crt"), Path("/etc/a.key"), client_ca=Path("/etc/clients.pem")),
         hosts=frozenset({"attach.example", "b"}),
         origins=frozenset({b"https://mine.example"}),
+        proxies=TrustedProxies(
+            (ip_network("127.0.0.1/32"), ip_network("2001:db8::/32")), unix=True
+        ),
         key_file=Path("/etc/key"),
         accept_api_server_key=True,
         backend="scripted",
@@ -602,7 +608,7 @@ def test_bad_value_in_the_file(file: Path) -> None:
     assert "must be from 0" in text
 
 
-@pytest.mark.parametrize("name", ["listen", "allow-host", "allow-origin"])
+@pytest.mark.parametrize("name", ["listen", "allow-host", "allow-origin", "trust-forwarded-from"])
 def test_wrong_type_in_a_list(file: Path, name: str) -> None:
     """A list that holds other things than texts is refused by name."""
     assert name in complaint_about_file(file, f"{name} = [1]\n")
@@ -667,3 +673,9 @@ def test_usage_rows() -> None:
 def test_no_option_takes_a_secret() -> None:
     """A key on a command line would be seen by every user of the machine."""
     assert not {"key", "token", "secret", "password"} & {option.name for option in OPTIONS}
+
+
+@pytest.mark.parametrize("proxy", ["localhost", "10.0.0.1/8", "10.0.0.0/99"])
+def test_bad_proxies(proxy: str) -> None:
+    """What is no address and no network is refused, with an example."""
+    assert "10.0.0.0/8, or unix" in complaint({"trust-forwarded-from": [proxy]})

@@ -33,9 +33,24 @@ UNDER_HERMES = (
     "resuming",
     "recovery",
     "aliases",
+    "turns",
+    "cures",
+    "results",
+    "inspection",
 )
 #: What may be imported there when it is needed: Hermes itself, and what it may have.
-LAZILY = {"tui_gateway", "hermes_cli", "yaml", "orjson"}
+LAZILY = {"tui_gateway", "hermes_cli", "tools", "yaml", "orjson"}
+
+
+#: What an interpreter loads with `typing`, if nobody has yet; every `hermes` has.
+COMES_WITH_TYPING = set(
+    subprocess.run(
+        [sys.executable, "-c", "import typing, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+)
 
 
 def modules(folder: str) -> list[str]:
@@ -183,7 +198,7 @@ def test_locate_does_not_import_hermes() -> None:
 
 
 def test_only_the_backends_and_the_builder_know_the_hermes_side() -> None:
-    """`hermes/` is used by the backends and by what puts the pieces together, by nothing else."""
+    """`hermes/` is used by the backends, by what puts the pieces together, and by the doctor."""
     users = set()
     for path in PACKAGE.rglob("*.py"):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -193,9 +208,23 @@ def test_only_the_backends_and_the_builder_know_the_hermes_side() -> None:
             users.add(name)
 
     assert all(
-        name == "hermes_twisted.build" or name.startswith("hermes_twisted.backends.")
+        name in ("hermes_twisted.build", "hermes_twisted.doctor.hermes")
+        or name.startswith("hermes_twisted.backends.")
         for name in users
     ), users
+
+
+def test_only_the_plugin_knows_the_gateway() -> None:
+    """The service and all below it do not know which home they are in."""
+    plugin = ("hermes_twisted.hosted", "hermes_twisted.hosting", "hermes_twisted.adapter")
+    users = set()
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for imported, _lazy in imports(name):
+            if imported.split(".")[0] == "gateway" or imported.startswith(plugin):
+                users.add(name)
+
+    assert users == {"hermes_twisted.adapter", "hermes_twisted.hosted"}
 
 
 def test_the_plugin_folders_are_no_packages() -> None:
@@ -217,6 +246,27 @@ def test_the_package_imports_nothing() -> None:
 @pytest.mark.parametrize("module", ["hermes_twisted.tap", "twisted.plugins.hermes_attach"])
 def test_no_reactor_is_installed_by_an_import(module: str) -> None:
     """twistd reads plugins and options before a reactor is chosen: no import may choose one."""
+    assert run(f"import sys, {module}; print('twisted.internet.reactor' in sys.modules)") == (
+        "False\n"
+    )
+
+
+def test_the_plugin_of_hermes_costs_nothing() -> None:
+    """Every `hermes` command imports it: it loads nothing but itself."""
+    loaded = run(
+        "import os, sys; before = set(sys.modules); import hermes_twisted.hosted;"
+        "print(*sorted(set(sys.modules) - before))"
+    ).split()
+
+    assert set(loaded) - {"__future__", "typing"} - COMES_WITH_TYPING == {
+        "hermes_twisted",
+        "hermes_twisted.hosted",
+    }
+
+
+@pytest.mark.parametrize("module", ["hermes_twisted.hosting", "hermes_twisted.build"])
+def test_no_reactor_is_installed_off_the_loop(module: str) -> None:
+    """A gateway imports these in a thread, before its loop is adopted."""
     assert run(f"import sys, {module}; print('twisted.internet.reactor' in sys.modules)") == (
         "False\n"
     )

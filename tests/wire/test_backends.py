@@ -21,9 +21,11 @@ from hermes_twisted.backends import Backend, Problem, State
 from hermes_twisted.backends.inprocess import InProcessBackend
 from hermes_twisted.backends.worker import LOST, WorkerBackend
 from hermes_twisted.core.keys import Key
+from hermes_twisted.core.lanes import LanePool
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.meter import Tally
 from hermes_twisted.core.seats import Seat
+from hermes_twisted.hermes.host import Host
 from hermes_twisted.hermes.locate import Hermes, worker_environment
 from hermes_twisted.hermes.problem import HostProblem
 
@@ -712,6 +714,27 @@ async def test_no_hermes(build: Build, tmp_path: Path) -> None:
     assert "No Hermes with a terminal gateway (tui_gateway)" in problem.problem
     assert "--hermes-python" in problem.advice
     assert answer["error"] == {"code": -32000, "message": str(problem)}
+
+
+@pytest_twisted.ensureDeferred
+async def test_load_fails_in_a_way_that_nobody_foresaw(
+    home: Path, forgiven: list[type[BaseException]], log: list[dict[str, Any]]
+) -> None:
+    """Nobody is left waiting without a word: what it was is said, and its text logged only."""
+    forgiven.append(MemoryError)
+
+    def load(lanes: LanePool) -> Host:
+        raise MemoryError("a secret")
+
+    limits = Limits()
+    backend = InProcessBackend(reactor, limits, home, load)
+    problem, answer = await broken_with(House(backend, limits))
+
+    assert problem.problem == "Loading Hermes failed with MemoryError."
+    assert "The log has the traceback" in problem.advice
+    assert answer["error"]["message"] == str(problem)
+    assert "secret" not in str(problem)
+    assert [event for event in log if "log_failure" in event]
 
 
 @pytest_twisted.ensureDeferred

@@ -482,6 +482,26 @@ def test_sign_of_life(start: Start, sign: bytes) -> None:
     assert wire.connected
 
 
+def test_who_is_not_read_is_not_silent(start: Start) -> None:
+    """A client whose requests wait cannot be heard; afterwards its time begins anew."""
+    server = start(dead_after=60.0, waiting_requests=4)
+    wire, channel = server.attach()
+    wire.send(*(rpc(number) for number in range(4)))
+    assert not wire.reading
+    for _ in range(10):
+        server.loop.advance(20)
+    assert wire.connected
+
+    channel.settle(4)
+    server.loop.advance(0)
+    assert wire.reading
+    for _ in range(3):
+        server.loop.advance(20)
+    assert wire.connected
+    server.loop.advance(20)
+    assert not wire.connected
+
+
 def test_stall_is_not_death(start: Start) -> None:
     """After a stall of the server everyone seems silent; nobody is dropped for it."""
     server = start(dead_after=60.0)

@@ -1,0 +1,107 @@
+"""What a gateway sees of the attach server: a platform that it connects and disconnects.
+
+It carries no chat: terminals hold their own sessions. The only module that needs the
+gateway's own classes, so that it can be imported only there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from gateway.config import Platform
+from gateway.platforms.base import BasePlatformAdapter, SendResult
+from gateway.status import write_runtime_status
+
+from .hosted import NAME
+
+if TYPE_CHECKING:
+    from .hosting import Hosted
+
+#: So that the lines are in the gateway's log, and at its level.
+_log = logging.getLogger("gateway.attach")
+
+#: How long a gateway waits for `disconnect`, unless its environment says otherwise.
+PATIENCE: Final = 5.0
+#: How long after a refusal it is put into the status once more, in seconds.
+REPORT_DELAY: Final = 1.0
+PATIENCE_VARIABLE: Final = "HERMES_GATEWAY_ADAPTER_DISCONNECT_TIMEOUT"
+
+
+class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
+    """Starts and stops the attach server with the gateway."""
+
+    supports_async_delivery = False
+    _reported: ClassVar[str] = ""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config, Platform(NAME))
+        self._hosted: Hosted | None = None
+
+    async def connect(self, *, is_reconnect: bool = False) -> bool:
+        """Start. False, and words in `hermes gateway status`, when that cannot be."""
+        # Off the loop, which has chats to serve meanwhile; it installs no reactor.
+        hosting = await asyncio.to_thread(importlib.import_module, "hermes_twisted.hosting")
+        try:
+            self._hosted = await hosting.Hosted.start(self._given(), _home(), _patience())
+        except hosting.Refused as refused:
+            self._refuse(f"attach_{refused.code}", str(refused))
+            return False
+        AttachAdapter._reported = ""
+        self._mark_connected()
+        return True
+
+    def _refuse(self, code: str, message: str) -> None:
+        message += " The gateway tries again by itself."
+        # Once: it does so every few minutes.
+        if message != AttachAdapter._reported:
+            AttachAdapter._reported = message
+            _log.error("the attach server cannot be started: %s", message)
+        # "Retryable", whatever it is: Hermes ends a gateway whose only platform has
+        # failed for good, and chats, REST clients and cron jobs are not to pay for
+        # this. And much of it heals: a port is freed, a key file is made.
+        self._set_fatal_error(code, message, retryable=True)
+        # Hermes makes that "retrying" next, of which `hermes gateway status` says nothing.
+        report = {"platform_state": "fatal", "error_code": code, "error_message": message}
+        asyncio.get_running_loop().call_later(
+            REPORT_DELAY, lambda: write_runtime_status(platform=NAME, **report)
+        )
+
+    async def disconnect(self) -> None:
+        """Stop in order; may be called twice, and after a failed `connect`."""
+        self._mark_disconnected()
+        hosted, self._hosted = self._hosted, None
+        if hosted is not None:
+            # A gateway that has lost patience cancels this; the stop goes on beside it.
+            await asyncio.shield(hosted.stop())
+
+    async def send(
+        self, chat_id: str, content: str, reply_to: Any = None, metadata: Any = None
+    ) -> Any:
+        """No chat is carried here."""
+        return SendResult(success=False, error="terminals hold their own sessions")
+
+    async def get_chat_info(self, chat_id: str) -> dict[str, Any]:
+        """No chat is carried here."""
+        return {"name": "Terminal attach", "type": "api"}
+
+    def _given(self) -> dict[str, Any]:
+        extra = self.config.extra
+        return dict(extra) if isinstance(extra, Mapping) else {}
+
+
+def _home() -> Path:
+    constants = importlib.import_module("hermes_constants")
+    return Path(constants.get_hermes_home())
+
+
+def _patience() -> float:
+    try:
+        return max(0.0, float(os.environ.get(PATIENCE_VARIABLE) or PATIENCE))
+    except ValueError:
+        return PATIENCE

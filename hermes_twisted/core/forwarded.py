@@ -1,0 +1,77 @@
+"""Whom a trusted proxy speaks for: `X-Forwarded-For`, believed only as far as it can be.
+
+For logs and for limits that are counted by address. Never to decide that a client is on
+this machine: what a proxy says is no proof of that.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+#: Stands for the clients of Unix sockets, which have no address.
+UNIX: Final = "unix"
+#: Addresses that are looked at, from the right; each proxy on the way adds one.
+MAX_HOPS: Final = 16
+#: Some proxies add the port.
+_WITH_PORT: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|(\d+\.\d+\.\d+\.\d+):\d{1,5}")
+
+
+@dataclass(frozen=True)
+class TrustedProxies:
+    """Proxies whose word counts: networks, and whether Unix sockets do."""
+
+    networks: tuple[Network, ...] = ()
+    unix: bool = False
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> TrustedProxies:
+        """Raises `ValueError` for what is neither an address, a network, nor `unix`."""
+        networks = []
+        unix = False
+        for text in texts:
+            if text == UNIX:
+                unix = True
+            else:
+                networks.append(ipaddress.ip_network(text))
+        return cls(tuple(networks), unix)
+
+    def client_of(self, peer: str | None, forwarded: Iterable[bytes]) -> str | None:
+        """The client behind *peer* (None: a Unix socket), as the headers *forwarded* tell.
+
+        The rightmost address that is not itself a trusted proxy: what stands left of it
+        was written by somebody we do not trust. None if the peer speaks for itself.
+        """
+        if not (self.unix if peer is None else self._trusts(_address(peer))):
+            return None
+        client = None
+        hops = b",".join(forwarded).split(b",")
+        for hop in reversed(hops[-MAX_HOPS:]):
+            address = _address(hop.decode("latin-1").strip())
+            if address is None:
+                break
+            client = str(address)
+            if not self._trusts(address):
+                break
+        return client
+
+    def _trusts(self, address: _Address | None) -> bool:
+        return address is not None and any(address in network for network in self.networks)
+
+
+def _address(text: str) -> _Address | None:
+    match = _WITH_PORT.fullmatch(text)
+    if match is not None:
+        text = match[1] or match[2]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    # An IPv4 address in IPv6 clothes is what it is.
+    return getattr(address, "ipv4_mapped", None) or address

@@ -1,0 +1,65 @@
+"""The key, and who can read it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..keyring import ServerKeys, no_key
+from ..keystore import store_path
+from ..private import BadKey
+from .findings import Finding, ok, problem, warning
+
+CHECK = "key"
+
+
+def check(key_file: Path | None, environ: Mapping[str, str], home: Path) -> list[Finding]:
+    """Whether the server would find a key, and nobody else does."""
+    keys = ServerKeys(home, environ, key_file=key_file)
+    try:
+        keys.load()
+    except BadKey as bad:
+        return [problem(CHECK, str(bad), "The server does not start like this.", _CURE)]
+    folder = store_path(home).parent
+    if not keys.admits:
+        return [
+            problem(
+                CHECK,
+                "No key admits anybody.",
+                "The first start in a terminal makes one; a daemon cannot show it, and refuses.",
+                no_key(home, environ),
+            )
+        ]
+    return [ok(CHECK, f"{keys.count} that admit"), *check_folder(folder)]
+
+
+_CURE = "Do what it says, then run this again."
+
+
+def check_folder(folder: Path) -> list[Finding]:
+    """Whether others could replace what lies in it."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return []  # Without it there are no files either, and that has been said.
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return [
+            problem(
+                CHECK,
+                f"Others than its owner can write to {folder}.",
+                "Whoever can replace the file with the keys can run commands as you.",
+                f"Run: chmod 700 {folder}. Then make new keys, if others use this machine.",
+            )
+        ]
+    if status.st_uid not in (os.geteuid(), 0):
+        return [
+            warning(
+                CHECK,
+                f"{folder} belongs to another user (id {status.st_uid}).",
+                "The server runs as one user, and its keys should be that user's.",
+                "Run the doctor as the user that the server runs as, or correct the owner.",
+            )
+        ]
+    return []

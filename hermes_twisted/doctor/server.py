@@ -1,0 +1,42 @@
+"""On the server: everything that `hermes-attach serve` depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ..settings import Settings
+from . import hermes, keys, listening, node, service, trust
+from .findings import Report
+from .network import Network
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the checks look with."""
+
+    network: Network
+    run_node: node.RunNode
+    inspect: hermes.Inspect
+    run: service.Run
+    environ: Mapping[str, str]
+    find_owner: listening.FindOwner = listening.owner_of_port
+    utc_now: Callable[[], datetime] = trust.utc_now
+
+
+def examine(settings: Settings, pid_file: Path, tools: Tools, report: Report) -> None:
+    """Look at all of it; nothing depends on what was found before."""
+    if settings.backend != "scripted":
+        report.add(
+            *hermes.check(settings.hermes_python, tools.environ, settings.home, tools.inspect)
+        )
+    report.add(*keys.check(settings.key_file, tools.environ, settings.home))
+    for listener in settings.listeners:
+        report.add(*listening.check_tls(listener, tools.utc_now()))
+        report.add(*listening.check(listener, tools.network, tools.find_owner))
+    report.add(service.check_plugin_cache(service.plugin_folders()))
+    report.add(*service.check_pid_file(pid_file))
+    report.add(*service.check_unit(tools.run))
+    report.add(node.check_version(tools.run_node))

@@ -1,0 +1,175 @@
+"""The attach service in a gateway's process, on the event loop that runs there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger, STDLibLogObserver, globalLogBeginner
+
+from . import hardening, keyring, plainkey, redaction, terminal
+from .build import build_gateway_backend, build_keys, build_service, check_tls
+from .keyring import ServerKeys
+from .listening import CannotStart
+from .private import BadKey
+from .reactors import WrongReactor, adopt_running_loop
+from .service import AttachService
+from .settings import ENVIRONMENT_PREFIX, OPTIONS, BadSetting, Settings, read_environment
+
+#: Where the settings are, for messages.
+WHERE: Final = "platforms.attach.extra in config.yaml"
+#: What the gateway decides, not its operator: Hermes is the one around us.
+FIXED: Final = ("backend", "config", "hermes-home", "hermes-python", "script")
+#: Of the time that a gateway gives for a stop, what closing and finalising may need.
+CLOSING: Final = 3.0
+
+_log = Logger()
+
+
+class Refused(Exception):
+    """The server cannot be started here: what is wrong, and what to do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Hosted:
+    """The one attach server of this process, from its start to its stop."""
+
+    _running: ClassVar[Hosted | None] = None
+    #: A key from the environment, which children are not to inherit, for the next start.
+    _taken: ClassVar[str] = ""
+    _logging: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._service: AttachService | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        given: Mapping[str, Any],
+        home: Path,
+        patience: float,
+    ) -> Hosted:
+        """Listen and serve, with the settings that were *given*. Raises `Refused`.
+
+        *patience* is how many seconds a stop may take. Called on the gateway's loop.
+        """
+        if cls._running is not None:
+            raise Refused(
+                "second",
+                "This gateway has an attach server already, for the profile that it was "
+                "started with. Disable the platform in the other profiles.",
+            )
+        hosted = cls._running = cls()
+        try:
+            await hosted._start(given, home, patience)
+        except BaseException:
+            cls._running = None
+            raise
+        return hosted
+
+    async def _start(
+        self,
+        given: Mapping[str, Any],
+        home: Path,
+        patience: float,
+    ) -> None:
+        try:
+            settings = read_settings(given, read_environment(), home)
+            # Hermes counts on a stop within its patience: the rest is for what is last.
+            settings = replace(settings, drain=min(settings.drain, max(0.0, patience - CLOSING)))
+            reactor = adopt_running_loop()
+            self._begin_logging()
+            check_tls(reactor, settings)
+            loading = Deferred.fromCoroutine(build_gateway_backend(reactor, settings))
+            backend = await loading.asFuture(asyncio.get_running_loop())
+            # After that: loading Hermes reads its .env file once more.
+            keys = find_keys(settings, self._take_key(read_environment()))
+            service = build_service(reactor, settings, keys, backend)
+            service.startService()
+        except WrongReactor as wrong:
+            raise Refused(
+                "reactor",
+                f"Another plugin has brought Twisted into this gateway first: {wrong}. A process "
+                "has one reactor for good; disable that plugin, or serve terminals beside this "
+                "gateway with `hermes-attach serve`.",
+            ) from None
+        except BadSetting as problem:
+            raise Refused("settings", str(problem)) from None
+        except BadKey as problem:
+            raise Refused("key", str(problem)) from None
+        except CannotStart as problem:
+            raise Refused("start", str(problem)) from None
+        self._service = service
+
+    def stop(self) -> asyncio.Future[None]:
+        """Tell the clients, close, finalise Hermes' sessions. The gateway's loop goes on."""
+        service, self._service = self._service, None
+        stopped = maybeDeferred(service.stopService) if service is not None else Deferred()
+        if service is None:
+            stopped.callback(None)
+
+        def forget(outcome: Any) -> Any:
+            if Hosted._running is self:
+                Hosted._running = None
+            return outcome
+
+        return stopped.addBoth(forget).asFuture(asyncio.get_running_loop())
+
+    @classmethod
+    def _take_key(cls, environ: Mapping[str, str]) -> Mapping[str, str]:
+        cls._taken = os.environ.get(plainkey.VARIABLE, "") or cls._taken
+        hardening.forget_variable(plainkey.VARIABLE)
+        taken = {plainkey.VARIABLE: cls._taken} if cls._taken else {}
+        return {**environ, **taken}
+
+    @classmethod
+    def _begin_logging(cls) -> None:
+        """Twisted's events go where the gateway's own go."""
+        if not cls._logging:
+            cls._logging = True
+            redaction.install()
+            observer = STDLibLogObserver(name="gateway.attach")
+            globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+
+
+def read_settings(given: Mapping[str, Any], environ: Mapping[str, str], home: Path) -> Settings:
+    """What was decided for this home. Raises `BadSetting`.
+
+    The environment wins over what was *given*, as it wins over a file elsewhere.
+    """
+    table = _ours(given)
+    for name in FIXED:
+        if name in table:
+            raise BadSetting(f"{WHERE}: {name} has no meaning inside a gateway; remove it.")
+    fixed = {ENVIRONMENT_PREFIX + name.upper().replace("-", "_") for name in FIXED}
+    kept = {name: value for name, value in environ.items() if name not in fixed}
+    return Settings.gather({"hermes-home": str(home)}, kept, table, WHERE)
+
+
+def _ours(given: Mapping[str, Any]) -> dict[str, Any]:
+    """All but what Hermes puts beside it, for every platform: with underscores."""
+    names = {option.name for option in OPTIONS}
+    for name in map(str, given):
+        if "_" in name and (meant := name.replace("_", "-")) in names:
+            raise BadSetting(f"{WHERE}: there is no setting {name!r}; write {meant}.")
+    return {str(name): value for name, value in given.items() if "_" not in str(name)}
+
+
+def find_keys(settings: Settings, environ: Mapping[str, str]) -> ServerKeys:
+    """All keys that admit, by the rules of the other home. Raises `BadKey` if there are none.
+
+    The first one is made only where somebody sees it: a gateway in a terminal.
+    """
+    keys = build_keys(settings, environ, redaction.know)
+    keys.load()
+    if not (keys.admits or (keys.is_first_start and terminal.is_there())):
+        raise BadKey(keyring.no_key(settings.home, environ))
+    return keys

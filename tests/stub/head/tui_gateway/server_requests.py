@@ -1,0 +1,1 @@
+"""Questions as requests of the server; here only looked for."""
