@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from twisted.web.server import Request
 
+from .channel import FrontRequest
 from .core.admission import Head, Refused
 from .core.sources import source_of
 from .listeners import is_local
@@ -22,10 +24,10 @@ def metrics_page(metrics: Metrics, may_read: MayRead) -> Page:
 
     def write(request: Request) -> bytes:
         address = request.getClientAddress()
-        host = getattr(address, "host", None)
+        client = cast("FrontRequest", request).came_from()
         # A Unix socket may well be a proxy's: that is not local.
         refused = may_read(
-            head_of(request), source_of(host), host is not None and is_local(address)
+            head_of(request), source_of(client.host), client.host is not None and is_local(address)
         )
         if refused is not None:
             return refuse(request, refused)
