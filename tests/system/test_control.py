@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import skip
+from tests.conftest import STUB, skip
 from tests.system.conftest import BIN, PATIENCE, Server, World, kill_worker, wait_until
 
 ATTACH = str(BIN / "hermes-attach")
@@ -27,7 +27,12 @@ def server(world: World, free_port: int) -> Server:
     world.use_stub()
     # pytest's directories may be too deep for a socket: see `test_long_path`.
     world.environment["HERMES_ATTACH_CONTROL"] = str(world.directory / "c")
-    return world.twistd(free_port)
+    return started(world, free_port)
+
+
+def started(world: World, port: int, *options: str) -> Server:
+    """A server that can be asked: its control socket comes after its port."""
+    return world.twistd(port, *options).wait_for_log("listening on")
 
 
 def status(world: World, *options: str) -> Any:
@@ -88,6 +93,45 @@ def test_worker_that_dies(server: Server) -> None:
     found = samples(server.port)
     assert found["backend_restarts_total",] == 1
     assert found["rpc_duration_seconds_count", "other", "lost"] == 1
+
+
+def test_hermes_in_this_process(world: World, free_port: int) -> None:
+    """As in a gateway: there is no worker, and everything is measured all the same."""
+    world.environment["PYTHONPATH"] = str(STUB)
+    world.environment["HERMES_ATTACH_CONTROL"] = str(world.directory / "c")
+    server = started(world, free_port, "--backend=inprocess")
+    client = server.client()
+    session = client.call("session.create")["session_id"]
+    client.call("stream", session_id=session, count=50)
+    client.event("message.complete")
+
+    found = samples(free_port)
+
+    assert found["rpc_duration_seconds_count", "session", "ok"] == 1
+    assert found["rpc_duration_seconds_count", "other", "ok"] == 1
+    assert found["events_total",] >= 52
+    assert status(world)["backend"]["kind"] == "inprocess"
+    assert world.run(ATTACH, "kick", "1").returncode == 0
+    assert client.closed()[0] == 1008
+
+
+def test_what_is_left_out(world: World, free_port: int) -> None:
+    """Live text that is too much at once is counted where it is left out: in the worker."""
+    world.use_stub()
+    world.environment["HERMES_ATTACH_CONTROL"] = str(world.directory / "c")
+    # Two frames fill the queue: no writer to a socket keeps up with that.
+    server = started(world, free_port, "--max-queued-soft=20k")
+    client = server.client()
+    session = client.call("session.create")["session_id"]
+    count = 4000
+    client.request("stream", session_id=session, count=count, text="x" * 10_000)
+
+    events = client.events(until="message.complete")
+
+    shown = sum(event["type"] == "message.delta" for event in events)
+    assert shown < count
+    assert samples(free_port)["shed_total",] == count - shown
+    assert status(world)["seats"][0]["total"]["shed"] == count - shown
 
 
 def test_status(server: Server, world: World) -> None:
@@ -174,8 +218,7 @@ def test_only_its_owner(world: World, free_port: int) -> None:
     path = world.home / "attach" / "control.sock"
     if len(str(path)) > 107:
         pytest.skip("this machine's directory for tests is too deep")
-    server = world.twistd(free_port)
-    wait_until(path.exists, "the socket")
+    server = started(world, free_port)
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -202,7 +245,7 @@ def test_a_dead_servers_socket(server: Server, world: World, free_port: int) -> 
     server.process.kill()
     server.ended()
     assert path.is_socket()
-    third = world.twistd(free_port)
+    third = started(world, free_port)
     assert status(world)["pid"] == third.pid
 
 
