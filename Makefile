@@ -14,7 +14,7 @@ PYTHON2 ?= $(shell command -v python2.7)
 # Those whose gateway gets the plugin: the newest, the oldest that serves with it, and
 # two that are too old.
 GATEWAYS ?= 0.14.0 0.15.2 0.16.0 0.19.0
-ARGS ?=
+
 
 RUN := .venv/bin
 TEST := .venv-test/bin
@@ -40,7 +40,13 @@ types: .venv-test/ready
 	$(TEST)/mypy
 
 tests: .venv-test/ready hermes
+ifdef ARGS
 	HERMES_RELEASES="$(HERMES)" $(TEST)/python -m pytest $(ARGS)
+else
+	$(TEST)/python -m pytest -q tests/unit tests/wire
+# These wait for processes most of the time: several files at once.
+	HERMES_RELEASES="$(HERMES)" $(TEST)/python -m pytest -q tests/system -n 3 --dist loadfile
+endif
 
 # Every release and every terminal UI; what was found becomes docs/compatibility.md.
 test-matrix: .venv-test/ready node

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
@@ -32,6 +33,9 @@ from .service import AttachService
 from .settings import BadSetting, Settings, read_environment
 from .threads import in_thread
 from .tls import TLS, Own, build_source
+
+#: Hermes' own name for `--session-grace`; who has set it there meant it.
+SESSION_GRACE: Final = "HERMES_TUI_WS_ORPHAN_REAP_GRACE_S"
 
 
 def build_keys(
@@ -143,6 +147,7 @@ def build_backend(
         return locate(settings.hermes_python, environ)
 
     environment = worker_environment(environ, settings.home)
+    environment.setdefault(SESSION_GRACE, f"{settings.session_grace:g}")
     return WorkerBackend(
         reactor, settings.limits, find, environment, umask=umask, core_limit=core_limit
     )

@@ -20,6 +20,7 @@ from .core.journal import Audit, Journal, NullAudit
 from .core.keys import Keyring
 from .core.meter import Meter, NullMeter
 from .core.seats import Seat, Seats
+from .findings import found_in_words
 from .gate import Gate
 from .keywatch import KeyWatch
 from .listeners import Listener, is_local, port_number
@@ -289,7 +290,7 @@ class AttachService(Service):
                 "Hermes is ready: {version}, {methods} methods{more}",
                 version=found.get("version"),
                 methods=found.get("methods"),
-                more=_in_words(found),
+                more=found_in_words(found),
                 found=found,
             )
         elif state is State.BROKEN:
@@ -332,20 +333,6 @@ class AttachService(Service):
             else:
                 self._suspects.add(link)
                 link.ping()
-
-
-#: What is said of a Hermes that is ready, besides its version, where there is any of it.
-FINDINGS: Final = {
-    "hooks": "hooks found",
-    "left_out": "hooks left out",
-    "changed": "of these there, but changed",
-    "answered_here": "answered in its place",
-}
-
-
-def _in_words(found: dict[str, Any]) -> str:
-    said = ((words, found.get(name)) for name, words in FINDINGS.items())
-    return "".join(f"; {words}: {', '.join(names)}" for words, names in said if names)
 
 
 def _explain(problem: Problem | None) -> str:

@@ -101,6 +101,9 @@ OPTIONS: Final = (
     Option("hermes-python", "The Python that Hermes is installed in (default: found)",
            parsing.path),
     Option("drain", "How long a stop waits for what runs", parsing.seconds, default=10.0),
+    Option("session-grace", "How long Hermes (0.16 and later) keeps the idle session of a terminal "
+           "that has gone, so that it can be resumed as it was; 0 for ever",
+           parsing.seconds, default=300.0),
     Option("dead-after", "Silence after which a client counts as gone", parsing.some_seconds,
            default=_LIMITS.dead_after),
     Option("max-connections", "Terminals attached at once", parsing.count,
@@ -192,6 +195,7 @@ class Settings:
     script: Path | None = None
     hermes_python: Path | None = None
     drain: float = 10.0
+    session_grace: float = 300.0
     audit_file: Path | None = None
     """Where the audit log is kept; None for none."""
     audit_max_bytes: int = AUDIT_MAX_BYTES
@@ -260,6 +264,7 @@ class Settings:
             script=values["script"],
             hermes_python=values["hermes-python"],
             drain=values["drain"],
+            session_grace=values["session-grace"],
             audit_file=None if values["no-audit"] else audit_file,
             audit_max_bytes=values["audit-max-bytes"],
             audit_keep=values["audit-keep"],

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from ..findings import found_in_words
 from ..hermes.locate import Hermes, locate, worker_environment
 from ..hermes.problem import HostProblem
 from .findings import Finding, ok, problem, warning
@@ -78,8 +79,21 @@ def _judge(hermes: Hermes, home: Path, found: dict[str, Any]) -> list[Finding]:
         facts = found["hermes"]
         where = f"{hermes.python} ({hermes.how}, Python {facts['python']})"
         findings.append(
-            ok("hermes", f"Hermes {facts['version']} with {facts['methods']} methods at {where}")
+            ok(
+                "hermes",
+                f"Hermes {facts['version']} at {where}: {facts['methods']} methods"
+                f"{found_in_words(facts)}",
+            )
         )
+        if facts.get("changed"):
+            findings.append(
+                warning(
+                    "hermes",
+                    f"Hooks of this Hermes are not as they were: {', '.join(facts['changed'])}.",
+                    "The server does without them.",
+                    "Look for a newer hermes-twisted.",
+                )
+            )
     config = home / "config.yaml"
     if found["config"]:
         findings.append(_problem("config", found["config"]))

@@ -33,6 +33,9 @@ def examine(settings: Settings, pid_file: Path, tools: Tools, report: Report) ->
             *hermes.check(settings.hermes_python, tools.environ, settings.home, tools.inspect)
         )
     report.add(*keys.check(settings.key_file, tools.environ, settings.home))
+    if (tls := settings.tls) is not None and tls.certificate is not None:
+        key = tls.key or tls.certificate
+        report.add(*listening.check_files(tls.certificate, key, tools.utc_now()))
     for listener in settings.listeners:
         report.add(*listening.check_tls(listener, tools.utc_now()))
         report.add(*listening.check(listener, tools.network, tools.find_owner))

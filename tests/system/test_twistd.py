@@ -87,6 +87,25 @@ class TestCommands:
         assert "NOTIFY_SOCKET" not in found["environ"]
         assert world.key not in str(found)
 
+    @pytest.mark.parametrize(
+        ("option", "variable", "grace"),
+        [((), None, "300"), (("--session-grace=1m",), None, "60"), ((), "7", "7")],
+    )
+    def test_sessions_wait_for_their_clients(
+        self,
+        option: tuple[str, ...],
+        variable: str | None,
+        grace: str,
+        world: World,
+        free_port: int,
+    ) -> None:
+        """Longer than by Hermes' default; who has set Hermes' own variable meant it."""
+        if variable is not None:
+            world.environment["HERMES_TUI_WS_ORPHAN_REAP_GRACE_S"] = variable
+        found = world.twistd(free_port, *option).client().call("environment")
+
+        assert found["environ"]["HERMES_TUI_WS_ORPHAN_REAP_GRACE_S"] == grace
+
     def test_key_from_the_environment(self, world: World, free_port: int) -> None:
         world.without_key()
         world.environment["HERMES_ATTACH_KEY"] = world.key

@@ -431,3 +431,22 @@ def test_node_runs_our_scripts() -> None:
 def test_no_node(tmp_path: Path) -> None:
     """Without Node nothing is run."""
     assert node.node_runner({"PATH": str(tmp_path)})("0") is None
+
+
+def test_hooks_are_told(tmp_path: Path) -> None:
+    """What was found of Hermes, and what is not as it was."""
+    (tmp_path / "config.yaml").touch()
+    facts = {"hooks": ["a"], "left_out": ["b"], "changed": ["b"], "answered_here": ["pet.cells"]}
+    answer = report()
+    answer["hermes"] |= facts
+
+    first, second, *_rest = hermes.check(Path(sys.executable), {}, tmp_path, lambda python: answer)
+
+    assert first.what.endswith(
+        "133 methods; hooks found: a; hooks left out: b; of these there, but changed: b; "
+        "answered in its place: pet.cells"
+    )
+    assert (second.level, second.what) == (
+        Level.WARNING,
+        "Hooks of this Hermes are not as they were: b.",
+    )

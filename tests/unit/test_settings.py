@@ -81,6 +81,7 @@ def test_everything_can_be_given() -> None:
             "hermes-home": "/home/h",
             "hermes-python": "/venv/bin/python",
             "drain": "20",
+            "session-grace": "21",
             "dead-after": "30m",
             "max-connections": "5",
             "max-pending": "6",
@@ -129,6 +130,7 @@ def test_everything_can_be_given() -> None:
         script=Path("/tmp/talk.jsonl"),
         hermes_python=Path("/venv/bin/python"),
         drain=20.0,
+        session_grace=21.0,
         audit_file=Path("/var/log/audit.jsonl"),
         audit_max_bytes=14 * 1024,
         audit_keep=15,
@@ -626,6 +628,7 @@ def test_default_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_no_drain() -> None:
     """A stop that waits for nothing may be asked for."""
     assert gather({"drain": "0"}).drain == 0
+    assert gather({"session-grace": "0"}).session_grace == 0
 
 
 def test_unknown_default_home(monkeypatch: pytest.MonkeyPatch) -> None:
