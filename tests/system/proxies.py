@@ -204,16 +204,20 @@ def haproxy(world: World, backend: int, *, idle: str = "75s") -> Iterator[Proxy]
 @contextlib.contextmanager
 def haproxy_gateways(world: World, one: int, two: int) -> Iterator[Proxy]:
     """`examples/haproxy-gateways.cfg` with its map, before two servers."""
-    folder, port = _folder(world, "gateways"), find_port()
-    text = example(
-        "haproxy-gateways.cfg",
-        ("10.0.0.11:8643", f"127.0.0.1:{one}"),
-        ("10.0.0.12:8643", f"127.0.0.1:{two}"),
-        ("/etc/haproxy/gateways.map", str(EXAMPLES / "gateways.map")),
-        ("/run/haproxy/admin.sock", str(folder / "admin.sock")),
-    )
-    with _haproxy(text, folder, port) as proxy:
-        yield proxy
+    # A short path: that of a Unix socket has 107 bytes at most.
+    with tempfile.TemporaryDirectory(prefix="attach-") as name:
+        folder, port = Path(name), find_port()
+        text = example(
+            "haproxy-gateways.cfg",
+            ("10.0.0.11:8643", f"127.0.0.1:{one}"),
+            ("10.0.0.12:8643", f"127.0.0.1:{two}"),
+            ("/etc/haproxy/gateways.map", str(EXAMPLES / "gateways.map")),
+            ("/run/haproxy/admin.sock", str(folder / "admin.sock")),
+            # A busy machine may not get a request out in ten seconds.
+            ("timeout http-request 10s", "timeout http-request 60s"),
+        )
+        with _haproxy(text, folder, port) as proxy:
+            yield proxy
 
 
 @contextlib.contextmanager

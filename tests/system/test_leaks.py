@@ -120,7 +120,7 @@ def ask(port: int, data: bytes) -> bytes:
 def attach(server: Server, query: str) -> Client:
     """As the stock terminal UI does: the key is in the URL."""
     url = f"ws://127.0.0.1:{server.port}/api/ws?{query}"
-    client = Client(server._clients.enter_context(connect(url, compression=None, proxy=None)))
+    client = Client(server.clients.enter_context(connect(url, compression=None, proxy=None)))
     client.event("gateway.ready")
     return client
 
