@@ -17,8 +17,9 @@ from .cli_url import url
 from .core.keys import new_secret
 from .install import install_service
 from .listeners import port_number
+from .options import ENVIRONMENT_PREFIX
 from .reactors import ensure_asyncio
-from .settings import ENVIRONMENT_PREFIX, BadSetting, read_environment
+from .settings import BadSetting, read_environment
 
 USAGE = """\
 Usage: hermes-attach COMMAND [options]

@@ -15,7 +15,8 @@ from . import parsing, statustext
 from .cli_options import Interspersed
 from .cli_url import HOME_PARAMETER, home_of
 from .listeners import socket_path_problem
-from .settings import CONTROL, ENVIRONMENT_PREFIX, BadSetting, read_environment
+from .options import ENVIRONMENT_PREFIX
+from .settings import CONTROL, BadSetting, read_environment
 
 #: A server answers at once; one that does not in so many seconds is in trouble.
 PATIENCE: Final = 5.0

@@ -11,9 +11,10 @@ from typing import Any
 from twisted.python import usage
 
 from . import apiserver, keyring, keystore, parsing, plainkey, terminal
+from .options import DEFAULT_PORT
 from .plainkey import Secret
 from .private import BadKey
-from .settings import DEFAULT_PORT, BadSetting, default_home, read_environment
+from .settings import BadSetting, default_home, read_environment
 from .shells import shell
 
 

@@ -25,8 +25,9 @@ from .core.keys import Key
 from .core.limits import Limits
 from .core.outbox import Outbox
 from .core.seats import Seat
+from .options import DEFAULT_PORT, usage_rows
 from .protocol import AttachFactory, AttachProtocol
-from .settings import DEFAULT_PORT, Settings, usage_rows
+from .settings import Settings
 from .web import AttachResource, FrontSite
 
 _PARAMETERS, _FLAGS = usage_rows()

@@ -16,10 +16,11 @@ from . import hardening, keyring, plainkey, redaction, terminal
 from .build import build_gateway_backend, build_keys, build_service, check_tls
 from .keyring import ServerKeys
 from .listening import CannotStart
+from .options import ENVIRONMENT_PREFIX, OPTIONS
 from .private import BadKey
 from .reactors import WrongReactor, adopt_running_loop
 from .service import AttachService
-from .settings import ENVIRONMENT_PREFIX, OPTIONS, BadSetting, Settings, read_environment
+from .settings import BadSetting, Settings, read_environment
 
 #: Where the settings are, for messages.
 WHERE: Final = "platforms.attach.extra in config.yaml"

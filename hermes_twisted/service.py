@@ -10,22 +10,23 @@ from twisted.application.service import Service
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from . import __version__
-from .backends import Backend, Problem, State
+from .backends import Backend, State
 from .core.admission import Admitted, HostRule, Rules
 from .core.journal import Audit, Journal, NullAudit
 from .core.keys import Keyring
 from .core.meter import Meter, NullMeter
 from .core.seats import Seat, Seats
-from .findings import found_in_words
 from .gate import Gate
 from .keywatch import KeyWatch
+from .links import Links
 from .listeners import Listener, is_local, port_number
 from .listening import CannotStart, open_port
 from .metrics import Metrics
+from .news import News
 from .operations import Operations
 from .peers import peer_name
 from .pem import BadTLS
@@ -81,8 +82,8 @@ class AttachService(Service):
         self._tls = tls
         self._seats = Seats()
         self.operations = Operations(reactor, settings, backend, self._meter)
-        self._links: dict[AttachProtocol, None] = {}
-        self._suspects: set[AttachProtocol] = set()
+        self._links = Links(reactor, settings.limits, self._meter, self._journal.settle)
+        self._news = News(backend, self._seats, self._meter)
         self._ports: list[IListeningPort] = []
         self._waiting_room: WaitingRoom | None = None
         self._gate = Gate(
@@ -91,10 +92,7 @@ class AttachService(Service):
             self._meter,
             readers_need_key=settings.metrics_need_key,
         )
-        self._pings = LoopingCall(self._ping_all)
-        self._pings.clock = reactor
         self._key_watch = KeyWatch(reactor, self._seats)
-        self._reported: Problem | None = None
         self._empty: Deferred[None] | None = None
 
     def startService(self) -> None:
@@ -125,8 +123,8 @@ class AttachService(Service):
             raise
         self._gate.open(self._rules(keyring))
         super().startService()  # type: ignore[no-untyped-call]
-        self._backend.start(self._backend_changed)
-        self._pings.start(self._settings.limits.ping_interval, now=False)
+        self._backend.start(self._news.changed)
+        self._links.start()
         self._key_watch.start(keyring)
         places = [peer_name(port.getHost()) for port in self._ports]
         self.operations.start(
@@ -159,8 +157,7 @@ class AttachService(Service):
         closing = self._close_ports()
         if self._tls is not None:
             self._tls.stop()
-        if self._pings.running:
-            self._pings.stop()
+        self._links.stop()
         self._key_watch.stop()
         for seat in self._seats:
             seat.tell(STOPPING_NOTICE)
@@ -188,14 +185,10 @@ class AttachService(Service):
         self._empty = Deferred()
         for seat in self._seats:
             seat.end(STOPPING_REASON)
-        guard = self._reactor.callLater(self._settings.limits.close + 1, self._drop_links)
+        guard = self._reactor.callLater(self._settings.limits.close + 1, self._links.abort)
         await self._empty
         if guard.active():
             guard.cancel()
-
-    def _drop_links(self) -> None:
-        for link in list(self._links):
-            link.abort()
 
     # Listening.
 
@@ -251,7 +244,7 @@ class AttachService(Service):
             meter=self._meter,
         )
         self._seats.add(seat)
-        self._links[link] = None
+        self._links.add(link)
         self.operations.roster.enter(link, seat)
         self._gate.entered(link.source)
         self._log.info(
@@ -261,76 +254,16 @@ class AttachService(Service):
             key=seat.key.name,
         )
         self._journal.opened(seat)
-        if self._backend.state is State.BROKEN:
-            seat.tell(_explain(self._backend.problem))
+        self._news.for_a_new_seat(seat)
         return seat
 
     def _close_seat(self, link: AttachProtocol, seat: Seat) -> None:
         self._seats.remove(seat)
-        self._links.pop(link, None)
+        self._links.remove(link)
         self.operations.roster.leave(seat)
         self._gate.left(link.source)
-        self._suspects.discard(link)
         self._log.info("seat {seat} detached", seat=seat.number)
         self._journal.closed(seat, link)
         if not len(self._seats) and self._empty is not None:
             empty, self._empty = self._empty, None
             empty.callback(None)
-
-    def _backend_changed(self, state: State, problem: Problem | None) -> None:
-        self._meter.count("backend", state.value)
-        if state is State.READY:
-            self._reported = None
-            found = self._backend.findings
-            self._log.info(
-                "Hermes is ready: {version}, {methods} methods{more}",
-                version=found.get("version"),
-                methods=found.get("methods"),
-                more=found_in_words(found),
-                found=found,
-            )
-        elif state is State.BROKEN:
-            # Said once, however often another start fails in the same way.
-            if problem != self._reported:
-                self._log.error("Hermes cannot be served: {problem}", problem=problem)
-                self._tell_all(_explain(problem))
-            self._reported = problem
-        elif state is State.RESTARTING:
-            self._meter.count("restart")
-            self._log.error("{problem} It is started again.", problem=problem)
-            self._tell_all(f"{problem.problem if problem else ''} It is being started again.")
-
-    def _tell_all(self, message: str) -> None:
-        for seat in self._seats:
-            seat.tell(message)
-
-    # Liveness.
-
-    def _ping_all(self) -> None:
-        """Ping everyone; a client silent for too long is looked at once more, then dropped.
-
-        Once more, because after a stall of this process the timer runs before the
-        sockets have been read: what looks like silence may lie in their buffers.
-        """
-        self._journal.settle()
-        limit = self._reactor.seconds() - self._settings.limits.dead_after
-        suspects, self._suspects = self._suspects, set()
-        for link in list(self._links):
-            if link.last_heard > limit or link.unheard:
-                # What a client says while we do not listen is not its silence.
-                link.ping()
-            elif link in suspects:
-                self._log.info(
-                    "seat {seat} has been silent for too long",
-                    seat=link.seat.number if link.seat else 0,
-                )
-                link.ended_by = "silence"
-                self._meter.count("limit", "dead_after")
-                link.abort()
-            else:
-                self._suspects.add(link)
-                link.ping()
-
-
-def _explain(problem: Problem | None) -> str:
-    return f"Hermes cannot be served. {problem}" if problem else "Hermes cannot be served."

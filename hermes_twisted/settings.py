@@ -1,6 +1,6 @@
 """What the operator decides: from options, environment and a file, into one `Settings`.
 
-Every option has one entry in `OPTIONS`, from which come the command line, the name
+Every option has one entry in `options.OPTIONS`, from which come the command line, the name
 in the environment (`HERMES_ATTACH_` and the name in capitals), the key in the TOML
 file and the help. The command line wins over the environment, the environment over
 the file, the file over the default.
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from . import parsing
 from .core.forwarded import TrustedProxies
-from .core.limits import MIB, Limits
+from .core.limits import Limits
 from .listeners import (
     Listener,
     TLSChoice,
@@ -26,11 +26,8 @@ from .listeners import (
     socket_path_problem,
     with_tls,
 )
+from .options import AUDIT_KEEP, AUDIT_MAX_BYTES, BY_NAME, OPTIONS, Option, variable
 
-ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
-DEFAULT_PORT: Final = 8643
-AUDIT_MAX_BYTES: Final = 10 * MIB
-AUDIT_KEEP: Final = 5
 #: The control socket, in Hermes' home.
 CONTROL: Final = Path("attach", "control.sock")
 #: Levels of JSON that every Python reads, with room for those who walk through them.
@@ -39,148 +36,6 @@ DEEPEST: Final = 500
 
 class BadSetting(Exception):
     """A setting that cannot be used; the text says which, why, and what to do."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """One thing to decide."""
-
-    name: str
-    help: str
-    convert: Callable[[str], Any] = parsing.text
-    short: str | None = None
-    default: Any = None
-    repeated: bool = False
-    flag: bool = False
-
-
-_LIMITS: Final = Limits()
-
-OPTIONS: Final = (
-    Option("port", "Port to listen on, on 127.0.0.1", parsing.port, "p", DEFAULT_PORT),
-    Option(
-        "listen",
-        "Endpoint to listen on instead, in Twisted's syntax, such as "
-        "unix:/run/hermes/attach.sock:mode=600 or "
-        "ssl:8643:privateKey=key.pem:certKey=cert.pem. May be repeated",
-        short="l",
-        repeated=True,
-    ),
-    Option(
-        "allow-plaintext",
-        "Listen without TLS beyond loopback: keys and conversations can be read on the way",
-        parsing.flag,
-        default=False,
-        flag=True,
-    ),
-    Option("tls", "Speak TLS with a certificate of the server's own making: self", parsing.tls),
-    Option("tls-cert", "Speak TLS with this certificate: PEM file with the chain, the server's "
-           "own first", parsing.path),
-    Option("tls-key", "Its private key: PEM file, readable by you alone (default: in --tls-cert)",
-           parsing.path),
-    Option("tls-name", "Another name or address of this server, for the certificate of "
-           "--tls self. May be repeated", parsing.host_name, repeated=True),
-    Option("tls-client-ca", "Only clients with a certificate from an authority in this PEM file",
-           parsing.path),
-    Option("allow-host", "Another name that clients use for this server, with any port. "
-           "May be repeated", parsing.host, repeated=True),
-    Option("allow-origin", "Origin of a web page that may attach. May be repeated",
-           parsing.origin, repeated=True),
-    Option("trust-forwarded-from", "Proxy (address, network, or unix) whose X-Forwarded-For tells "
-           "the client's address, for logs and limits. May be repeated", parsing.proxy,
-           repeated=True),
-    Option("key-file", "File with one more key, readable by you alone, such as a credential of "
-           "systemd", parsing.path),
-    Option("accept-api-server-key", "Admit with the key of Hermes' API server, too: whoever has "
-           "that one can then attach", parsing.flag, default=False, flag=True),
-    Option("backend", "Where Hermes runs: worker, inprocess or scripted", parsing.backend,
-           default="worker"),
-    Option("script", "Recording that the scripted backend plays", parsing.path),
-    Option("hermes-home", "Hermes' home directory (default: $HERMES_HOME, or ~/.hermes)",
-           parsing.path),
-    Option("hermes-python", "The Python that Hermes is installed in (default: found)",
-           parsing.path),
-    Option("drain", "How long a stop waits for what runs", parsing.seconds, default=10.0),
-    Option("ping-interval", "Pause between two pings of a client, which keep its connection known "
-           "to proxies and routers", parsing.some_seconds, default=_LIMITS.ping_interval),
-    Option("session-grace", "How long Hermes (0.16 and later) keeps the idle session of a terminal "
-           "that has gone, so that it can be resumed as it was; 0 for ever",
-           parsing.seconds, default=300.0),
-    Option("dead-after", "Silence after which a client counts as gone", parsing.some_seconds,
-           default=_LIMITS.dead_after),
-    Option("max-connections", "Terminals attached at once", parsing.count,
-           default=_LIMITS.connections),
-    Option("max-connections-per-address", "The same, from one address (of IPv6: one /64 network)",
-           parsing.count, default=_LIMITS.connections_of_source),
-    Option("max-failures", "Wrong keys of one address in --failure-period, after which further "
-           "ones are refused with 429; a right one is always let in", parsing.count,
-           default=_LIMITS.failures),
-    Option("failure-period", "Time in which wrong keys of one address add up",
-           parsing.some_seconds, default=_LIMITS.failure_period),
-    Option("max-failure-sources", "Addresses for which wrong keys are counted", parsing.count,
-           default=_LIMITS.failure_sources),
-    Option("no-courtesy-hold", "Refuse terminal UIs over HTTP alone. Else a few are let into a "
-           "waiting room without any function, where their users read what is wrong",
-           parsing.flag, default=False, flag=True),
-    Option("max-held", "Refused terminal UIs in the waiting room", parsing.count,
-           default=_LIMITS.held),
-    Option("max-held-per-address", "The same, from one address", parsing.count,
-           default=_LIMITS.held_of_source),
-    Option("hold-time", "How long each stays there", parsing.some_seconds, default=_LIMITS.hold),
-    Option("max-pending", "Sockets without a key at once", parsing.count, default=_LIMITS.pending),
-    Option("max-message", "Bytes of one message from a client", parsing.size,
-           default=_LIMITS.max_message),
-    Option("max-unfinished", "Bytes of unfinished messages of all clients together",
-           parsing.size, default=_LIMITS.unfinished),
-    Option("max-fragments", "Fragments of one message from a client", parsing.count,
-           default=_LIMITS.max_fragments),
-    Option("compress", "Compress frames of 1 KiB to 1 MiB for clients that offer it",
-           parsing.flag, default=False, flag=True),
-    Option("max-depth", "Levels that the JSON of one message may nest", parsing.count,
-           default=_LIMITS.max_depth),
-    Option("max-containers", "Lists and objects in one message", parsing.count,
-           default=_LIMITS.max_containers),
-    Option("max-waiting-requests", "Requests of one client that wait", parsing.count,
-           default=_LIMITS.waiting_requests),
-    Option("max-waiting-bytes", "Their bytes", parsing.size, default=_LIMITS.waiting_bytes),
-    Option("max-unread", "Bytes that a client may leave unread before its requests wait",
-           parsing.size, default=_LIMITS.hold_above),
-    Option("max-queued-soft", "Bytes queued for a slow client before live text is thinned out",
-           parsing.size, default=_LIMITS.soft),
-    Option("max-queued-hard", "Bytes queued for a slow client before it is disconnected",
-           parsing.size, default=_LIMITS.hard),
-    Option("max-queued-total", "Bytes queued for all clients before those with the most are "
-           "disconnected", parsing.size, default=_LIMITS.queued_total),
-    Option("max-threads", "Threads that run requests", parsing.count, default=_LIMITS.threads),
-    Option("handshake-timeout", "Time for a request's head", parsing.some_seconds,
-           default=_LIMITS.handshake),
-    Option("log-format", "Lines of the log: text, for people, or json, for programs "
-           "(default: text)",
-           parsing.log_format),
-    Option("log-level", "What is logged, from this level upwards: debug, info, warn or error "
-           "(default: info)", parsing.log_level),
-    Option("audit-file", "Audit log (default: attach/audit.jsonl in Hermes' home)", parsing.path),
-    Option("no-audit", "Keep no audit log", parsing.flag, default=False, flag=True),
-    Option("audit-max-bytes", "Bytes of the audit log's file before the next is begun",
-           parsing.size, default=AUDIT_MAX_BYTES),
-    Option("audit-keep", "Earlier files of the audit log that are kept", parsing.count,
-           default=AUDIT_KEEP),
-    Option("metrics-need-key", "Show /metrics to nobody without a key. Else programs on this "
-           "machine need none", parsing.flag, default=False, flag=True),
-    Option("control", "Socket on which `hermes-attach status` talks to the server (default: "
-           "attach/control.sock in Hermes' home)", parsing.path),
-    Option("no-control", "Open no such socket", parsing.flag, default=False, flag=True),
-    Option("max-header", "Bytes of a request's head", parsing.size, default=_LIMITS.header),
-    Option("max-header-lines", "Lines of a request's head", parsing.count,
-           default=_LIMITS.header_lines),
-    Option("max-body", "Bytes of a request's body", parsing.size, default=_LIMITS.body),
-    Option("close-timeout", "Time that a client has to answer a close, and to take what was "
-           "sent before it", parsing.some_seconds, default=_LIMITS.close),
-    Option("config", "TOML file with any of these settings", parsing.path),
-)  # fmt: skip
-
-REPEATED: Final = tuple(option for option in OPTIONS if option.repeated)
-_BY_NAME: Final = {option.name: option for option in OPTIONS}
 
 
 @dataclass(frozen=True)
@@ -228,14 +83,14 @@ class Settings:
         *table* is more of what a file may hold, from another file, named by *where*.
         """
         values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
-        config = given.get("config") or environ.get(_variable("config"))
+        config = given.get("config") or environ.get(variable("config"))
         if config:
-            values.update(_from_file(_convert(_BY_NAME["config"], config, "--config")))
+            values.update(_from_file(_convert(BY_NAME["config"], config, "--config")))
         values.update(_from_table(table or {}, where))
         values.update(_from_environment(environ))
         for name, value in given.items():
             if value not in (None, []):
-                values[name] = _convert(_BY_NAME[name], value, f"--{name}")
+                values[name] = _convert(BY_NAME[name], value, f"--{name}")
         return cls._of(values, environ)
 
     @classmethod
@@ -296,7 +151,7 @@ class Settings:
                 hard=values["max-queued-hard"],
                 queued_total=values["max-queued-total"],
                 threads=threads,
-                urgent_threads=min(_LIMITS.urgent_threads, max(1, threads // 4)),
+                urgent_threads=min(Limits.urgent_threads, max(1, threads // 4)),
                 connections=values["max-connections"],
                 connections_of_source=values["max-connections-per-address"],
                 failures=values["max-failures"],
@@ -335,10 +190,6 @@ def _control(values: Mapping[str, Any], home: Path) -> Path | None:
     return path
 
 
-def _variable(name: str) -> str:
-    return ENVIRONMENT_PREFIX + name.upper().replace("-", "_")
-
-
 def _listener(text: str) -> Listener:
     try:
         return parse_listener(text)
@@ -375,11 +226,11 @@ def _convert(option: Option, value: Any, source: str) -> Any:
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for option in OPTIONS:
-        variable = _variable(option.name)
-        text = environ.get(variable)
+        name = variable(option.name)
+        text = environ.get(name)
         if text:
             value: Any = text.split() if option.repeated else text
-            found[option.name] = _convert(option, value, variable)
+            found[option.name] = _convert(option, value, name)
     return found
 
 
@@ -396,7 +247,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _from_table(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     found = {}
     for name, value in content.items():
-        option = _BY_NAME.get(name)
+        option = BY_NAME.get(name)
         if option is None or name == "config":
             raise BadSetting(
                 f"{where}: there is no setting {name!r}. `twistd hermes-attach --help` "
@@ -418,18 +269,3 @@ def _fits(option: Option, value: Any) -> bool:
 def read_environment() -> Mapping[str, str]:
     """The process's environment; the one place that asks for it."""
     return os.environ
-
-
-def usage_rows() -> tuple[Sequence[Sequence[Any]], Sequence[Sequence[Any]]]:
-    """`optParameters` and `optFlags` for `twisted.python.usage`."""
-    parameters = [
-        [option.name, option.short, None, _help(option)]
-        for option in OPTIONS
-        if not (option.flag or option.repeated)
-    ]
-    flags = [[option.name, option.short, option.help + "."] for option in OPTIONS if option.flag]
-    return parameters, flags
-
-
-def _help(option: Option) -> str:
-    return option.help + (f" (default: {option.default})." if option.default is not None else ".")

@@ -19,9 +19,10 @@ from .backends.scripted import Script
 from .build import build_backend, build_keys, build_service, check_tls, read_script
 from .keyring import ServerKeys
 from .listening import CannotStart
+from .options import REPEATED, Option, usage_rows
 from .private import BadKey
 from .reactors import WrongReactor, ensure_asyncio
-from .settings import REPEATED, BadSetting, Option, Settings, read_environment, usage_rows
+from .settings import BadSetting, Settings, read_environment
 from .signals import EndAtOnce, ReloadOnHangup
 from .systemd import Manager, Reporter
 

@@ -10,14 +10,8 @@ import pytest
 from hermes_twisted.core.forwarded import TrustedProxies
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.listeners import Listener, TLSChoice
-from hermes_twisted.settings import (
-    OPTIONS,
-    BadSetting,
-    Settings,
-    default_home,
-    read_environment,
-    usage_rows,
-)
+from hermes_twisted.options import OPTIONS, usage_rows
+from hermes_twisted.settings import BadSetting, Settings, default_home, read_environment
 
 HOME = {"HERMES_HOME": "/srv/hermes"}
 MIB = 1024 * 1024
