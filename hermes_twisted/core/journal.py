@@ -86,7 +86,6 @@ class Journal:
 
     def closed(self, seat: Seat, passage: Passage) -> None:
         """The socket has ended, and with it the seat."""
-        denied: int = getattr(seat, "denied", 0)
         self._audit.record(
             "closed",
             seat=seat.number,
@@ -99,7 +98,7 @@ class Journal:
             bytes_in=passage.bytes_in,
             frames_out=passage.frames_out,
             bytes_out=passage.bytes_out,
-            denied=denied,
+            denied=seat.denied,
         )
 
     def refused(self, refused: Refused, peer: str, *, held: bool | None = None) -> None:

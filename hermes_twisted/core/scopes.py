@@ -39,6 +39,10 @@ def verdict(scope: Scope, method: str) -> Verdict:
     return group.chat if scope is Scope.CHAT else group.watch
 
 
+#: Longer rules are not spelt out in an error, which the terminal UI prints as it is.
+MAX_RULE: Final = 80
+
+
 def refusal(scope: Scope, frame: frames.Frame) -> bytes | None:
     """The error that answers *frame*, or None if *scope* allows it.
 
@@ -51,6 +55,8 @@ def refusal(scope: Scope, frame: frames.Frame) -> bytes | None:
         return None
     what = frames.shorten(frame.method) or "answers to the agent's questions"
     how = "" if rule is NO else f", except {rule}"
+    if len(how) > MAX_RULE:
+        how = " in this way"
     return frames.error(
         frame.id,
         frames.SCOPE_DENIED,

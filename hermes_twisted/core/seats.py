@@ -87,6 +87,8 @@ class Seat:
         self.key = key
         """What it was admitted with."""
         self.peer = peer
+        self.denied = 0
+        """Requests that the key's scope forbids."""
         self._link = link
         self._limits = limits
         self._meter = meter or NullMeter()
@@ -118,6 +120,7 @@ class Seat:
             return
         refused = scopes.refusal(self.key.scope, frame)
         if refused is not None:
+            self.denied += 1
             self._meter.count("denied", self.key.scope)
             self._answer_or_hold(refused)
             return

@@ -193,6 +193,15 @@ def test_a_rule_for_parameters_is_said() -> None:
     )
 
 
+def test_a_long_rule_is_not_spelt_out() -> None:
+    """The stock UI asks for this when it starts, and prints the error."""
+    answer = json.loads(refusal(Scope.CHAT, frame("config.get", key="full")) or b"")
+
+    assert answer["error"]["message"] == (
+        'this key has the scope "chat", which does not allow config.get in this way'
+    )
+
+
 @pytest.mark.parametrize(
     ("method", "params", "chat", "watch"),
     [

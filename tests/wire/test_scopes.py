@@ -38,3 +38,14 @@ def test_scope(start: Start, scope: Scope, passed: list[str]) -> None:
     assert errors == {method: -32001 for method in asked if method not in passed}
     assert server.meter.of("denied", scope) == len(asked) - len(passed)
     assert wire.connected
+
+
+def test_denials_are_audited(start: Start) -> None:
+    """How many there were, when the client has gone; not which."""
+    server = start(scope=Scope.WATCH)
+    wire, _channel = server.attach()
+    wire.send(b'{"id":1,"method":"shell.exec"}', b'{"id":2,"method":"session.list"}')
+
+    wire.hang_up()
+
+    assert [event["denied"] for event in server.audit.events if event["event"] == "closed"] == [1]
