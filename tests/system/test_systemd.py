@@ -104,12 +104,8 @@ def test_watchdog(world: World, systemd: Systemd, free_port: int) -> None:
     server = world.start([*TWISTD, f"--port={free_port}", "--drain=10m"], free_port)
     systemd.wait_for("READY")
     client = server.client()
-    times = []
     for _ in range(5):
         systemd.wait_for("WATCHDOG")
-        times.append(time.monotonic())
-    # Twice in the interval. On a busy machine one may be late, but not all of them early.
-    assert times[-1] - times[0] > 4 * 0.1 / 2
 
     client.request("block", name="gate", timeout=600)
     client.event("stub.blocked")
