@@ -29,6 +29,7 @@ from .core.limits import Limits
 from .core.meter import Meter
 from .core.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
 from .peers import peer_name
+from .sockets import tune
 
 BODY_TOO_LARGE = Refused(
     413, "body", "The request's body is too large.", "Send none: no page here reads it."
@@ -128,6 +129,7 @@ class FrontChannel(http.HTTPChannel):
     def connectionMade(self) -> None:
         """Start the clock; twisted.web's own starts anew with every byte."""
         super().connectionMade()  # type: ignore[no-untyped-call]
+        tune(self.transport, self.site.limits.dead_after)
         self._head = HeadCheck(self.site.limits)
         # Twisted's own limits must not strike before ours.
         self.MAX_LENGTH = self.totalHeadersSize = self.site.limits.header

@@ -16,6 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
+from .adopted import Adopter
 from .listeners import Listener, is_local
 from .proxied import ProxiedFactory
 
@@ -43,6 +44,8 @@ def open_port(
             # What Twisted does for `haproxy:`, with a stricter reading of the header.
             factory = ProxiedFactory(factory)  # type: ignore[no-untyped-call]
         endpoint = serverFromString(reactor, listener.inner)
+        if listener.domain == "UNIX":
+            endpoint.reactor = Adopter(reactor)
         endpoint.listen(factory).addCallbacks(opened.append, failed.append)
     except Exception as error:
         # Endpoint plugins raise whatever they like: IndexError, KeyError, ValueError.

@@ -16,6 +16,8 @@ from typing import Final
 from .core.forwarded import TrustedProxies
 
 BACKENDS: Final = ("worker", "inprocess", "scripted")
+LOG_FORMATS: Final = ("text", "json")
+LOG_LEVELS: Final = ("debug", "info", "warn", "error")
 
 _HOST: Final = re.compile(r"\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+")
 _PORT: Final = re.compile(r":[0-9]{1,5}$")
@@ -111,8 +113,22 @@ def lifetime(value: str, now: float) -> int | None:
 
 def backend(value: str) -> str:
     """The name of a backend."""
-    if value not in BACKENDS:
-        raise ValueError(f"must be one of {', '.join(BACKENDS)}")
+    return _one_of(BACKENDS, value)
+
+
+def log_format(value: str) -> str:
+    """The form of the log's lines."""
+    return _one_of(LOG_FORMATS, value)
+
+
+def log_level(value: str) -> str:
+    """The lowest level that is logged."""
+    return _one_of(LOG_LEVELS, value)
+
+
+def _one_of(names: tuple[str, ...], value: str) -> str:
+    if value not in names:
+        raise ValueError(f"must be one of {', '.join(names)}")
     return value
 
 

@@ -142,7 +142,6 @@ class AttachProtocol(StrictProtocol):
 
     def resume_reading(self) -> None:
         """See `Link`."""
-        self.last_heard = self.factory.clock.seconds()  # While it was not read, nothing was.
         self.release_input("waiting_requests")
 
     def close(self, code: int, reason: str) -> None:
@@ -155,6 +154,17 @@ class AttachProtocol(StrictProtocol):
         """Make the path carry something; whether a pong comes decides nothing."""
         if self.writable:
             self.sendPing()
+
+    @property
+    def unheard(self) -> bool:
+        """Whether what the client says lies unread, and not because it does not read either."""
+        return self.holds_input and self.writable
+
+    def release_input(self, limit: str | None = None) -> None:
+        """See `StrictProtocol`. Its silence begins anew: until now it was not listened to."""
+        if self.holds_input:
+            self.last_heard = self.factory.clock.seconds()
+        super().release_input(limit)
 
     def _ended_by(self, clean: bool) -> str:
         if self.failedByMe:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -42,7 +44,13 @@ class ProxiedProtocol(ProtocolWrapper):
         return peer
 
 
-class ProxiedFactory(WrappingFactory[ProxiedProtocol]):
+if TYPE_CHECKING:
+    _Factory = WrappingFactory[ProxiedProtocol]
+else:  # Twisted 24.11 takes no parameter there.
+    _Factory = WrappingFactory
+
+
+class ProxiedFactory(_Factory):
     """Makes those."""
 
     protocol = ProxiedProtocol

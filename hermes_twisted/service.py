@@ -33,10 +33,6 @@ from .tls import TLS
 from .waiting_room import WaitingRoom
 from .web import AttachResource, FrontSite
 
-#: How often silent clients are pinged, in seconds: proxies and routers forget quiet
-#: connections after a minute or so.
-PING_INTERVAL: Final = 20.0
-
 #: How often a stop looks whether the clients have got what waits for them, in seconds.
 DRAIN_POLL: Final = 0.05
 
@@ -121,7 +117,7 @@ class AttachService(Service):
         self._stopping = False
         super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._backend_changed)
-        self._pings.start(PING_INTERVAL, now=False)
+        self._pings.start(self._settings.limits.ping_interval, now=False)
         self._key_watch.start(keyring)
         places = [peer_name(port.getHost()) for port in self._ports]
         for place in places:
@@ -155,7 +151,7 @@ class AttachService(Service):
         for seat in self._seats:
             seat.tell(STOPPING_NOTICE)
         deadline = self._reactor.seconds() + self._settings.drain
-        if self._backend.state is State.READY and len(self._seats):
+        if self._backend.state is State.READY:  # Turns run on without their clients, too.
             finished = await self._backend.drain(self._settings.drain)
             if not finished:
                 self._log.warn("requests were still running when the drain time was over")
@@ -305,7 +301,8 @@ class AttachService(Service):
         limit = self._reactor.seconds() - self._settings.limits.dead_after
         suspects, self._suspects = self._suspects, set()
         for link in list(self._links):
-            if link.last_heard > limit or link.holds_input:
+            if link.last_heard > limit or link.unheard:
+                # What a client says while we do not listen is not its silence.
                 link.ping()
             elif link in suspects:
                 self._log.info(

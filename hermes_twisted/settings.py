@@ -92,6 +92,8 @@ OPTIONS: Final = (
     Option("hermes-python", "The Python that Hermes is installed in (default: found)",
            parsing.path),
     Option("drain", "How long a stop waits for what runs", parsing.seconds, default=10.0),
+    Option("ping-interval", "Pause between two pings of a client, which keep its connection known "
+           "to proxies and routers", parsing.some_seconds, default=_LIMITS.ping_interval),
     Option("session-grace", "How long Hermes (0.16 and later) keeps the idle session of a terminal "
            "that has gone, so that it can be resumed as it was; 0 for ever",
            parsing.seconds, default=300.0),
@@ -143,6 +145,11 @@ OPTIONS: Final = (
     Option("max-threads", "Threads that run requests", parsing.count, default=_LIMITS.threads),
     Option("handshake-timeout", "Time for a request's head", parsing.some_seconds,
            default=_LIMITS.handshake),
+    Option("log-format", "Lines of the log: text, for people, or json, for programs "
+           "(default: text)",
+           parsing.log_format),
+    Option("log-level", "What is logged, from this level upwards: debug, info, warn or error "
+           "(default: info)", parsing.log_level),
     Option("audit-file", "Audit log (default: attach/audit.jsonl in Hermes' home)", parsing.path),
     Option("no-audit", "Keep no audit log", parsing.flag, default=False, flag=True),
     Option("audit-max-bytes", "Bytes of the audit log's file before the next is begun",
@@ -181,6 +188,9 @@ class Settings:
     script: Path | None = None
     hermes_python: Path | None = None
     drain: float = 10.0
+    log_format: str | None = None
+    log_level: str | None = None
+    """None where the operator has not decided: `twist` has options of its own."""
     session_grace: float = 300.0
     audit_file: Path | None = None
     """Where the audit log is kept; None for none."""
@@ -247,6 +257,8 @@ class Settings:
             script=values["script"],
             hermes_python=values["hermes-python"],
             drain=values["drain"],
+            log_format=values["log-format"],
+            log_level=values["log-level"],
             session_grace=values["session-grace"],
             audit_file=None if values["no-audit"] else audit_file,
             audit_max_bytes=values["audit-max-bytes"],
@@ -276,6 +288,7 @@ class Settings:
                 hold=values["hold-time"],
                 pending=values["max-pending"],
                 handshake=values["handshake-timeout"],
+                ping_interval=values["ping-interval"],
                 header=values["max-header"],
                 header_lines=values["max-header-lines"],
                 body=values["max-body"],

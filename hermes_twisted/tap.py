@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,9 +11,10 @@ from typing import Any, Final
 
 from twisted.application.service import IService, MultiService
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.logger import LogLevel
 from twisted.python import usage
 
-from . import __version__, hardening, keyring, plainkey, redaction, terminal
+from . import __version__, hardening, keyring, logs, plainkey, redaction, terminal
 from .backends.scripted import Script
 from .build import build_backend, build_keys, build_service, check_tls, read_script
 from .keyring import ServerKeys
@@ -83,6 +85,7 @@ class Options(usage.Options):
             )
             if not (self.server_keys.admits or makes_first):
                 raise BadSetting(keyring.no_key(self.settings.home, read_environment()))
+            self._plan_log()
         except WrongReactor as wrong:
             raise usage.UsageError(self._advise(wrong)) from None
         except (BadSetting, BadKey) as problem:
@@ -103,10 +106,48 @@ class Options(usage.Options):
         """The file that twistd is going to log to; None if it is none, or not twistd."""
         if self.parent is None or "nodaemon" not in self.parent:
             return None
-        if self._parent_option("syslog") or self._parent_option("logger"):
+        if self._parent_option("syslog") or self._own_logger:
             return None
         name = self._parent_option("logfile") or ("twistd.log" if self.daemon else "-")
         return None if name == "-" else str(name)
+
+    @property
+    def _own_logger(self) -> bool:
+        """Whether the operator has chosen another log than ours, with twistd's --logger."""
+        # A name, until twistd has imported it.
+        return self._parent_option("logger") not in (None, logs.FACTORY, logs.observer)
+
+    def _plan_log(self) -> None:
+        """Have twistd, or twist, write its log in our form. Raises `BadSetting`."""
+        parent, settings = self.parent, self.settings
+        given = settings.log_format or settings.log_level
+        if parent is None:
+            return
+        plan = logs.Plan(settings.log_format or "text", settings.log_level or "info")
+        if "nodaemon" not in parent:
+            # twist has options of this kind, too: ours win where they are given.
+            if given:
+                parent["fileLogObserverFactory"] = plan.to
+                parent["logLevel"] = LogLevel.levelWithName(plan.level)
+        elif self._own_logger:
+            if given:
+                raise BadSetting(
+                    "--log-format and --log-level are not for a log of your own: drop them, or "
+                    "twistd's --logger."
+                )
+        elif self._parent_option("syslog"):
+            if plan.format == "json":
+                raise BadSetting("--log-format json is not for --syslog: drop one of them.")
+            prefix = self._parent_option("prefix") or ""
+            self._use(dataclasses.replace(plan, syslog=prefix))
+        elif not self.daemon or self._parent_option("logfile") != "-":
+            # A daemon that logs to standard output is left to twistd, which refuses it.
+            self._use(dataclasses.replace(plan, file=self.log_file))
+
+    def _use(self, plan: logs.Plan) -> None:
+        assert self.parent is not None
+        logs.adopt(plan)
+        self.parent["logger"] = logs.FACTORY
 
     def _advise(self, wrong: WrongReactor) -> str:
         # twistd keeps the name in `reactor`; twist the reactor there, the name beside it.

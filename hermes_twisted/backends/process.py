@@ -67,6 +67,7 @@ class WorkerProcess:
         self._reactor = reactor
         self._owner = owner
         self._shutdown_limit = shutdown_limit
+        self.pid: int | None = None
         self._how: str | None = None
         self._socket_open = True
         self._stopping = False
@@ -86,7 +87,6 @@ class WorkerProcess:
                     env=environment,
                     childFDs={0: nothing.fileno(), 1: "r", 2: "r", CHILD_FD: theirs.fileno()},
                 )
-        self.pid = cast("int | None", cast("Any", self._transport).pid)
         self._log.info("worker {pid} started with {python}", pid=self.pid, python=hermes.python)
 
     def say(self, packet: bytes) -> None:
@@ -133,6 +133,10 @@ class WorkerProcess:
             self._timer = None
 
     # What the stream and the process report.
+
+    def spawned(self, pid: int) -> None:
+        """The process is there; one that ends at once has done so before `spawnProcess` returns."""
+        self.pid = pid
 
     def data_received(self, unpacker: Unpacker, data: bytes) -> None:
         """Bytes from the worker."""
@@ -194,6 +198,9 @@ class _Output(ProcessProtocol):
         self._process = process
         self._out = OutputLines("stdout")
         self._err = OutputLines("stderr")
+
+    def connectionMade(self) -> None:
+        self._process.spawned(cast("Any", self.transport).pid)
 
     def outReceived(self, data: bytes) -> None:
         self._out.feed(data)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
 from ..core import frames
 from ..core.backlog import Backlog
@@ -24,6 +25,10 @@ from .process import WorkerProcess
 #: Seconds between thread switches in the worker (Python's default is 5 ms): a frame
 #: gets out this soon while an agent's thread computes.
 SWITCH_INTERVAL: Final = 0.001
+#: How much longer than the time of a drain its outcome is waited for.
+DRAIN_MARGIN: Final = 1.0
+#: Largest tag of a packet.
+MAX_TAG: Final = 0xFFFFFFFF
 LOST: Final = "Hermes' process ended before it answered this request; it is being started again."
 """Answer to a request that died with its worker."""
 
@@ -96,7 +101,7 @@ class WorkerChannel:
             self.submit(frame)
 
     def _send(self, frame: frames.Frame) -> None:
-        self._tag = tag = self._tag % 0xFFFFFFFF + 1
+        self._tag = tag = self._tag % MAX_TAG + 1
         if frame.method:
             self.unanswered[tag] = frame.id
         self._unsettled += 1
@@ -141,6 +146,7 @@ class WorkerBackend:
         self._process: WorkerProcess | None = None
         self._stopped: Deferred[None] | None = None
         self._drained: Deferred[bool] | None = None
+        self._drain_guard: IDelayedCall | None = None
 
     # What the service calls.
 
@@ -171,7 +177,11 @@ class WorkerBackend:
         drained: Deferred[bool] = Deferred()
         self._drained = drained
         if self.state is State.READY:
-            self.say(pack(Op.DRAIN, tag=round(timeout * 1000)))
+            self.say(pack(Op.DRAIN, tag=min(round(timeout * 1000), MAX_TAG)))
+            # A worker that stalls does not say that the time is up.
+            self._drain_guard = self._reactor.callLater(
+                timeout + DRAIN_MARGIN, self._finish_draining, False
+            )
         else:
             self._finish_draining(False)
         return drained
@@ -307,6 +317,9 @@ class WorkerBackend:
             channel.wake()
 
     def _finish_draining(self, finished: bool) -> None:
+        guard, self._drain_guard = self._drain_guard, None
+        if guard is not None and guard.active():
+            guard.cancel()
         drained, self._drained = self._drained, None
         if drained is not None:
             drained.callback(finished)

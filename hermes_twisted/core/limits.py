@@ -76,6 +76,9 @@ class Limits:
     """Its lines, the request line included."""
     body: int = 64 * KIB
     """A request's body."""
+    ping_interval: float = 20.0
+    """Pause between two pings of a client: proxies and routers forget quiet connections
+    after a minute or so."""
     dead_after: float = 15 * 60.0
     """Silence, not even a pong, after which a client counts as gone."""
     close: float = 2.0

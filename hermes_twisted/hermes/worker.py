@@ -150,11 +150,20 @@ def _serve(sock: socket.socket) -> None:
         worker.stop()
 
 
+class EachLine(logging.Formatter):
+    """Level and name before each line: the front logs line by line, a traceback's as well."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        lines = super().format(record).splitlines() or [""]
+        return "\n".join(f"{record.levelname} {record.name}: {line}" for line in lines)
+
+
 def _log_warnings() -> None:
     """Warnings go to the front's log. No lower level: Hermes logs prompts at INFO."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(EachLine())
     logging.getLogger().addHandler(handler)
     emit = logging.StreamHandler.emit
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import time
 from dataclasses import replace
@@ -97,6 +99,26 @@ def test_a_life(served: Served) -> None:
     assert attach(server, key(world, "new", "laptop", "--print")).call("echo", n=2) == {"n": 2}
     assert attach(server, first).call("echo", n=3) == {"n": 3}
     assert laptop not in server.output
+
+
+def test_reload(served: Served) -> None:
+    """SIGHUP after a change: who is attached stays, and gets the answers that were under way."""
+    world, server, first = served
+    laptop = key(world, "new", "laptop", "--print")
+    clients = [attach(server, laptop), attach(server, first)]
+    blocked = [client.request("block", name="gate") for client in clients]
+    for client in clients:
+        client.event("stub.blocked")
+
+    key(world, "revoke", "laptop")
+    os.kill(server.pid, signal.SIGHUP)
+    server.wait_for_log("reloading")
+
+    assert is_refused(server, laptop)
+    clients[0].request("open.respond", name="gate")
+    for client, request in zip(clients, blocked, strict=True):
+        assert client.answer(request)["result"] == {"opened": True}
+    assert "detached" not in server.output
 
 
 def test_rotation(served: Served) -> None:

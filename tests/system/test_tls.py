@@ -131,9 +131,11 @@ class TestReload:
     def test_new_certificate(
         self, world: World, free_port: int, pair: list[str], authority: Issued
     ) -> None:
-        """Links go on; new ones are shown the new certificate."""
+        """Links go on, what was asked is answered; new ones are shown the new certificate."""
         server = world.twistd(free_port, *pair)
         link = attach(server, authority)
+        blocked = link.request("block", name="gate")
+        link.event("stub.blocked")
         first = shown(server, authority)
         second = issue(by=authority)
         second.write(world.directory)
@@ -141,7 +143,9 @@ class TestReload:
         os.kill(server.pid, signal.SIGHUP)
 
         wait_until(lambda: shown(server, authority) != first, "the new certificate")
-        assert link.call("echo", n=1) == {"n": 1}
+        link.request("open.respond", name="gate")
+        assert link.answer(blocked)["result"] == {"opened": True}
+        assert "detached" not in server.output
         assert attach(server, authority).call("echo") == {}
 
     def test_bad_certificate(

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from hermes_twisted.core.journal import REFUSALS
-from hermes_twisted.service import PING_INTERVAL
 from hermes_twisted.testing import CLOSE, PING, client_frame, handshake, request
 
 HOST = ("Host", "127.0.0.1:8643")
@@ -80,7 +79,7 @@ def violate(server: Any, wire: Any) -> None:
 
 
 def stay_silent(server: Any, wire: Any) -> None:
-    server.loop.pump([PING_INTERVAL] * 60)
+    server.loop.pump([20.0] * 60)
 
 
 def read_nothing(server: Any, wire: Any) -> None:
@@ -168,7 +167,7 @@ def test_a_storm_of_refusals(server: Any) -> None:
         server.wire().ask(handshake("/api/ws"))
     assert len(server.audit.of("refused")) == REFUSALS
 
-    server.loop.advance(PING_INTERVAL)
+    server.loop.advance(20.0)
 
     [more] = server.audit.of("more-refused")
     assert more["count"] == 500 - REFUSALS

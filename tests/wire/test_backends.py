@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 import pytest_twisted
+from twisted.internet import process
 from twisted.internet import reactor as global_reactor
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
@@ -636,6 +639,47 @@ async def test_drain(house: House) -> None:
     draining = house.backend.drain(PATIENCE)
     client.request("open.respond", name="gate")
     assert await draining is True
+
+
+@pytest_twisted.ensureDeferred
+async def test_drain_of_a_stalled_worker(worker: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not say that the time is up, nor anything else: the front looks at its own clock."""
+    monkeypatch.setattr("hermes_twisted.backends.worker.DRAIN_MARGIN", 0.05)
+    client = worker.client()
+    pid = (await client.ask("environment"))["result"]["pid"]
+
+    os.kill(pid, signal.SIGSTOP)
+    finished = await worker.backend.drain(0.05)
+    os.kill(pid, signal.SIGCONT)
+
+    assert finished is False
+
+
+@pytest_twisted.ensureDeferred
+async def test_drain_for_as_long_as_can_be_said(worker: House) -> None:
+    """A year is more than a packet holds; it is not an error."""
+    assert await worker.backend.drain(366 * 86400.0) is True
+
+
+@pytest_twisted.ensureDeferred
+async def test_worker_that_ends_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So soon that it is reaped in the middle of being started: one more death, no failure."""
+    register = process.registerReapProcessHandler
+
+    def when_it_has_ended(pid: int, transport: Any) -> None:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        register(pid, transport)
+
+    monkeypatch.setattr(process, "registerReapProcessHandler", when_it_has_ended)
+    false = Hermes(Path("/bin/false"), "a test")
+    limits = Limits()
+    house = House(WorkerBackend(reactor, limits, lambda: false, {}, umask=UMASK), limits)
+    house.start()
+
+    _state, problem = await house.states.first(lambda change: change[0] is State.RESTARTING)
+
+    await house.stop()
+    assert re.search(r"\(pid \d+\) ended with status 1", problem.problem)
 
 
 @pytest_twisted.ensureDeferred

@@ -439,6 +439,16 @@ def test_server_pings(server: Any) -> None:
     assert [frame.opcode for frame in wire.frames()] == [PING, PING]
 
 
+def test_ping_interval(start: Start) -> None:
+    """How often is the operator's choice."""
+    server = start(ping_interval=5.0)
+    wire, _channel = server.attach()
+
+    server.loop.pump([5.0] * 3)
+
+    assert [frame.opcode for frame in wire.frames()] == [PING] * 3
+
+
 def test_server_does_not_ping_into_a_full_socket(server: Any) -> None:
     """A client that does not read is not pinged: the pings would pile up."""
     wire, _channel = server.attach()
@@ -513,6 +523,19 @@ def test_stall_is_not_death(start: Start) -> None:
     server.loop.advance(20)
 
     assert all(wire.connected for wire in wires)
+
+
+def test_who_neither_reads_nor_can_be_read(start: Start) -> None:
+    """A client that is the cause itself is silent, and dropped when it has been for long."""
+    server = start(dead_after=60.0, waiting_requests=2)
+    wire, _channel = server.attach()
+    wire.block()
+    wire.send(rpc(1), rpc(2), rpc(3))
+    assert not wire.reading
+
+    server.loop.pump([20.0] * 5)
+
+    assert wire.aborted
 
 
 # The end.

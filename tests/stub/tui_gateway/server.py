@@ -171,9 +171,18 @@ def _where(params):
     return {"detached": transport is _detached_ws_transport}
 
 
+@method("session.sent")
+def _sent(params):
+    """How many words of a stream have left, and are in the transport's care."""
+    return {"count": _sessions[params["session_id"]].get("sent", 0)}
+
+
 @method("stream")
 def _stream(params):
-    """Events from a thread of their own, as an agent's turn sends them."""
+    """Events from a thread of their own, as an agent's turn sends them.
+
+    With `until` it is a turn that Hermes counts as running, and ends when that file is there.
+    """
     sid, count = params["session_id"], params.get("count", 1)
     open(os.path.join(os.environ["HERMES_HOME"], _sessions[sid]["session_key"]), "w").close()
     rate, text = params.get("rate", 0), params.get("text", "word ")
@@ -187,8 +196,14 @@ def _stream(params):
                 if pause > 0:
                     time.sleep(pause)
             emit("message.delta", sid, {"text": text, "n": number, "t": time.monotonic()})
+            session["sent"] = number + 1
+        while until is not None and not os.path.exists(until):
+            time.sleep(0.02)
         emit("message.complete", sid, {"text": "", "status": "complete"})
+        session["running"] = False
 
+    session, until = _sessions[sid], params.get("until")
+    session["running"] = until is not None
     threading.Thread(target=run, daemon=True).start()
     return {"status": "streaming"}
 
