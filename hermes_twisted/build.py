@@ -25,6 +25,7 @@ from .hermes.locate import Hermes, locate, worker_environment
 from .hermes.problem import HostProblem
 from .keyring import FIRST_NAME, ServerKeys, former_key
 from .listening import CannotStart
+from .metrics import Metrics
 from .pem import BadTLS
 from .plainkey import Secret
 from .private import BadKey
@@ -84,7 +85,14 @@ def build_service(
             terminal.show_authority_lines(tls.source.authority.certificate, tls.pin)
 
     return AttachService(
-        reactor, settings, backend, make_keyring, announce, tls, audit=build_audit(settings)
+        reactor,
+        settings,
+        backend,
+        make_keyring,
+        announce,
+        tls,
+        audit=build_audit(settings),
+        metrics=Metrics(),
     )
 
 

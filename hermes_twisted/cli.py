@@ -1,4 +1,4 @@
-"""The command `hermes-attach`: serve, demo, key, url, doctor and more."""
+"""The command `hermes-attach`: serve, demo, key, url, status, doctor and more."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from twisted.python import usage
 
 from . import __version__, plainkey
+from .cli_control import kick, status
 from .cli_key import key
 from .cli_url import url
 from .core.keys import new_secret
@@ -26,6 +27,9 @@ Usage: hermes-attach COMMAND [options]
   demo [options]    the same with a recorded conversation: needs no Hermes and no model
   key COMMAND       make, list, revoke and rotate the keys that admit
   url [options]     print the line that attaches a terminal UI to this machine's server
+  status            show how the running server is, and who is attached
+  top               the same, refreshed every second
+  kick SEAT         end one terminal's connection
   install-service   write unit files for systemd, and say what to do next
   doctor [URL]      find what keeps a terminal UI from attaching, here or at URL
   --version         print the version
@@ -44,6 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         key(rest)
     elif command == "url":
         print(url(rest))
+    elif command == "status":
+        status(rest)
+    elif command == "top":
+        from .cli_top import top  # It alone needs the terminal library.
+
+        top(rest)
+    elif command == "kick":
+        kick(rest)
     elif command == "install-service":
         print(install_service(rest))
     elif command == "doctor":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getopt
 import json
 import sys
 import time
@@ -13,7 +12,8 @@ from typing import Any, Final, TextIO
 
 from twisted.python import usage
 
-from . import __version__, keystore, parsing, terminal
+from . import keystore, parsing, terminal
+from .cli_options import Interspersed
 from .cli_url import ADDRESS_FLAGS, ADDRESS_PARAMETERS, HOME_PARAMETER, address_url, home_of
 from .core.keyfile import time_text
 from .core.keys import KeyProblem, Record, Same, Scope
@@ -39,7 +39,7 @@ _SHOWING: Final = (
 )
 
 
-class _Options(usage.Options):
+class _Options(Interspersed):
     """A command on the store."""
 
     command = ""
@@ -48,23 +48,6 @@ class _Options(usage.Options):
     def getSynopsis(self) -> str:
         """How the command is called."""
         return f"Usage: hermes-attach key {self.command} [options]"
-
-    def parseOptions(self, options: Any = None) -> None:
-        """Options may come before and behind the name. Raises `usage.UsageError`."""
-        try:
-            pairs, names = getopt.gnu_getopt(list(options), self.shortOpt, self.longOpt)
-        except getopt.GetoptError as error:
-            raise usage.UsageError(f"{error}.") from None
-        ordered = [
-            f"{name}={value}" if f"{name[2:]}=" in self.longOpt else name + value
-            for name, value in pairs
-        ]
-        super().parseOptions([*ordered, "--", *names])  # type: ignore[no-untyped-call]
-
-    def opt_version(self) -> None:
-        """Show the version and exit."""
-        print(f"hermes-twisted {__version__}")
-        sys.exit(0)
 
 
 class _Named(_Options):

@@ -18,6 +18,7 @@ from .core.admission import (
 )
 from .core.limits import Limits
 from .core.meter import Meter
+from .core.reading import may_read
 from .core.sources import Failures, Tenants
 
 SERVER_STOPS: Final = Refused(
@@ -28,7 +29,15 @@ SERVER_STOPS: Final = Refused(
 class Gate:
     """Decides on handshakes while it is open. *now* is a monotonic clock."""
 
-    def __init__(self, limits: Limits, now: Callable[[], float], meter: Meter) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        now: Callable[[], float],
+        meter: Meter,
+        *,
+        readers_need_key: bool = False,
+    ) -> None:
+        self._readers_need_key = readers_need_key
         self._rules: Rules | None = None
         self._failures = Failures(
             now,
@@ -55,6 +64,21 @@ class Gate:
         outcome = decision.code if isinstance(decision, Refused) else "admitted"
         self._meter.count("admission", outcome)
         return decision
+
+    def may_read(self, head: Head, source: str, local: bool) -> Refused | None:
+        """Whether the client at *source* is kept from the metrics; None if not. See `reading`."""
+        rules = self._rules
+        if rules is None:
+            refused: Refused | None = SERVER_STOPS
+        else:
+            blocked = self._failures.blocked_for(source)
+            refused = may_read(
+                head, rules, local=local and not self._readers_need_key, blocked_for=blocked
+            )
+        if refused is KEY_WRONG:
+            self._failures.note(source)
+        self._meter.count("scrape", "served" if refused is None else refused.code)
+        return refused
 
     def _decide(self, rules: Rules, head: Head, source: str) -> Admitted | Refused:
         standing = Standing(

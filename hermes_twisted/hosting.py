@@ -84,7 +84,11 @@ class Hosted:
         try:
             settings = read_settings(given, read_environment(), home)
             # Hermes counts on a stop within its patience: the rest is for what is last.
-            settings = replace(settings, drain=min(settings.drain, max(0.0, patience - CLOSING)))
+            settings = replace(
+                settings,
+                backend="inprocess",
+                drain=min(settings.drain, max(0.0, patience - CLOSING)),
+            )
             reactor = adopt_running_loop()
             self._begin_logging()
             check_tls(reactor, settings)

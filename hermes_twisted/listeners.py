@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ _ENCRYPTED: Final = frozenset({"ssl", "tls", "onion"})
 _PLAIN: Final = frozenset({"tcp", "tcp6"})
 #: What stands around another endpoint.
 _PROXIED: Final = "haproxy:"
+#: Bytes of a Unix socket's path (unix(7); of the 108 the last is a zero).
+MAX_SOCKET_PATH: Final = 107
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,17 @@ def with_tls(listeners: Sequence[Listener]) -> tuple[Listener, ...]:
         )
     return tuple(
         Listener(listener.description, tls=listener.plain_stream) for listener in listeners
+    )
+
+
+def socket_path_problem(path: Path) -> str | None:
+    """Why no Unix socket can be at *path*, if so (unix(7): its address has 108 bytes)."""
+    length = len(os.fsencode(path))
+    if length <= MAX_SOCKET_PATH:
+        return None
+    return (
+        f"{path}: a socket's path has {MAX_SOCKET_PATH} bytes at most, and this one {length}. "
+        "Name a shorter one with --control, or use --no-control."
     )
 
 

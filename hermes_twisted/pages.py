@@ -41,6 +41,11 @@ def write_json(request: Request, status: int, body: dict[str, Any]) -> bytes:
     return _page(request, status, b"application/json", json.dumps(body).encode() + b"\n")
 
 
+def write_bytes(request: Request, kind: bytes, body: bytes) -> bytes:
+    """A page of another *kind*."""
+    return _page(request, 200, kind, body)
+
+
 def refuse(request: Request, refused: Refused) -> bytes:
     """A refusal, in the words that this client understands."""
     cast("Any", request).refusal = refused  # For the access and audit logs.

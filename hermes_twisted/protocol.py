@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from .core.admission import Admitted
 from .core.limits import Limits
 from .core.meter import Meter
+from .core.round_trips import RoundTrips
 from .core.seats import Seat
 from .core.websocket import split_texts, text_frames
 from .promptly import write_promptly
@@ -54,6 +55,7 @@ class AttachProtocol(StrictProtocol):
         """The connection has been taken over from the HTTP server."""
         super().connectionMade()
         self.last_heard = self.factory.clock.seconds()
+        self.round_trips = RoundTrips()
 
     def onOpen(self) -> None:
         """The handshake is done: take a seat."""
@@ -153,7 +155,13 @@ class AttachProtocol(StrictProtocol):
     def ping(self) -> None:
         """Make the path carry something; whether a pong comes decides nothing."""
         if self.writable:
-            self.sendPing()
+            self.sendPing(self.round_trips.ping(self.factory.clock.seconds()))
+
+    def onPong(self, payload: bytes) -> None:
+        """A ping of ours has come back."""
+        seconds = self.round_trips.pong(payload, self.factory.clock.seconds())
+        if seconds is not None:
+            self.factory.meter.observe("ping", seconds)
 
     @property
     def unheard(self) -> bool:

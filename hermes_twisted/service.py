@@ -25,6 +25,8 @@ from .gate import Gate
 from .keywatch import KeyWatch
 from .listeners import Listener, is_local, port_number
 from .listening import CannotStart, open_port
+from .metrics import Metrics
+from .operations import Operations
 from .peers import peer_name
 from .pem import BadTLS
 from .protocol import AttachFactory, AttachProtocol
@@ -65,6 +67,7 @@ class AttachService(Service):
         tls: TLS | None = None,
         *,
         meter: Meter | None = None,
+        metrics: Metrics | None = None,
         audit: Audit | None = None,
     ) -> None:
         self._reactor = reactor
@@ -73,18 +76,24 @@ class AttachService(Service):
         self._make_keyring = make_keyring
         self._announce = announce
         self._journal = Journal(audit or NullAudit(), reactor.seconds)
-        self._meter = meter or NullMeter()
+        self._metrics = metrics
+        self._meter = meter or metrics or NullMeter()
         self._tls = tls
         self._seats = Seats()
+        self.operations = Operations(reactor, settings, backend, self._meter)
         self._links: dict[AttachProtocol, None] = {}
         self._suspects: set[AttachProtocol] = set()
         self._ports: list[IListeningPort] = []
         self._waiting_room: WaitingRoom | None = None
-        self._gate = Gate(settings.limits, reactor.seconds, self._meter)
+        self._gate = Gate(
+            settings.limits,
+            reactor.seconds,
+            self._meter,
+            readers_need_key=settings.metrics_need_key,
+        )
         self._pings = LoopingCall(self._ping_all)
         self._pings.clock = reactor
         self._key_watch = KeyWatch(reactor, self._seats)
-        self._stopping = False
         self._reported: Problem | None = None
         self._empty: Deferred[None] | None = None
 
@@ -99,9 +108,10 @@ class AttachService(Service):
             self._reactor,
             self._settings.limits,
             AttachResource(factory, self._gate.decide, self._waiting_room, self._journal),
-            self._readiness,
+            self.operations.overview.readiness,
             self._journal,
             self._settings.proxies,
+            self.operations.pages(self._metrics, self._gate.may_read),
             self._meter,
         )
         try:
@@ -114,12 +124,16 @@ class AttachService(Service):
             self._close_ports()
             raise
         self._gate.open(self._rules(keyring))
-        self._stopping = False
         super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._backend_changed)
         self._pings.start(self._settings.limits.ping_interval, now=False)
         self._key_watch.start(keyring)
         places = [peer_name(port.getHost()) for port in self._ports]
+        self.operations.start(
+            places,
+            pending_connections=lambda: len(site.pending),
+            waiting_room=lambda: len(self._waiting_room or ()),
+        )
         for place in places:
             self._log.info("listening on {where}", where=place)
         self._journal.started(version=__version__, pid=os.getpid(), listening=" ".join(places))
@@ -128,7 +142,7 @@ class AttachService(Service):
     def stopService(self) -> Deferred[None]:
         """Tell the clients, let requests finish, close, and end Hermes in order."""
         super().stopService()  # type: ignore[no-untyped-call]
-        self._stopping = True
+        self.operations.stopping()
         self._gate.close()
         if self._waiting_room is not None:
             self._waiting_room.close()
@@ -160,6 +174,7 @@ class AttachService(Service):
         await self._close_links()
         await self._backend.stop()
         await closing
+        await self.operations.stop()
         self._journal.stopped(pid=os.getpid())
 
     def _close_ports(self) -> Deferred[Any]:
@@ -222,10 +237,6 @@ class AttachService(Service):
             links_of_source=limits.connections_of_source,
         )
 
-    def _readiness(self) -> tuple[bool, dict[str, Any]]:
-        state = self._backend.state
-        return state is State.READY and not self._stopping, {"status": state.value}
-
     # Seats.
 
     def _open_seat(self, link: AttachProtocol, admitted: Admitted) -> Seat:
@@ -241,6 +252,7 @@ class AttachService(Service):
         )
         self._seats.add(seat)
         self._links[link] = None
+        self.operations.roster.enter(link, seat)
         self._gate.entered(link.source)
         self._log.info(
             "seat {seat} attached from {peer} with key {key}",
@@ -256,6 +268,7 @@ class AttachService(Service):
     def _close_seat(self, link: AttachProtocol, seat: Seat) -> None:
         self._seats.remove(seat)
         self._links.pop(link, None)
+        self.operations.roster.leave(seat)
         self._gate.left(link.source)
         self._suspects.discard(link)
         self._log.info("seat {seat} detached", seat=seat.number)
@@ -265,6 +278,7 @@ class AttachService(Service):
             empty.callback(None)
 
     def _backend_changed(self, state: State, problem: Problem | None) -> None:
+        self._meter.count("backend", state.value)
         if state is State.READY:
             self._reported = None
             found = self._backend.findings
@@ -282,6 +296,7 @@ class AttachService(Service):
                 self._tell_all(_explain(problem))
             self._reported = problem
         elif state is State.RESTARTING:
+            self._meter.count("restart")
             self._log.error("{problem} It is started again.", problem=problem)
             self._tell_all(f"{problem.problem if problem else ''} It is being started again.")
 

@@ -18,12 +18,21 @@ from typing import Any, Final
 from . import parsing
 from .core.forwarded import TrustedProxies
 from .core.limits import MIB, Limits
-from .listeners import Listener, TLSChoice, choose_tls, parse_listener, with_tls
+from .listeners import (
+    Listener,
+    TLSChoice,
+    choose_tls,
+    parse_listener,
+    socket_path_problem,
+    with_tls,
+)
 
 ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
 DEFAULT_PORT: Final = 8643
 AUDIT_MAX_BYTES: Final = 10 * MIB
 AUDIT_KEEP: Final = 5
+#: The control socket, in Hermes' home.
+CONTROL: Final = Path("attach", "control.sock")
 #: Levels of JSON that every Python reads, with room for those who walk through them.
 DEEPEST: Final = 500
 
@@ -156,6 +165,11 @@ OPTIONS: Final = (
            parsing.size, default=AUDIT_MAX_BYTES),
     Option("audit-keep", "Earlier files of the audit log that are kept", parsing.count,
            default=AUDIT_KEEP),
+    Option("metrics-need-key", "Show /metrics to nobody without a key. Else programs on this "
+           "machine need none", parsing.flag, default=False, flag=True),
+    Option("control", "Socket on which `hermes-attach status` talks to the server (default: "
+           "attach/control.sock in Hermes' home)", parsing.path),
+    Option("no-control", "Open no such socket", parsing.flag, default=False, flag=True),
     Option("max-header", "Bytes of a request's head", parsing.size, default=_LIMITS.header),
     Option("max-header-lines", "Lines of a request's head", parsing.count,
            default=_LIMITS.header_lines),
@@ -196,6 +210,9 @@ class Settings:
     """Where the audit log is kept; None for none."""
     audit_max_bytes: int = AUDIT_MAX_BYTES
     audit_keep: int = AUDIT_KEEP
+    metrics_need_key: bool = False
+    control: Path | None = None
+    """Where the control socket is; None for none."""
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -263,6 +280,8 @@ class Settings:
             audit_file=None if values["no-audit"] else audit_file,
             audit_max_bytes=values["audit-max-bytes"],
             audit_keep=values["audit-keep"],
+            metrics_need_key=values["metrics-need-key"],
+            control=_control(values, home),
             limits=Limits(
                 max_message=values["max-message"],
                 max_fragments=values["max-fragments"],
@@ -305,6 +324,15 @@ def default_home(environ: Mapping[str, str]) -> Path:
         return parsing.path(named)
     except ValueError as error:
         raise BadSetting(f"Hermes' home {named!r} {error}. Name it with --hermes-home.") from None
+
+
+def _control(values: Mapping[str, Any], home: Path) -> Path | None:
+    if values["no-control"]:
+        return None
+    path: Path = values["control"] or home / CONTROL
+    if values["control"] is not None and (problem := socket_path_problem(path)):
+        raise BadSetting(f"--control {problem}")
+    return path
 
 
 def _variable(name: str) -> str:

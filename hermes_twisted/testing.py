@@ -27,6 +27,7 @@ from .backends import Problem, State, StateListener
 from .core.frames import Frame
 from .core.journal import Value
 from .core.limits import Limits
+from .core.meter import Meter, NullMeter
 from .core.outbox import Outbox
 
 #: RFC 6455 §5.2
@@ -362,6 +363,7 @@ class FakeBackend:
         self.state = State.STOPPED
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
+        self.meter: Meter = NullMeter()
         self.channels: list[FakeChannel] = []
         self.drained = True
         self._clock = clock

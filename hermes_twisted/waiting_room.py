@@ -81,6 +81,9 @@ class WaitingRoom(StrictFactory):
         self._places = Places(limits)
         self._held: dict[WaitingProtocol, None] = {}
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def enter(self, refused: Refused, source: str) -> WaitingProtocol | None:
         """A protocol for a refused client, or None if no place is free."""
         if not self._places.take(source):

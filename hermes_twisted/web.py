@@ -7,7 +7,7 @@ a secret in the URL (log it, echo it, parse it again) is kept from happening her
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -147,8 +147,10 @@ class FrontSite(Site):
         ready: Readiness,
         journal: Journal,
         proxies: TrustedProxies,
+        pages: Mapping[bytes, IResource] | None = None,
         meter: Meter | None = None,
     ) -> None:
+        """*pages*: more of them, by their paths."""
         # No time limit of its own, which it would log each time: the channel has one.
         super().__init__(Resource(), timeout=None, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
@@ -164,6 +166,7 @@ class FrontSite(Site):
             b"/health": Page(lambda request: write_json(request, 200, {"status": "ok"})),
             b"/ready": Page(lambda request: _write_readiness(request, *ready())),
             PATH: attach,
+            **(pages or {}),
         }
         self._nothing = Page(lambda request: refuse(request, NO_SUCH_PAGE))
 

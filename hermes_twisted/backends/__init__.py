@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import Deferred
 
 from ..core import frames
-from ..core.outbox import Outbox
+from ..core.meter import Meter
+from ..core.outbox import ANSWER, Outbox
 from ..core.seats import Channel
 from ..core.supervision import Problem, State
 
@@ -34,6 +35,8 @@ class Backend(Protocol):
     """Why it is not ready, when there is more to say than its state."""
     findings: dict[str, Any]
     """What it runs, for logs and health pages: empty until ready."""
+    meter: Meter
+    """Told how long answers take; whoever starts it may set it before."""
 
     def start(self, listener: StateListener) -> None:
         """Begin to get ready. Seats may be opened at once: they wait."""
@@ -56,4 +59,4 @@ def refuse(outbox: Outbox, frame: frames.Frame, problem: Problem | None) -> None
     """Answer a request that nobody will run, because of *problem*."""
     outbox.settle(len(frame.text))
     reason = str(problem) if problem is not None else "Hermes is not running."
-    outbox.put(frames.error(frame.id, frames.SERVER_ERROR, reason))
+    outbox.put(frames.error(frame.id, frames.SERVER_ERROR, reason), ANSWER)

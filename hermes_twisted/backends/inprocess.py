@@ -15,8 +15,10 @@ from twisted.python.failure import Failure
 
 from ..core import frames
 from ..core.backlog import Backlog
+from ..core.calls import Calls
 from ..core.lanes import LanePool
 from ..core.limits import Limits
+from ..core.meter import Meter, NullMeter
 from ..core.outbox import Outbox
 from ..core.supervision import Problem, State
 from ..hermes.host import Host, explain_shedding
@@ -35,17 +37,24 @@ UNEXPECTED_ADVICE: Final = (
 class InProcessChannel:
     """One seat's way to the host in this process."""
 
-    def __init__(self, backend: InProcessBackend, number: int, outbox: Outbox) -> None:
+    def __init__(
+        self, backend: InProcessBackend, number: int, outbox: Outbox, calls: Calls
+    ) -> None:
         self._backend = backend
         self.number = number
         self.outbox = outbox
+        self._calls = calls
         self._seat: HostSeat | None = None
+        self._tag = 0
         self._backlog: list[frames.Frame] = []
 
     def submit(self, frame: frames.Frame) -> None:
         """See `Channel`."""
         if self._seat is not None:
-            self._seat.submit(0, frame.text, urgent=frame.urgent)
+            self._tag = tag = self._tag % 0xFFFFFFFF + 1
+            if frame.method:
+                self._calls.begin(tag, frame.method, frame.id)
+            self._seat.submit(tag, frame.text, urgent=frame.urgent)
         elif self._backend.state is State.BROKEN:
             refuse(self.outbox, frame, self._backend.problem)
         else:
@@ -86,6 +95,7 @@ class InProcessBackend:
         self.state = State.STOPPED
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
+        self.meter: Meter = NullMeter()
         self._reactor = reactor
         self._limits = limits
         self._backlog = Backlog(limits.queued_total)
@@ -119,8 +129,9 @@ class InProcessBackend:
         def rouse() -> None:
             loop.call_soon_threadsafe(wake)
 
-        outbox = self._limits.outbox(rouse, explain_shedding, self._backlog)
-        channel = InProcessChannel(self, number, outbox)
+        calls = Calls(self.meter, self._reactor.seconds)
+        outbox = self._limits.outbox(rouse, explain_shedding, self._backlog, calls.end)
+        channel = InProcessChannel(self, number, outbox, calls)
         self._channels[number] = channel
         if self._host is not None:
             channel.begin(self._host)

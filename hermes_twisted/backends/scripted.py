@@ -14,7 +14,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from ..core import frames
 from ..core.backlog import Backlog
 from ..core.limits import Limits
-from ..core.outbox import Outbox
+from ..core.meter import Meter, NullMeter
+from ..core.outbox import ANSWER, EVENT, Outbox
 from ..core.supervision import Problem, State
 from . import StateListener
 
@@ -109,14 +110,14 @@ class ScriptedChannel:
         try:
             params = _params(json.loads(frame.text))
         except (ValueError, RecursionError):  # Python takes less than the front does.
-            self.outbox.put(frames.error(frames.NULL, frames.PARSE_ERROR, "parse error"))
+            self.outbox.put(frames.error(frames.NULL, frames.PARSE_ERROR, "parse error"), ANSWER)
             return
         turn = self._turns[frame.method]
         self._turns[frame.method] += 1
         reaction = self._backend.script.react(frame.method, params, turn)
         if reaction is None:
             message = f"unknown method: {frame.method[:64]}"
-            self.outbox.put(frames.error(frame.id, METHOD_NOT_FOUND, message))
+            self.outbox.put(frames.error(frame.id, METHOD_NOT_FOUND, message), ANSWER)
             return
         if frame.method == "session.interrupt":
             self._cancel()
@@ -132,17 +133,20 @@ class ScriptedChannel:
 
     def _play(self, recorded: list[tuple[float, dict[str, Any]]], identity: bytes) -> None:
         for when, frame in recorded:
-            said = frames.encode(frame) if "method" in frame else _answer(frame, identity)
+            if "method" in frame:
+                said, kind = frames.encode(frame), EVENT
+            else:
+                said, kind = _answer(frame, identity), ANSWER
             delay = when * self._backend.pace
             if delay > 0:
-                self._say_later(delay, said)
+                self._say_later(delay, said, kind)
             else:
-                self.outbox.put(said)
+                self.outbox.put(said, kind)
 
-    def _say_later(self, delay: float, text: bytes) -> None:
+    def _say_later(self, delay: float, text: bytes, kind: int) -> None:
         def say() -> None:
             self._timers.discard(timer)
-            self.outbox.put(text)
+            self.outbox.put(text, kind)
 
         timer = self._backend.clock.callLater(delay, say)
         self._timers.add(timer)
@@ -174,6 +178,7 @@ class ScriptedBackend:
         self.state = State.STOPPED
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
+        self.meter: Meter = NullMeter()
         self.clock = clock
         self.script = script
         self.pace = pace

@@ -12,8 +12,10 @@ from twisted.internet.interfaces import IDelayedCall
 
 from ..core import frames
 from ..core.backlog import Backlog
+from ..core.calls import Calls
 from ..core.limits import Limits
-from ..core.outbox import Outbox
+from ..core.meter import Meter, NullMeter
+from ..core.outbox import ANSWER, Outbox
 from ..core.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
 from ..core.recovery import Recollection
 from ..core.supervision import Problem, State, Supervisor
@@ -37,12 +39,18 @@ class WorkerChannel:
     """One seat's line to the worker; it outlives the worker's restarts."""
 
     def __init__(
-        self, backend: WorkerBackend, number: int, outbox: Outbox, wake: Callable[[], None]
+        self,
+        backend: WorkerBackend,
+        number: int,
+        outbox: Outbox,
+        wake: Callable[[], None],
+        calls: Calls,
     ) -> None:
         self._backend = backend
         self.number = number
         self.outbox = outbox
         self.wake = wake
+        self.calls = calls
         self._tag = 0
         self._uncredited = 0
         self._unsettled = 0
@@ -84,9 +92,10 @@ class WorkerChannel:
     def lose(self) -> None:
         """The worker is gone, and with it what it had to answer."""
         lost, self.unanswered = self.unanswered, {}
+        self.calls.lose()
         self.settled(self._unsettled, self._unsettled_bytes)
         for identity in lost.values():
-            self.outbox.put(frames.error(identity, frames.SERVER_ERROR, LOST))
+            self.outbox.put(frames.error(identity, frames.SERVER_ERROR, LOST), ANSWER)
 
     def settled(self, count: int, size: int) -> None:
         """The worker has begun to run *count* requests, *size* bytes together."""
@@ -104,6 +113,7 @@ class WorkerChannel:
         self._tag = tag = self._tag % MAX_TAG + 1
         if frame.method:
             self.unanswered[tag] = frame.id
+            self.calls.begin(tag, frame.method, frame.id)
         self._unsettled += 1
         self._unsettled_bytes += len(frame.text)
         op = Op.URGENT if frame.urgent else Op.REQUEST
@@ -130,6 +140,7 @@ class WorkerBackend:
         self.state = State.STOPPED
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
+        self.meter: Meter = NullMeter()
         self.credit_lot = max(1, limits.window // 4)
         self._reactor = reactor
         self._limits = limits
@@ -157,6 +168,7 @@ class WorkerBackend:
 
     def open(self, number: int, wake: Callable[[], None]) -> WorkerChannel:
         """See `Backend`."""
+        calls = Calls(self.meter, self._reactor.seconds)
         outbox = Outbox(
             lambda: self._wake(number),
             # Hermes' own frames are limited where they come from, in the worker.
@@ -164,9 +176,10 @@ class WorkerBackend:
             hard=self._limits.hard,
             settle_count=1,
             settle_bytes=1,
+            answered=calls.end,
             total=self._backlog,
         )
-        channel = WorkerChannel(self, number, outbox, wake)
+        channel = WorkerChannel(self, number, outbox, wake, calls)
         self._channels[number] = channel
         if self.state is State.READY:
             channel.begin()
@@ -299,12 +312,14 @@ class WorkerBackend:
             channel.outbox.put(body)
         elif op == Op.ANSWER:
             channel.unanswered.pop(tag, None)
-            channel.outbox.put(body)
+            channel.outbox.put(body, ANSWER, tag)
         elif op == Op.NOTE:
             for frame in channel.recollection.note(body):
                 channel.outbox.put(frame)
         elif op == Op.SETTLED:
             channel.settled(tag, SIZE.unpack(body)[0])
+        elif op == Op.SHED:
+            channel.outbox.note_shed(tag)
         elif op == Op.OVERFLOW:
             channel.outbox.overflow()
         else:

@@ -228,10 +228,10 @@ def admit(head: Head, rules: Rules, standing: Standing = Standing()) -> Admitted
     problem = check_handshake(head) or _check_reach(head, rules)
     if problem is not None:
         return problem
-    presented = _presented(head)
-    if isinstance(presented, Refused):
-        return presented
-    key = rules.keyring.find(presented)
+    secret = presented(head)
+    if isinstance(secret, Refused):
+        return secret
+    key = rules.keyring.find(secret)
     if key is None:
         return too_many_failures(standing.blocked_for) if standing.blocked_for else KEY_WRONG
     if standing.links >= rules.links:
@@ -267,7 +267,7 @@ def _check_reach(head: Head, rules: Rules) -> Refused | None:
     return None
 
 
-def _presented(head: Head) -> bytes | Refused:
+def presented(head: Head) -> bytes | Refused:
     """The one key that the client shows."""
     keys = list(_query_tokens(head.target))
     authorization = head.one(b"authorization")

@@ -89,6 +89,7 @@ class Limits:
         wake: Callable[[], None],
         explain: Callable[[], bytes] | None = None,
         total: backlog.Backlog | None = None,
+        answered: Callable[[int, bytes], None] | None = None,
     ) -> outbox.Outbox:
         """An outbox within these limits; *shared* with the other clients of a backend."""
         return outbox.Outbox(
@@ -98,6 +99,7 @@ class Limits:
             explain=explain,
             settle_count=self.settle_count,
             settle_bytes=self.settle_bytes,
+            answered=answered,
             total=total,
         )
 

@@ -52,8 +52,10 @@ class Outbox:
     again, and the frame that *explain* makes is queued in their place. When a
     frame comes while more than *hard* bytes wait, the outbox overflows: it keeps
     nothing and takes nothing any more. One larger frame alone always passes. The same
-    happens when the *budget* that it shares with others is spent and it holds more
+    happens when the *total* that it shares with others is spent and it holds more
     than its share.
+
+    *answered* is told of each answer, tag and text, in the putting thread.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Outbox:
         settle_count: int = SETTLE_COUNT,
         settle_bytes: int = SETTLE_BYTES,
         total: Backlog | None = None,
+        answered: Callable[[int, bytes], None] | None = None,
     ) -> None:
         self._total = total or Backlog(sys.maxsize)
         self._total.join()
@@ -73,6 +76,7 @@ class Outbox:
         self._soft = soft
         self._hard = hard
         self._explain = explain
+        self._answered = answered
         self._settle_count = settle_count
         self._settle_bytes = settle_bytes
         self._lock = threading.Lock()
@@ -89,6 +93,8 @@ class Outbox:
         """True once the hard limit was hit; the client has to go."""
         self.shed = 0
         """How many deltas were left out so far."""
+        self.events = 0
+        """How many frames were put that answer no request."""
 
     @property
     def size(self) -> int:
@@ -97,9 +103,12 @@ class Outbox:
 
     def put(self, data: bytes, kind: int = EVENT, tag: int = 0) -> bool:
         """Queue one frame; False means that it will not arrive, nor will later ones."""
+        if kind == ANSWER and self._answered is not None:
+            self._answered(tag, data)
         with self._lock:
             if self._closed or self.overflowed:
                 return False
+            self.events += kind < ANSWER
             if kind == DELTA and self._shedding:
                 self._leave_out(1)
             elif self._size > self._hard or (
@@ -165,6 +174,11 @@ class Outbox:
             settled = self._settled_count, self._settled_bytes
             self._settled_count = self._settled_bytes = 0
             return settled
+
+    def note_shed(self, count: int) -> None:
+        """*count* deltas were left out before they came here."""
+        with self._lock:
+            self.shed += count
 
     def close(self) -> None:
         """Drop what waits and refuse what comes."""

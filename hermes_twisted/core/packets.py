@@ -51,6 +51,8 @@ class Op(IntEnum):
     """The seat's client reads too slowly: its hard limit was hit."""
     NOTE = 39
     """What the front has to know of the seat's sessions, JSON: see `core.recovery`."""
+    SHED = 40
+    """*tag* more deltas were left out, because the seat's client reads slowly."""
     DRAINED = 38
     """Nothing runs any more, or the time is up (*tag* 1)."""
 

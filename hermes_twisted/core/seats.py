@@ -15,7 +15,7 @@ from . import frames, scopes
 from .keys import Key
 from .limits import Limits
 from .meter import Meter, NullMeter
-from .outbox import Outbox
+from .outbox import ANSWER, Outbox
 
 #: Bytes that are handed to the socket in one write.
 BATCH: Final = 256 * 1024
@@ -164,6 +164,26 @@ class Seat:
         return 0 if self._closed else self._channel.outbox.size
 
     @property
+    def waiting(self) -> int:
+        """Requests that nobody has begun to run."""
+        return self._waiting + len(self._held)
+
+    @property
+    def events(self) -> int:
+        """Frames for the client, so far, that answer no request."""
+        return self._channel.outbox.events
+
+    @property
+    def shed(self) -> int:
+        """Live text that was left out for the client, in frames, so far."""
+        return self._channel.outbox.shed
+
+    @property
+    def reading(self) -> bool:
+        """Whether its requests are taken: not while too many wait."""
+        return not self._paused
+
+    @property
     def ending(self) -> bool:
         """Whether the client has been asked to go."""
         return self._ending
@@ -195,7 +215,7 @@ class Seat:
             self._hold(answer, len(answer))
             self._pause_if_full()
         else:
-            self._channel.outbox.put(answer)
+            self._channel.outbox.put(answer, ANSWER)
             self.flush()
 
     def _must_hold(self) -> bool:
@@ -233,7 +253,7 @@ class Seat:
             released = True
             if isinstance(what, bytes):
                 self._held_bytes -= len(what)
-                self._channel.outbox.put(what)
+                self._channel.outbox.put(what, ANSWER)
             else:
                 self._held_bytes -= len(what.text)
                 self._submit(what)

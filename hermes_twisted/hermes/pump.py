@@ -27,6 +27,7 @@ class Line:
         """Bytes sent for which the front has given no credit back."""
         self.stalled = False
         self.overflow_told = False
+        self.shed_told = 0
 
 
 class Pump:
@@ -99,6 +100,9 @@ class Pump:
         count, size = outbox.take_settled()
         if count:
             chunks.append(pack(Op.SETTLED, line.seat, count, SIZE.pack(size)))
+        if (shed := outbox.shed - line.shed_told) > 0:
+            line.shed_told += shed
+            chunks.append(pack(Op.SHED, line.seat, shed))
         if outbox.overflowed:
             if not line.overflow_told:
                 line.overflow_told = True

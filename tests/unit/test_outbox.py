@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hermes_twisted.core import outbox as module
 from hermes_twisted.core.backlog import NO_BACKLOG, Backlog
-from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, Item, Outbox
+from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, NOTE, Item, Outbox
 
 EVERYTHING = 2**40
 NOTICE = b"<notice>"
@@ -561,3 +561,30 @@ def test_one_huge_frame_passes_the_common_limit(wake: Waker) -> None:
     outbox = Outbox(wake, total=Backlog(10))
 
     assert outbox.put(b"x" * 10_000_000)
+
+
+def test_answers_and_events_are_told_apart() -> None:
+    """Whoever measures hears of each answer; events are counted, notes are neither."""
+    answers: list[tuple[int, bytes]] = []
+    outbox = Outbox(lambda: None, answered=lambda tag, text: answers.append((tag, text)))
+
+    outbox.put(b"event")
+    outbox.put(b"delta", DELTA)
+    outbox.put(b"answer", ANSWER, 7)
+    outbox.put(b"note", NOTE)
+
+    assert answers == [(7, b"answer")]
+    assert outbox.events == 2
+    outbox.close()
+    outbox.put(b"late")
+    assert outbox.events == 2
+
+
+def test_shed_elsewhere() -> None:
+    """What was left out before it came here counts as left out."""
+    outbox = Outbox(lambda: None)
+
+    outbox.note_shed(3)
+    outbox.note_shed(4)
+
+    assert outbox.shed == 7

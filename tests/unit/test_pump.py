@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hermes_twisted.core.outbox import ANSWER, DELTA, Outbox
+from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, Outbox
 from hermes_twisted.core.packets import SIZE, Op, Packet, Unpacker, pack
 from hermes_twisted.hermes.pump import TURN, Line, Pump
 
@@ -297,3 +297,18 @@ def test_many_writers(works: Works) -> None:
         thread.join()
 
     assert received == {seat: list(range(500)) for seat in range(4)}
+
+
+def test_what_was_shed_is_told(idle_works: Works) -> None:
+    """How much live text was left out, each time only what is new."""
+    line = idle_works.line(4, soft=10, hard=1000)
+    line.outbox.put(b"01234567890", DELTA)
+    line.outbox.put(b"text", EVENT)
+    assert line.outbox.shed == 1
+
+    idle_works.pump.start()
+
+    assert idle_works.front.read() == (Op.SHED, 4, 1, b"")
+    assert idle_works.front.read() == (Op.EVENT, 4, 0, b"text")
+    line.outbox.put(b"later", EVENT)
+    assert idle_works.front.read() == (Op.EVENT, 4, 0, b"later")

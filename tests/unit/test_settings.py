@@ -57,6 +57,7 @@ def test_defaults() -> None:
         audit_file=Path("/srv/hermes/attach/audit.jsonl"),
         audit_max_bytes=10 * MIB,
         audit_keep=5,
+        control=Path("/srv/hermes/attach/control.sock"),
         limits=Limits(),
     )
 
@@ -101,6 +102,8 @@ def test_everything_can_be_given() -> None:
             "audit-file": "/var/log/audit.jsonl",
             "audit-max-bytes": "14k",
             "audit-keep": "15",
+            "metrics-need-key": 1,
+            "control": "/run/control.sock",
             "max-unfinished": "14m",
             "max-fragments": "15",
             "compress": 1,
@@ -136,6 +139,8 @@ def test_everything_can_be_given() -> None:
         audit_file=Path("/var/log/audit.jsonl"),
         audit_max_bytes=14 * 1024,
         audit_keep=15,
+        metrics_need_key=True,
+        control=Path("/run/control.sock"),
         limits=Limits(
             max_message=7 * 1024,
             max_depth=20,
@@ -168,6 +173,19 @@ def test_no_audit() -> None:
     """The audit log can be switched off, whatever else is said of it."""
     assert gather({"no-audit": 1, "audit-file": "/var/log/audit.jsonl"}).audit_file is None
     assert gather(environ={"HERMES_ATTACH_NO_AUDIT": "yes"}).audit_file is None
+
+
+def test_no_control() -> None:
+    """The control socket can be left out, whatever else is said of it."""
+    assert gather({"no-control": 1, "control": "/run/c"}).control is None
+    assert gather(environ={"HERMES_ATTACH_NO_CONTROL": "yes"}).control is None
+
+
+def test_a_control_socket_needs_a_short_path() -> None:
+    """A path that no socket can have is refused by its option's name; the default one is not."""
+    assert gather({"control": "/" + "x" * 106}).control == Path("/" + "x" * 106)
+    assert "--control /" in complaint({"control": "/" + "x" * 107})
+    assert gather({"hermes-home": "/" + "x" * 107}).control is not None
 
 
 def test_the_audit_log_is_in_hermes_home() -> None:

@@ -25,6 +25,7 @@ from hermes_twisted.core.keys import Key, Keyring, Scope
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.meter import Tally
 from hermes_twisted.listeners import Listener
+from hermes_twisted.metrics import Metrics
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
 from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryAudit, MemoryWire
@@ -140,6 +141,7 @@ class Server:
         keyring: Keyring | None = None,
         tls: TLS | None = None,
         scope: Scope = Scope.FULL,
+        metrics: Metrics | None = None,
     ) -> None:
         self.loop = loop
         self.backend = FakeBackend(loop, settings.limits)
@@ -153,7 +155,8 @@ class Server:
             lambda: keyring or Key.of("main", KEY, scope),
             tls=tls,
             audit=self.audit,
-            meter=self.meter,
+            meter=self.meter if metrics is None else None,
+            metrics=metrics,
         )
         self.service.startService()
 
@@ -205,11 +208,12 @@ def start(clock: MemoryLoop, tmp_path: Path) -> Iterator[Start]:
         tls: TLS | None = None,
         keyring: Keyring | None = None,
         scope: Scope = Scope.FULL,
+        metrics: Metrics | None = None,
         **limits: Any,
     ) -> Server:
         usual = Settings((Listener("tcp:8643:interface=127.0.0.1"),), tmp_path, drain=0.0)
         changed = dataclasses.replace(usual, limits=Limits(**limits), **(settings or {}))
-        servers.append(Server(clock, changed, keyring, tls, scope))
+        servers.append(Server(clock, changed, keyring, tls, scope, metrics))
         return servers[-1]
 
     yield start

@@ -26,6 +26,7 @@ from hermes_twisted.backends.worker import LOST, WorkerBackend
 from hermes_twisted.core.keys import Key
 from hermes_twisted.core.lanes import LanePool
 from hermes_twisted.core.limits import Limits
+from hermes_twisted.core.meter import Tally
 from hermes_twisted.core.seats import Seat
 from hermes_twisted.hermes.host import Host
 from hermes_twisted.hermes.locate import Hermes, worker_environment
@@ -1234,3 +1235,36 @@ async def test_nothing_left_after_stop(build_worker: Build) -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     await settled(lambda: descriptors() == before)
+
+
+@pytest_twisted.ensureDeferred
+async def test_answers_are_timed(house: House) -> None:
+    """Every request that is answered is measured once, by its group and whether it failed."""
+    tally = Tally()
+    house.backend.meter = tally
+    client = house.client()
+    session = (await client.ask("session.create"))["result"]["session_id"]
+    await client.ask("no.such.method")
+    await client.ask("gateway.ping")
+    await client.ask("echo")
+    await client.ask("stream", session_id=session, count=3)
+    await client.event("message.complete")
+
+    timed = [labels for name, _seconds, labels in tally.observed if name == "rpc"]
+    assert timed == [("session", "ok"), ("other", "error"), ("other", "ok"), ("other", "ok")]
+    assert all(0 <= seconds < PATIENCE for _name, seconds, _labels in tally.observed)
+    assert client.seat.events == sum("method" in json.loads(text) for text in client.texts)
+
+
+@pytest_twisted.ensureDeferred
+async def test_lost_requests_are_counted(worker: House) -> None:
+    """A request that died with its worker is not a quick answer."""
+    tally = Tally()
+    worker.backend.meter = tally
+    client = worker.client()
+    await client.event("gateway.ready")
+
+    await client.ask("die")
+
+    timed = [labels for name, _seconds, labels in tally.observed if name == "rpc"]
+    assert timed == [("other", "lost")]

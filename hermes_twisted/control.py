@@ -1,0 +1,160 @@
+"""The control socket: a Unix socket on which the operator's commands talk to the server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorTime
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.protocols.policies import TimeoutMixin
+
+from .commands import Commands
+from .listeners import socket_path_problem
+from .listening import remove_stale_socket
+from .private import BadKey, check_directory
+from .settings import CONTROL
+
+#: Bytes of a request, seconds without one, connections at once.
+MAX_LINE: Final = 4096
+IDLE: Final = 60.0
+MAX_CONNECTIONS: Final = 16
+#: Linux' `struct ucred`: process, user, group.
+_CREDENTIALS: Final = struct.Struct("3i")
+
+
+def peer_user(sock: Any) -> int | None:
+    """The number of the user at the other end of a Unix socket; None if it cannot be known."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    _pid, user, _group = _CREDENTIALS.unpack(
+        sock.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
+    )
+    return int(user)
+
+
+class ControlProtocol(LineOnlyReceiver, TimeoutMixin):
+    """One connection: a line of JSON in, a line of JSON out."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_LINE
+    factory: ControlFactory
+
+    def connectionMade(self) -> None:
+        """Somebody of this machine: the same user, or root, or out."""
+        transport: Any = self.transport
+        if not self.factory.admit(self, transport.socket):
+            transport.abortConnection()
+            return
+        self.setTimeout(IDLE)  # type: ignore[no-untyped-call]
+
+    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
+        """`TimeoutMixin`'s clock."""
+        return self.factory.clock.callLater(period, func)
+
+    def lineReceived(self, line: bytes) -> None:
+        """One request."""
+        self.resetTimeout()  # type: ignore[no-untyped-call]
+        self.sendLine(self.factory.commands.answer(line))  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """It has gone."""
+        self.setTimeout(None)  # type: ignore[no-untyped-call]
+        self.factory.connections.discard(self)
+
+
+class ControlFactory(ServerFactory):
+    """Who is connected, within a limit."""
+
+    protocol = ControlProtocol  # type: ignore[assignment]
+    noisy = False
+
+    def __init__(self, clock: IReactorTime, commands: Commands) -> None:
+        self.clock = clock
+        self.commands = commands
+        self.connections: set[ControlProtocol] = set()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """None, which closes the connection, when there are too many."""
+        if len(self.connections) >= MAX_CONNECTIONS:
+            return None
+        return super().buildProtocol(addr)
+
+    def admit(self, connection: ControlProtocol, sock: Any) -> bool:
+        """Whether it may talk: the file's mode says the same, where it is respected."""
+        user = peer_user(sock)
+        if user is not None and user not in (os.geteuid(), 0):
+            return False
+        self.connections.add(connection)
+        return True
+
+
+class Control:
+    """Listens at *path*, from the service's start to its stop; None: nowhere.
+
+    Without it the server serves all the same: what is wrong is a warning.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: AsyncioSelectorReactor, path: Path | None, home: Path, commands: Commands
+    ) -> None:
+        self._reactor = reactor
+        self._path = path
+        self._directory = home / CONTROL.parent
+        self._factory = ControlFactory(reactor, commands)
+        self._port: IListeningPort | None = None
+
+    def start(self) -> None:
+        """Listen."""
+        path = self._path
+        if path is None:
+            return
+        problem = socket_path_problem(path) or self._prepare(path) or self._listen(path)
+        if problem:
+            self._log.warn(
+                "no control socket, so no `hermes-attach status`: {problem}", problem=problem
+            )
+
+    def stop(self) -> Deferred[Any]:
+        """Listen no more, and end what is connected."""
+        for connection in list(self._factory.connections):
+            transport: Any = connection.transport
+            transport.abortConnection()
+        port, self._port = self._port, None
+        return maybeDeferred(port.stopListening) if port is not None else maybeDeferred(int)
+
+    def _prepare(self, path: Path) -> str | None:
+        """See to the directory, if it is our own; another's is its owner's business."""
+        try:
+            if path.parent == self._directory:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                check_directory(path.parent)
+            remove_stale_socket(path)
+        except OSError as error:
+            return f"{path.parent} cannot be made: {error.strerror}."
+        except BadKey as bad:
+            return str(bad)
+        return None
+
+    def _listen(self, path: Path) -> str | None:
+        try:
+            self._port = self._reactor.listenUNIX(str(path), self._factory, mode=0o600)
+        except CannotListenError as error:
+            why = getattr(error.socketError, "strerror", None) or error.socketError
+            return (
+                f"{path}: {why}. If another server of the same home has it, name another for this "
+                "one with --control."
+            )
+        return None

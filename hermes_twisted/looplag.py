@@ -1,0 +1,46 @@
+"""How late the event loop is: a timer that should fire every second, and when it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from .core.meter import Meter
+
+#: Seconds between two looks.
+INTERVAL: Final = 1.0
+
+
+class LoopLag:
+    """Measures, and calls *each_time* with it: one timer for what is to be done every second."""
+
+    def __init__(
+        self, clock: IReactorTime, meter: Meter, each_time: Callable[[], None] = lambda: None
+    ) -> None:
+        self.last = 0.0
+        """The latest, in seconds."""
+        self._clock = clock
+        self._meter = meter
+        self._each_time = each_time
+        self._due = 0.0
+        self._timer: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Begin to measure."""
+        self._due = self._clock.seconds() + INTERVAL
+        self._timer = self._clock.callLater(INTERVAL, self._look)
+
+    def stop(self) -> None:
+        """End."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self.last = max(0.0, self._clock.seconds() - self._due)
+        self._meter.observe("loop_lag", self.last)
+        # From now on, not from when it was due: one stall is one late call, not many.
+        self.start()
+        self._each_time()

@@ -1,0 +1,36 @@
+"""`/metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from twisted.web.server import Request
+
+from .channel import FrontRequest
+from .core.admission import Head, Refused
+from .core.sources import source_of
+from .listeners import is_local
+from .metrics import CONTENT_TYPE, Metrics
+from .pages import Page, refuse, write_bytes
+from .web import head_of
+
+#: Decides on a request from a source, which may be on this machine: None lets it read.
+MayRead = Callable[[Head, str, bool], Refused | None]
+
+
+def metrics_page(metrics: Metrics, may_read: MayRead) -> Page:
+    """The page, for those who may read it."""
+
+    def write(request: Request) -> bytes:
+        address = request.getClientAddress()
+        client = cast("FrontRequest", request).came_from()
+        # A Unix socket may well be a proxy's: that is not local.
+        refused = may_read(
+            head_of(request), source_of(client.host), client.host is not None and is_local(address)
+        )
+        if refused is not None:
+            return refuse(request, refused)
+        return write_bytes(request, CONTENT_TYPE.encode(), metrics.render())
+
+    return Page(write)

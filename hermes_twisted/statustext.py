@@ -1,0 +1,93 @@
+"""A server's status for people: lines about it, and a table of who is attached."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any, Final
+
+HEADINGS: Final = (
+    "SEAT", "KEY", "SCOPE", "FROM", "SINCE", "IN", "OUT", "QUEUE", "SHED", "WAITING", "PING",
+    "SILENT",
+)  # fmt: skip
+#: Those of them that are numbers.
+NUMERIC: Final = frozenset(("SEAT", "IN", "OUT", "QUEUE", "SHED", "WAITING", "PING", "SILENT"))
+
+
+def text(status: dict[str, Any]) -> str:
+    """All of it, in plain text."""
+    rows = [HEADINGS, *map(row, status["seats"])]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if name in NUMERIC else cell.ljust(width)
+            for name, cell, width in zip(HEADINGS, cells, widths, strict=True)
+        ).rstrip()
+        for cells in rows
+    ]
+    return "\n".join([*summary(status), "", *(lines if status["seats"] else [NOBODY])])
+
+
+NOBODY: Final = "Nobody is attached."
+
+
+def summary(status: dict[str, Any], now: float | None = None) -> list[str]:
+    """What there is to say of the server as a whole."""
+    backend = status["backend"]
+    up = duration((time.time() if now is None else now) - status["started"])
+    hermes = f"Hermes {backend['hermes']}" if backend["hermes"] else "Hermes"
+    lines = [
+        f"hermes-twisted {status['version']}, process {status['pid']}, up {up}, "
+        f"listening on {', '.join(status['listening'])}",
+        f"{hermes} ({backend['kind']}): {backend['state']}; "
+        f"loop lag {milliseconds(status['loop_lag'])}; {len(status['seats'])} attached",
+    ]
+    problem = backend["problem"] or status.get("reason")
+    return [*lines, problem] if problem else lines
+
+
+def row(seat: dict[str, Any]) -> tuple[str, ...]:
+    """One line of the table, as `HEADINGS` has it."""
+    rates = seat["per_second"]
+    return (
+        str(seat["seat"]),
+        seat["key"],
+        seat["scope"],
+        seat["peer"],
+        f"{_clock(seat['since'])} ({duration(seat['attached_for'])})",
+        f"{rates['frames_in']:g}/s {size(rates['bytes_in'])}/s",
+        f"{rates['frames_out']:g}/s {size(rates['bytes_out'])}/s",
+        size(seat["queued_bytes"]) + ("" if seat["writable"] else " slow"),
+        str(seat["total"]["shed"]),
+        str(seat["waiting_requests"]) + ("" if seat["reading"] else " paused"),
+        "-" if seat["round_trip"] is None else milliseconds(seat["round_trip"]),
+        duration(seat["silent_for"]),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Such as `42s`, `3m`, `5h12m`, `4d2h`."""
+    whole = max(0, int(seconds))
+    for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60)):
+        if whole >= length:
+            return f"{whole // length}{unit}{whole % length // part}{smaller}"
+    return f"{whole // 60}m" if whole >= 60 else f"{whole}s"
+
+
+def size(count: float) -> str:
+    """Bytes, with a binary unit."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f}{unit}" if unit == "B" else f"{count:.1f}{unit}"
+        count /= 1024
+    return f"{count:.1f}GiB"
+
+
+def milliseconds(seconds: float) -> str:
+    """Such as `0.8ms`, `134ms`."""
+    value = seconds * 1000
+    return f"{value:.1f}ms" if value < 10 else f"{value:.0f}ms"
+
+
+def _clock(since: float) -> str:
+    return datetime.fromtimestamp(since).strftime("%Y-%m-%d %H:%M")  # In this terminal's zone.

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+
+from hermes_twisted.core.meter import Tally
+from hermes_twisted.looplag import INTERVAL, LoopLag
+
+
+def test_lag() -> None:
+    """What is measured is how late the timer fires; a long stall is one late call."""
+    clock, tally, looks = Clock(), Tally(), []
+    lag = LoopLag(clock, tally, lambda: looks.append(clock.seconds()))
+    lag.start()
+
+    clock.advance(INTERVAL)
+    assert lag.last == 0.0
+    clock.advance(INTERVAL + 7.5)
+    assert lag.last == 7.5
+    clock.advance(INTERVAL)
+
+    assert tally.observed == [("loop_lag", 0.0, ()), ("loop_lag", 7.5, ()), ("loop_lag", 0.0, ())]
+    assert len(looks) == 3
+    lag.stop()
+    lag.stop()
+    assert clock.getDelayedCalls() == []
