@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from tests.conftest import ROOT, hermes_python
 
 PICTURE = ROOT / "docs" / "images" / "terminal.svg"
 RELEASE = "0.19.0"
-COLUMNS, ROWS = 96, 36
+COLUMNS, ROWS = 96, 26
 #: The UI shows where it was started: a directory that says nothing about this machine.
 DIRECTORY = "/srv"
 #: What is typed, and how the recorded reply to it ends.
@@ -43,7 +44,7 @@ SVG = """\
     <title>The terminal UI of Hermes Agent, attached to hermes-attach demo</title>
     <style>
     .{unique_id}-matrix {{
-        font-family: "Fira Code", "DejaVu Sans Mono", Menlo, Consolas, monospace;
+        font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
         font-size: {char_height}px;
         line-height: {line_height}px;
     }}
@@ -139,6 +140,9 @@ def take() -> str:
                 terminal.wait_for("ui", READY)
             return terminal.run("capture-pane", "-e", "-p", "-t", "ui")
         finally:
+            # It takes the hang-up of a terminal that goes for a reload.
+            server = int(terminal.run("display", "-p", "-t", "server", "#{pane_pid}"))
+            os.kill(server, signal.SIGTERM)
             terminal.run("kill-server")
 
 

@@ -71,6 +71,8 @@ environment over the file, the file over the default. An empty variable counts a
 - What may be repeated is separated by blanks in the environment, and is a list in the file:
   `allow-host = ["attach.example.org"]`.
 - Flags take no value on the command line; elsewhere `1`, `true`, `yes`, or `0`, `false`, `no`.
+
+A key is never an option, nor in the file: [keys](../security.md#keys) says where they come from.
 """
 
 
