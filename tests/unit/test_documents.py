@@ -40,7 +40,7 @@ def links(text: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors of a page's headings, as GitHub and mkdocs both make them."""
+    """The anchors of a page's headings, as GitHub makes them; mkdocs checks its own."""
     found: set[str] = set()
     for heading in _HEADING.findall(_FENCED.sub("", text)):
         plain = unicodedata.normalize("NFKC", _MARKUP.sub(r"\1", heading)).lower()
