@@ -22,7 +22,7 @@ OLDEST := .venv-oldest/bin
 PIP := python -m pip --disable-pip-version-check install --quiet
 
 .PHONY: run demo test lint types tests tests-oldest test-matrix compatibility pins hermes node \
-	bench wstest clean
+	bench wstest reference docs picture clean
 
 run: .venv/with-hermes
 	$(RUN)/twistd --nodaemon --pidfile= hermes-attach $(ARGS)
@@ -77,6 +77,18 @@ bench: .venv-test/ready
 	$(TEST)/$(PIP) picows
 	$(TEST)/python -m bench $(ARGS)
 
+# docs/reference/, from the options, the commands and the table of methods.
+reference: .venv-test/ready
+	$(TEST)/python -m tests.reference
+
+# The site, in site/.
+docs: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict $(ARGS)
+
+# The README's, from a real session: needs Node.js and tmux.
+picture: .venv-test/ready .hermes/0.19.0/ready
+	$(TEST)/python -m tests.picture
+
 # The Autobahn test suite, half an hour; the results go to docs/conformance.md.
 wstest: .venv-test/ready .venv-wstest/ready
 	PATH="$(CURDIR)/$(TEST):$$PATH" python -m tests.wstest .venv-wstest/suite/bin/wstest $(ARGS)
@@ -92,9 +104,9 @@ wstest: .venv-test/ready .venv-wstest/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-oldest .venv-wstest .hermes .node
+	rm -rf .venv .venv-test .venv-oldest .venv-wstest .venv-docs .hermes .node site
 
-.venv/bin/python .venv-test/bin/python .venv-oldest/bin/python:
+.venv/bin/python .venv-test/bin/python .venv-oldest/bin/python .venv-docs/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; \
 	install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(@:/bin/python=)
@@ -116,6 +128,11 @@ clean:
 .venv-oldest/ready: .venv-oldest/bin/python pyproject.toml
 	$(OLDEST)/$(PIP) --upgrade 'pip>=25.1'
 	$(OLDEST)/$(PIP) --editable . --group test --group oldest
+	touch $@
+
+.venv-docs/ready: .venv-docs/bin/python pyproject.toml
+	.venv-docs/bin/$(PIP) --upgrade 'pip>=25.1'
+	.venv-docs/bin/$(PIP) --group docs
 	touch $@
 
 .node/ready:
