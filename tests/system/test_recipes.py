@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 import websockets.exceptions
 
-from hermes_twisted import service
+from hermes_twisted.core.limits import Limits
 from tests.system.conftest import PATIENCE, Server, World, find_port, is_open, wait_until
 from tests.system.proxies import (
     ELSEWHERE,
@@ -57,13 +56,9 @@ def server_for(
         options = ["--allow-host=localhost", listen]
     else:
         options = [f"--port={port}", *FORWARDED]
-    command = ["hermes-attach", "serve", *options]
     if pings is not None:
-        code = (
-            "import sys; from hermes_twisted import cli, service;"
-            f"service.PING_INTERVAL = {pings}; cli.main(sys.argv[1:])"
-        )
-        command = [sys.executable, "-c", code, "serve", *options]
+        options.append(f"--ping-interval={pings}")
+    command = ["hermes-attach", "serve", *options]
     server = world.start(command, port).wait_for_port()
     if ready:  # Health checks ask for it.
         wait_until(lambda: "Hermes is ready" in server.output, "Hermes to be loaded")
@@ -167,7 +162,7 @@ def test_the_examples_wait_long_enough(name: str) -> None:
     ]
 
     assert times
-    assert all(time > 3 * service.PING_INTERVAL for time in times)
+    assert all(time > 3 * Limits().ping_interval for time in times)
 
 
 def test_a_proxy_with_defaults(world: World) -> None:

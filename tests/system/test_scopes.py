@@ -154,6 +154,7 @@ class Turn:
         self.word = secrets.token_hex(8)
         submit(owner, self.session, f"{self.word} tokens=3")  # 0.14 lists it only then.
         owner.event("message.complete")
+        owner.kept = []  # The next delta is the next turn's, which may be queued for a moment.
         submit(owner, self.session, "endless tokens=20000 rate=100")
         owner.event("message.delta")
 
