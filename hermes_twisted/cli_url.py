@@ -42,7 +42,7 @@ _HOST = re.compile(r"[0-9A-Za-z_.:-]+")
 
 
 class _UrlOptions(usage.Options):
-    synopsis = "[options]"
+    synopsis = "Usage: hermes-attach url [options]"
     optParameters = (
         *ADDRESS_PARAMETERS,
         [

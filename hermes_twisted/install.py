@@ -42,7 +42,7 @@ def install_service(arguments: Sequence[str]) -> str:
 class InstallOptions(usage.Options):
     """What `install-service` takes; more options for the server follow after `--`."""
 
-    synopsis = "[options] [-- options of hermes-attach serve]"
+    synopsis = "Usage: hermes-attach install-service [options] [-- options of hermes-attach serve]"
     longdesc = (
         "Write a service and a socket unit for systemd, and say which commands start them. "
         "systemd keeps listening while the server is started anew."

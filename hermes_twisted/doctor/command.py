@@ -27,7 +27,7 @@ _OF_SERVER: Final = ("config", "port", "hermes-home", "hermes-python")
 class Options(usage.Options):
     """What to look at."""
 
-    synopsis = "[options] [URL]"
+    synopsis = "Usage: hermes-attach doctor [options] [URL]"
     longdesc = (
         "Find what keeps a terminal UI from attaching, and what to do about it. With a URL, or "
         f"with {VARIABLE} set, look at that server as the UI would. Without, look at this "
