@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -64,6 +65,14 @@ def test_a_turn_without_its_client(world: World, free_port: int) -> None:
 
     assert_gone(server, pids)
     assert "drain time was over" not in server.output
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """What a shell starts in its background ignores SIGINT, and so would our servers."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c[0])
