@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import resources
-from tempfile import TemporaryDirectory
 
 from twisted.python import usage
 
@@ -89,14 +88,16 @@ def serve(options: Sequence[str]) -> None:
 def demo(options: Sequence[str]) -> None:
     """Serve the bundled recording, with a key that lasts as long as the process."""
     recording = resources.files("hermes_twisted") / "demo.jsonl"
-    with resources.as_file(recording) as script, TemporaryDirectory() as nowhere:
+    with resources.as_file(recording) as script:
         # Settings of the real server, its key above all, are not for the demonstration.
         for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
             del os.environ[name]
         os.environ[plainkey.VARIABLE] = new_secret()
-        # A home without keys: those of the real server are not for the demonstration.
-        given = ["--backend", "scripted", "--script", str(script), "--hermes-home", nowhere]
-        serve([*given, "--no-audit", *options])
+        # No home: the real server's keys are not for the demonstration. Nor a temporary one,
+        # which nobody would remove: twistd ends the process by the signal that stopped it.
+        home = script.with_name("no-home")
+        given = ["--backend", "scripted", "--script", str(script), "--hermes-home", str(home)]
+        serve([*given, "--no-audit", "--no-control", *options])
 
 
 def echo(arguments: Sequence[str]) -> None:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from .core.admission import Refused
 from .core.courtesy import Places, explanation, reply
@@ -29,7 +28,6 @@ class WaitingProtocol(StrictProtocol):
     factory: WaitingRoom
     refused: Refused
     source: str
-    _log = Logger()
     takes_binary = True
     """It is not looked at."""
     _received = 0

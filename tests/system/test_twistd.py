@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import websockets.exceptions
 
+import hermes_twisted
 from tests.conftest import STUB
 from tests.system.conftest import (
     PATIENCE,
@@ -138,6 +139,19 @@ class TestCommands:
             server.terminate()
             server.ended()
         assert not (world.home / "attach").exists()
+
+    def test_demo_leaves_nothing_behind(self, world: World, free_port: int) -> None:
+        """No home of its own, temporary or not, and no file in Hermes'."""
+        temporary = world.directory / "temporary"
+        temporary.mkdir()
+        world.environment["TMPDIR"] = str(temporary)
+        server = world.start(["hermes-attach", "demo", f"--port={free_port}"], free_port)
+        server.wait_for_port().terminate()
+        server.ended()
+
+        assert not list(temporary.iterdir())
+        assert not (world.home / "attach").exists()
+        assert not (Path(hermes_twisted.__file__).parent / "no-home").exists()
 
     def test_demo_is_not_opened_by_the_real_key(self, world: World, free_port: int) -> None:
         command = ["hermes-attach", "demo", f"--port={free_port}"]
