@@ -23,6 +23,7 @@ from websockets.sync.client import connect, unix_connect
 
 from tests.conftest import ROOT, STUB
 from tests.fake_model import MODEL, FakeModel
+from tests.system.turns import take_turns
 
 Frame = dict[str, Any]
 
@@ -242,6 +243,8 @@ class Server:
             "close_timeout": 1,
             **more,
         }
+        if "ssl" in options:
+            take_turns(options["ssl"])
         if unix is not None:
             socket = unix_connect(str(unix), "ws://localhost/api/ws", **options)
         else:

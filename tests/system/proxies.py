@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 from tests.conftest import ROOT, skip
 from tests.system.conftest import BIN, PATIENCE, Client, World, find_port, is_open, wait_until
 from tests.system.peers import Authority
+from tests.system.turns import take_turns
 
 EXAMPLES = ROOT / "examples"
 #: A second address of this machine, so that clients can be told from proxies.
@@ -76,7 +77,7 @@ class Proxy:
         """Attach from elsewhere, with the key in the query as the UI has it."""
         context = ssl.create_default_context(cafile=str(self.authority.certificate))
         options: dict[str, Any] = {
-            "ssl": context,
+            "ssl": take_turns(context),
             "proxy": None,
             "source_address": (ELSEWHERE, 0),
             "additional_headers": {"X-Forwarded-For": forged} if forged else None,
