@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hermes_twisted.core.packets import (
-    HEADER, LARGE, MAX_BODY, BadPacket, Op, Packet, Unpacker, pack
-)
     HEADER,
+    LARGE,
     MAX_BODY,
     SIZE,
     BadPacket,
