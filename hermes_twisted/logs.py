@@ -89,7 +89,9 @@ def format_json(event: LogEvent) -> str | None:
 def _texts(event: LogEvent) -> tuple[str, str]:
     failure = event.get("log_failure")
     traceback = failure.getTraceback() if isinstance(failure, Failure) else ""
-    return formatEvent(event).rstrip("\n"), traceback
+    text = event.get("log_text")  # What `redaction` has made of it.
+    message = text if isinstance(text, str) else formatEvent(event)
+    return message.rstrip("\n"), traceback
 
 
 def _level(event: LogEvent) -> Any:
