@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.tcp import Connection
 
-#: More than this is written in pieces of this size.
-LARGE: Final = 64 * 1024
+from .core.batches import LARGE, batches
 
 
 def write_promptly(transport: Any, data: bytes) -> None:
@@ -49,7 +48,7 @@ class Outlet:
         if not self._rest and sum(map(len, parts)) <= LARGE:
             write_promptly(self._transport, b"".join(parts))
             return
-        self._rest.extend(memoryview(part) for part in parts if part)
+        self._rest.extend(map(memoryview, batches(parts)))
         self.pour()
 
     def pour(self) -> None:

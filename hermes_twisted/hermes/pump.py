@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from ..core.batches import LARGE, batches
 from ..core.outbox import ANSWER, NOTE, Outbox
 from ..core.packets import HEADER, SIZE, Op, pack
 
@@ -18,9 +19,6 @@ TURN: Final = 256 * 1024
 #: Seconds without a write after which a frame's own thread writes it: it is there a
 #: thread's switch sooner. In a burst the pump gathers frames for larger writes.
 CALM: Final = 0.0002
-
-#: Larger texts are written by themselves, and not copied into a batch.
-LARGE: Final = 64 * 1024
 
 _OPS: Final = {ANSWER: Op.ANSWER, NOTE: Op.NOTE}
 
@@ -182,20 +180,3 @@ class Pump:
             line.unacknowledged += sent
             if outbox.size:
                 self._ready.append(line)
-
-
-def batches(chunks: list[bytes]) -> list[bytes]:
-    """*chunks* for as few writes as possible without copies of large ones."""
-    found: list[bytes] = []
-    small: list[bytes] = []
-    for chunk in chunks:
-        if len(chunk) > LARGE:
-            if small:
-                found.append(b"".join(small))
-                small = []
-            found.append(chunk)
-        else:
-            small.append(chunk)
-    if small:
-        found.append(b"".join(small))
-    return found

@@ -133,7 +133,8 @@ def test_hermes_side_is_small() -> None:
     core = {name for name in HERMES_SIDE if name.startswith("hermes_twisted.core.")}
 
     assert core == {
-        f"hermes_twisted.core.{name}" for name in ("backlog", "lanes", "outbox", "packets")
+        f"hermes_twisted.core.{name}"
+        for name in ("backlog", "batches", "lanes", "outbox", "packets")
     }
     assert {name.split(".")[1] for name in HERMES_SIDE if "." in name} == {"core", "hermes"}
 

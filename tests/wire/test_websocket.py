@@ -15,7 +15,7 @@ from twisted.logger import LogLevel
 
 from hermes_twisted import protocol
 from hermes_twisted.backends import Problem, State
-from hermes_twisted.promptly import LARGE
+from hermes_twisted.core.batches import LARGE
 from hermes_twisted.testing import (
     BINARY,
     CLOSE,
@@ -296,6 +296,17 @@ def test_nothing_comes_within_a_large_frame(server: Any) -> None:
     message, close = read_frames(wire.take())
     assert (message.opcode, message.payload) == (TEXT, large)
     assert (close.opcode, close.payload[:2]) == (CLOSE, (1002).to_bytes(2))
+
+
+def test_many_small_frames_need_few_writes(server: Any) -> None:
+    """However many make a batch: a write is a system call."""
+    wire, channel = server.attach()
+
+    channel.say(*(b"x" * 100 for _ in range(5000)))
+    server.loop.advance(0)
+
+    assert len(wire.writes) <= 5000 * 102 // LARGE + 5
+    assert len(wire.texts()) == 5000
 
 
 def test_a_small_frame_behind_a_large_one(server: Any) -> None:
