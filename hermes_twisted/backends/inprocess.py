@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -91,7 +92,10 @@ class InProcessBackend:
         limits: Limits,
         home: Path,
         load: Callable[[LanePool], Host] = Host.load,
+        *,
+        switch_interval: float | None = None,
     ) -> None:
+        """*switch_interval*: seconds between thread switches, where the process is ours to set."""
         self.state = State.STOPPED
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
@@ -101,6 +105,7 @@ class InProcessBackend:
         self._backlog = Backlog(limits.queued_total)
         self._home = home
         self._load = load
+        self._switch_interval = switch_interval
         self._lanes = LanePool(limit=limits.threads, reserve=limits.urgent_threads)
         self._host: Host | None = None
         self._stopping = False
@@ -114,6 +119,8 @@ class InProcessBackend:
         self._stopping = False
         self._end_of_loading = Deferred()
         self._change(State.STARTING)
+        if self._switch_interval is not None:
+            sys.setswitchinterval(self._switch_interval)
         # Hermes reads it when it is imported, and for good.
         os.environ["HERMES_HOME"] = str(self._home)
         loading = in_thread(self._reactor, lambda: self._load(self._lanes), "hermes-load")

@@ -21,12 +21,9 @@ from ..core.recovery import Recollection
 from ..core.supervision import Problem, State, Supervisor
 from ..hermes.locate import Hermes
 from ..hermes.problem import HostProblem
-from . import SHUTDOWN_LIMIT, StateListener, refuse
+from . import SHUTDOWN_LIMIT, SWITCH_INTERVAL, StateListener, refuse
 from .process import WorkerProcess
 
-#: Seconds between thread switches in the worker (Python's default is 5 ms): a frame
-#: gets out this soon while an agent's thread computes.
-SWITCH_INTERVAL: Final = 0.001
 #: How much longer than the time of a drain its outcome is waited for.
 DRAIN_MARGIN: Final = 1.0
 #: Largest tag of a packet.

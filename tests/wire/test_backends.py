@@ -782,6 +782,25 @@ async def test_load_fails_in_a_way_that_nobody_foresaw(
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("interval", [None, 0.0007])
+async def test_thread_switches(
+    home: Path, monkeypatch: pytest.MonkeyPatch, interval: float | None
+) -> None:
+    """Threads switch sooner in a process of ours; in a gateway's all stays as it was."""
+    switched: list[float] = []
+    monkeypatch.setattr(sys, "setswitchinterval", switched.append)
+
+    def load(lanes: LanePool) -> Host:
+        raise HostProblem("Not here.", "Never mind.")
+
+    limits = Limits()
+    backend = InProcessBackend(reactor, limits, home, load, switch_interval=interval)
+    await broken_with(House(backend, limits))
+
+    assert switched == ([] if interval is None else [interval])
+
+
+@pytest_twisted.ensureDeferred
 async def test_hermes_not_found() -> None:
     """When no interpreter is found, nothing is spawned and the advice is the locator's."""
 
