@@ -6,6 +6,10 @@ What is a state is asked for when somebody reads, what happens is counted as it 
 
 from __future__ import annotations
 
+import itertools
+import math
+import threading
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,12 +18,17 @@ from typing import Final, Literal
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
-    Histogram,
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 PREFIX: Final = "hermes_attach_"
 CONTENT_TYPE: Final[str] = CONTENT_TYPE_LATEST
@@ -103,23 +112,39 @@ FAMILIES: Final = (
 _BY_COUNT: Final = {family.counted: family for family in FAMILIES if family.counted}
 
 
+class _Series:
+    """One histogram with one set of label values: an observation costs a microsecond less
+    than the library's own takes, and there is one for each request."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Upper bounds, and how many values there were up to each."""
+        bounds = map(floatToGoString, (*self.bounds, math.inf))
+        return list(zip(bounds, itertools.accumulate(map(float, self.counts)), strict=True))
+
+
 class Metrics(Collector):
     """A `Meter` with a registry of its own, so that a process may have several, or others."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._labels: Counter[str] = Counter()
-        self._histograms = {
-            family.counted: Histogram(
-                PREFIX + family.name,
-                family.help,
-                family.labels,
-                buckets=family.buckets,
-                registry=None,
-            )
+        self._series: dict[tuple[str, ...], _Series] = {
+            (family.counted,): _Series(family.buckets)
             for family in FAMILIES
-            if family.kind == "histogram"
+            if family.kind == "histogram" and not family.labels
         }
+        self._lock = threading.Lock()
         self._read: Callable[[], Readings] = dict
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -135,9 +160,16 @@ class Metrics(Collector):
 
     def observe(self, name: str, seconds: float, *labels: str) -> None:
         """See `Meter`."""
-        histogram = self._histograms.get(name)
-        if histogram is not None:
-            (histogram.labels(*labels) if labels else histogram).observe(seconds)
+        with self._lock:
+            series = self._series.get((name, *labels)) or self._new_series(name, labels)
+            if series is not None:
+                series.observe(seconds)
+
+    def _new_series(self, name: str, labels: tuple[str, ...]) -> _Series | None:
+        family = _BY_COUNT.get(name)
+        if family is None or family.kind != "histogram" or len(labels) != len(family.labels):
+            return None  # A meter does not raise.
+        return self._series.setdefault((name, *labels), _Series(family.buckets))
 
     def watch(self, read: Callable[[], Readings]) -> None:
         """From now on *read* is asked, each time, for what is a state."""
@@ -156,12 +188,20 @@ class Metrics(Collector):
         readings = self._read()
         for family in FAMILIES:
             if family.kind == "histogram":
-                yield from map(_without_created, self._histograms[family.counted].collect())
+                yield self._histogram(family)
             elif family.name in readings:
                 value = readings[family.name]
                 yield _metric(family, value if isinstance(value, Mapping) else {(): value})
             elif family.kind == "counter":
                 yield _metric(family, self._sums(family))
+
+    def _histogram(self, family: Family) -> Metric:
+        metric = HistogramMetricFamily(PREFIX + family.name, family.help, labels=family.labels)
+        with self._lock:
+            for (name, *labels), series in self._series.items():
+                if name == family.counted:
+                    metric.add_metric(labels, series.buckets(), series.sum)
+        return metric
 
     def _sums(self, family: Family) -> Mapping[tuple[str, ...], float]:
         if family.name == OTHER:
@@ -178,10 +218,4 @@ def _metric(family: Family, values: Mapping[tuple[str, ...], float]) -> Metric:
     metric = kind(PREFIX + family.name, family.help, labels=family.labels)
     for labels, value in values.items():
         metric.add_metric(labels, value)
-    return metric
-
-
-def _without_created(metric: Metric) -> Metric:
-    """Without the times at which series began: as many lines again, which nobody asks for."""
-    metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
     return metric

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Final
 
@@ -32,6 +33,7 @@ OUTCOMES: Final = (OK, ERROR, LOST)
 _HEAD: Final = 64
 
 
+@functools.lru_cache(maxsize=512)
 def group_of(method: str) -> str:
     """The group that *method* is counted in."""
     group = method.partition(".")[0]

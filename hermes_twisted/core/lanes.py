@@ -83,6 +83,7 @@ class LanePool:
         self._ready: deque[Lane] = deque()
         self._ready_urgent: deque[Lane] = deque()
         self._idle: list[_Rest] = []
+        self._rousing = False
         self._threads = 0
         self._busy = 0
         self._ordinary_busy = 0
@@ -127,22 +128,38 @@ class LanePool:
     # The rest is called with the lock held, except where it says otherwise.
 
     def _schedule(self, lane: Lane) -> None:
-        """Give *lane* a thread at once if it may have one, else line it up."""
-        if lane.urgent or self._ordinary_busy < self._ordinary_limit:
-            if self._idle:
-                # The last one to rest, so that the others can time out.
-                rest = self._idle.pop()
-                rest.lane = self._occupy(lane)
-                rest.bell.release()
-                return
-            if self._threads < self._limit:
-                self._threads += 1
-                first = self._occupy(lane)
-                threading.Thread(
-                    target=self._run, args=(first,), name=self._name, daemon=True
-                ).start()
-                return
         (self._ready_urgent if lane.urgent else self._ready).append(lane)
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """See to it that a thread comes for the lanes that wait, if one may have them.
+
+        One at a time, and it sees to the next: as long as jobs are short, few threads
+        then run many lanes, instead of each lane's thread waiting for the interpreter.
+        """
+        if self._rousing or not self._may_begin():
+            return
+        if self._idle:
+            # The last one to rest, so that the others can time out.
+            self._rousing = True
+            rest = self._idle.pop()
+            rest.called = True
+            rest.bell.release()
+        elif self._threads < self._limit:
+            self._rousing = True
+            self._threads += 1
+            try:
+                threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            except RuntimeError:  # The system has no more; those that run take the lane later.
+                self._rousing = False
+                self._threads -= 1
+                if not self._threads:
+                    raise
+
+    def _may_begin(self) -> bool:
+        return bool(
+            self._ready_urgent or (self._ready and self._ordinary_busy < self._ordinary_limit)
+        )
 
     def _occupy(self, lane: Lane) -> Lane:
         self._busy += 1
@@ -160,13 +177,16 @@ class LanePool:
 
     def _next(self) -> Lane | None:
         if self._ready_urgent:
-            return self._occupy(self._ready_urgent.popleft())
+            lane = self._occupy(self._ready_urgent.popleft())
+            self._rouse()  # For an ordinary one that this thread might have taken.
+            return lane
         if self._ready and self._ordinary_busy < self._ordinary_limit:
             return self._occupy(self._ready.popleft())
         return None
 
-    def _run(self, lane: Lane | None) -> None:
+    def _run(self) -> None:
         """A thread's life; takes the lock itself."""
+        lane = self._first_lane()
         while lane is not None:
             jobs = 0
             while (job := self._next_job(lane, jobs < TURN)) is not None:
@@ -200,30 +220,46 @@ class LanePool:
     def _others_wait(self) -> bool:
         return bool(self._ready or self._ready_urgent)
 
+    def _first_lane(self) -> Lane | None:
+        """The lane that a new thread was made for, or another; takes the lock."""
+        with self._lock:
+            lane = self._arrive()
+        return lane if lane is not None else self._next_lane()
+
+    def _arrive(self) -> Lane | None:
+        """Somebody was roused: its lane, if it is still there; and the next one's turn."""
+        self._rousing = False
+        lane = self._next()
+        self._rouse()
+        return lane
+
     def _next_lane(self) -> Lane | None:
         """The next lane for this thread, waiting for one; None to end. Takes the lock."""
-        with self._lock:
-            lane = self._next()
-            if lane is not None:
-                return lane
-            rest = _Rest()
-            self._idle.append(rest)
-        if not rest.bell.acquire(timeout=self._idle_seconds):
+        while True:
             with self._lock:
-                if rest in self._idle:
+                lane = self._next()
+                if lane is not None:
+                    return lane
+                rest = _Rest()
+                self._idle.append(rest)
+            rung = rest.bell.acquire(timeout=self._idle_seconds)
+            with self._lock:
+                if not (rung or rest.called):
                     self._idle.remove(rest)
                     self._threads -= 1
                     return None
-            # A lane was handed over in the moment the wait ended.
-        return rest.lane
+                # Called, perhaps in the moment in which the wait ended.
+                lane = self._arrive()
+            if lane is not None:
+                return lane
 
 
 class _Rest:
-    """An idle thread's place: whoever has work leaves it here and rings."""
+    """An idle thread's place: whoever has work calls it there."""
 
-    __slots__ = ("bell", "lane")
+    __slots__ = ("bell", "called")
 
     def __init__(self) -> None:
         self.bell = threading.Lock()
         self.bell.acquire()
-        self.lane: Lane | None = None
+        self.called = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -92,10 +91,11 @@ def _read(text: bytes) -> Any:
         return _UNREADABLE
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Asked:
     """A request that is not answered yet."""
 
+    key: str | tuple[str]
     tag: int
     pooled: bool
 
@@ -120,7 +120,7 @@ class HostSeat:
         self._lane = host.lanes.lane()
         self._urgent = host.lanes.lane(urgent=True)
         self._lock = threading.Lock()
-        self._asked: defaultdict[str | tuple[str], deque[_Asked]] = defaultdict(deque)
+        self._asked: dict[str | tuple[str], list[_Asked]] = {}
         self._followed: dict[str | tuple[str], Callable[[Any], None]] = {}
         self._pooled = 0
         self._closed = False
@@ -262,16 +262,16 @@ class HostSeat:
         if request is _UNREADABLE:
             self.answer({"jsonrpc": "2.0", "error": PARSE_ERROR, "id": None}, tag)
         elif not self._closed:
-            self._dispatch(_Asked(tag, pooled), request)
+            identity = request.get("id") if isinstance(request, dict) else None
+            self._dispatch(_Asked(_id_key(identity), tag, pooled), request, identity)
         return None
 
-    def _dispatch(self, asked: _Asked, request: Any) -> None:
-        identity = request.get("id") if isinstance(request, dict) else None
+    def _dispatch(self, asked: _Asked, request: Any, identity: Any) -> None:
         # Long handlers answer through `write`, perhaps before `dispatch` returns. The
         # client's own response to a question is answered by nobody.
         if not isinstance(request, dict) or "method" in request:
             with self._lock:
-                self._asked[_id_key(identity)].append(asked)
+                self._asked.setdefault(asked.key, []).append(asked)
         try:
             if self.aliases:
                 request = self.aliases.inward(request)
@@ -280,35 +280,38 @@ class HostSeat:
             _log.exception("a request handler of Hermes failed")
             response = {"jsonrpc": "2.0", "error": INTERNAL_ERROR, "id": identity}
         if response is not None:
-            self._settle(identity, asked)
+            with self._lock:
+                self._forget(asked)
             self.answer(response, asked.tag)
             self._leave_pool(asked)
 
     def _answer_later(self, response: dict[str, Any]) -> bool:
         """An answer that did not come from `dispatch`: from Hermes' pool."""
-        asked = self._settle(response.get("id"))
+        asked = self._likely(_id_key(response.get("id")))
         accepted = self.answer(response, asked.tag if asked is not None else 0)
         if asked is not None:
             self._leave_pool(asked)
         return accepted
 
-    def _settle(self, identity: Any, asked: _Asked | None = None) -> _Asked | None:
-        """Forget and return *asked*, or else what is likely to be answered under this id.
+    def _likely(self, key: str | tuple[str]) -> _Asked | None:
+        """Forget and return the request that is likely to be answered under this id.
 
         A client may use one id for several requests at once.
         """
-        key = _id_key(identity)
         with self._lock:
             waiting = self._asked.get(key)
             if not waiting:
                 return None
-            if asked is None:
-                asked = next((one for one in waiting if one.pooled), waiting[0])
-            if asked in waiting:
-                waiting.remove(asked)
-            if not waiting:
-                del self._asked[key]
+            asked = next((one for one in waiting if one.pooled), waiting[0])
+            self._forget(asked)
             return asked
+
+    def _forget(self, asked: _Asked) -> None:
+        waiting = self._asked.get(asked.key)
+        if waiting and asked in waiting:
+            waiting.remove(asked)
+            if not waiting:
+                del self._asked[asked.key]
 
     def _enter_pool(self) -> bool:
         with self._lock:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hermes_twisted.hermes import decode as module
 from hermes_twisted.hermes.decode import LARGE, decode
@@ -31,6 +34,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         noted.append(gc.isenabled())
         return json.loads(text)
 
+    monkeypatch.setattr(module, "_fast", None)
     monkeypatch.setattr(module, "json", type("json", (), {"loads": staticmethod(loads)}))
     return noted
 
@@ -93,6 +97,7 @@ def test_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         noted.append(gc.isenabled())
         return None
 
+    monkeypatch.setattr(module, "_fast", None)
     monkeypatch.setattr(module, "json", type("json", (), {"loads": staticmethod(loads)}))
     thread = threading.Thread(target=decode, args=(b'"1' + b"x" * LARGE + b'"',))
     thread.start()
@@ -105,3 +110,65 @@ def test_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert noted == [False, False]
     assert gc.isenabled()
+
+
+def both(text: bytes) -> list[Any]:
+    """What *text* is with the library and without."""
+    fast = module._find_fast()
+    assert fast is not None
+    found = []
+    for library in (fast, None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_fast", library)
+            found.append(decode(text))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b'{"a":1,"a":2}', {"a": 2}),
+        (b"1" + b"0" * 40, 10**40),
+        (b'"\\ud800"', "\ud800"),
+        (b"[" * 400 + b"]" * 400, None),
+        (b'{"a":-0,"b":1E5,"c":0.1}', {"a": 0, "b": 100000.0, "c": 0.1}),
+    ],
+)
+def test_the_library_reads_what_json_reads(text: bytes, value: Any) -> None:
+    """Hermes gets the same objects, whatever reads them: also where the library gives up."""
+    fast, plain = both(text)
+
+    assert fast == plain
+    assert value is None or repr(fast) == repr(value)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=10,
+    ),
+    st.booleans(),
+)
+def test_whatever_json_writes(value: Any, ascii_only: bool) -> None:
+    """Values, and the types of numbers, come out as they went in."""
+    fast, plain = both(json.dumps(value, ensure_ascii=ascii_only).encode())
+
+    assert repr(fast) == repr(plain) == repr(value)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"a":"\x01"}', b"01", b"\xff"])
+def test_what_is_not_json(text: bytes) -> None:
+    """Is an error of the documented kind, from either reader."""
+    for fast in (module._find_fast(), None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_fast", fast)
+            with pytest.raises(ValueError):
+                decode(text)
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Hermes without pydantic is served as well."""
+    monkeypatch.setitem(sys.modules, "pydantic_core", None)
+
+    assert module._find_fast() is None

@@ -53,7 +53,7 @@ def rest_signalling(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     class Rest:
         def __init__(self) -> None:
             self.bell = Bell()
-            self.lane: lanes.Lane | None = None
+            self.called = False
 
     monkeypatch.setattr(lanes, "_Rest", Rest)
     return resting
@@ -140,12 +140,74 @@ def test_threads_are_limited() -> None:
     pool, gates = LanePool(limit=3, reserve=0), [Gate() for _ in range(10)]
     for gate in gates:
         pool.lane().put(gate)
+    for gate in gates[:3]:
+        wait(gate.begun)
 
     assert pool.threads == 3
     for gate in gates:
         gate.open.set()
     quiet(pool)
     assert all(gate.begun.is_set() for gate in gates)
+
+
+def test_short_jobs_of_many_lanes_need_few_threads() -> None:
+    """One thread is roused at a time: the lanes that come before it has arrived wait for it."""
+    pool, ran = LanePool(), list[int]()
+    with pool._lock:  # The first thread cannot arrive yet.
+        for number in range(20):
+            lane = pool.lane()
+            lane._jobs.append(lambda number=number: ran.append(number))  # type: ignore[misc]
+            lane._scheduled = True
+            pool._schedule(lane)
+        assert pool.threads == 1
+    quiet(pool)
+
+    assert sorted(ran) == list(range(20))
+
+
+def test_blocked_jobs_do_not_keep_other_lanes_waiting() -> None:
+    """Whoever was roused has the next thread roused before it runs anything."""
+    pool, gates = LanePool(), [Gate() for _ in range(8)]
+    for gate in gates:
+        pool.lane().put(gate)
+    for gate in gates:
+        wait(gate.begun)
+
+    assert pool.threads == 8
+    for gate in gates:
+        gate.open.set()
+    quiet(pool)
+
+
+def test_a_new_thread_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's limit: whoever runs takes the lane over when it is done."""
+    pool, gate, ran = LanePool(), Gate(), threading.Event()
+    pool.lane().put(gate)
+    wait(gate.begun)
+
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    pool.lane().put(ran.set)
+    assert pool.threads == 1
+    gate.open.set()
+    quiet(pool)
+
+    assert ran.is_set()
+
+
+def test_without_any_thread_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would ever run the lane."""
+    pool = LanePool()
+
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError):
+        pool.lane().put(lambda: None)
+    assert pool.threads == 0
 
 
 def test_threads_are_made_on_demand() -> None:
@@ -208,7 +270,7 @@ def test_work_in_the_moment_of_ending(monkeypatch: pytest.MonkeyPatch) -> None:
     class Rest:
         def __init__(self) -> None:
             self.bell = Bell()
-            self.lane: lanes.Lane | None = None
+            self.called = False
 
     monkeypatch.setattr(lanes, "_Rest", Rest)
     pool.lane().put(lambda: None)
@@ -330,8 +392,8 @@ def test_not_quiet_while_a_lane_waits() -> None:
     """Work that waits for a thread counts as well as work that runs."""
     pool, first, second = LanePool(limit=1, reserve=0), Gate(), Gate()
     pool.lane().put(first)
-    pool.lane(urgent=True).put(second)
     wait(first.begun)
+    pool.lane(urgent=True).put(second)
     first.open.set()
     wait(second.begun)
 

@@ -210,7 +210,7 @@ def test_a_response_is_owed_no_answer(client: Client) -> None:
     client.ask(2, {"id": "r1", "method": "long.one"})
 
     assert client.lanes.wait_quiet(GUARD)
-    assert client.seat._settle("srq-1") is None
+    assert client.seat._likely("srq-1") is None
     assert client.seat.owes
     client.seat.write(answer("r1"))
     client.outbox.take(EVERYTHING)

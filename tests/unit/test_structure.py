@@ -39,7 +39,7 @@ UNDER_HERMES = (
     "inspection",
 )
 #: What may be imported there when it is needed: Hermes itself, and what it may have.
-LAZILY = {"tui_gateway", "hermes_cli", "tools", "yaml", "orjson"}
+LAZILY = {"tui_gateway", "hermes_cli", "tools", "yaml", "orjson", "pydantic_core"}
 
 
 #: What an interpreter loads with `typing`, if nobody has yet; every `hermes` has.
