@@ -39,10 +39,10 @@ class Steps:
             sys.settrace(before)
             threading.settrace(before)  # type: ignore[arg-type]
 
-    def of(self, act: Callable[[], object]) -> int:
-        """The lines that *act* runs, in whatever thread is counted."""
+    def of(self, act: Callable[..., object], *arguments: Any) -> int:
+        """The lines that a call runs, in whatever thread is counted."""
         before = next(self._numbers)
-        act()
+        act(*arguments)
         return next(self._numbers) - before - 1
 
     def _trace(self, frame: FrameType, event: str, _argument: Any) -> Any:
