@@ -18,7 +18,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,10 +41,6 @@ RATE: Final = 20
 STREAM, LEAD, BUSY = 9.0, 1.5, 6.0
 
 Row = dict[str, float]
-
-
-class Bystander(Client):
-    """A client whose transport keeps alive without us: picows answers the pings."""
 
 
 @dataclass
@@ -114,8 +110,8 @@ def latencies(name: str, times: list[float]) -> Row:
     }
 
 
-async def idle(server: servers.Server, steps: list[int], pool: Executor) -> list[Row]:
-    """A line for each number of idle clients."""
+async def idle(server: servers.Server, steps: list[int], pool: Executor) -> list[list[Row]]:
+    """A line for each number of idle clients; then what a round of pings does to others."""
     costs, loop, rows = Costs.of(server), asyncio.get_running_loop(), []
     await close_all(await connect_many(server.url, 20))  # First uses load modules.
     await loop.run_in_executor(pool, probe, server.url, server.port, 0.5)
@@ -133,8 +129,7 @@ async def idle(server: servers.Server, steps: list[int], pool: Executor) -> list
         costs.begin()
         await asyncio.sleep(PING_ROUND)
         front, worker = costs.cpu()
-        asked = loop.run_in_executor(pool, probe, server.url, server.port, PROBE)
-        trips, pages = await asked
+        asked = await loop.run_in_executor(pool, probe, server.url, server.port, PROBE)
         rows.append(
             {
                 "idle clients": step,
@@ -145,19 +140,21 @@ async def idle(server: servers.Server, steps: list[int], pool: Executor) -> list
                 "both, MiB": sum(costs.memory()) / 2**20,
                 "idle CPU, ms/s": (front + worker) / PING_ROUND * 1e3,
                 "idle CPU each, µs/s": (front + worker) / PING_ROUND / step * 1e6,
-                **latencies("request", trips),
-                **latencies("/health", pages),
+                **latencies("request", asked[0]),
+                **latencies("/health", asked[1]),
             }
         )
         _show(rows[-1])
-    # What a round of pings does to whoever asks just then.
-    asked = loop.run_in_executor(pool, probe, server.url, server.port, PING_ROUND)
-    trips, pages = await asked
-    _show({f"through a round of pings: {name}": value for name, value in
-           {**latencies("request", trips), **latencies("/health", pages)}.items()})  # fmt: skip
+    asked = await loop.run_in_executor(pool, probe, server.url, server.port, PING_ROUND)
+    through = {
+        "idle clients, through a round of pings": float(steps[-1]),
+        **latencies("request", asked[0]),
+        **latencies("/health", asked[1]),
+    }
+    _show(through)
     _check_alive(clients)
     await close_all(clients)
-    return rows
+    return [rows, [through]]
 
 
 @dataclass
@@ -250,7 +247,7 @@ async def busy(server: servers.Server, clients: list[Client], step: int) -> Row:
     }
 
 
-async def busy_steps(server: servers.Server, steps: list[int]) -> list[Row]:
+async def busy_steps(server: servers.Server, steps: list[int]) -> list[list[Row]]:
     """Busy clients alone."""
     rows = []
     for step in steps:
@@ -258,10 +255,10 @@ async def busy_steps(server: servers.Server, steps: list[int]) -> list[Row]:
         rows.append(await busy(server, clients, step))
         _show(rows[-1])
         await close_all(clients)
-    return rows
+    return [rows]
 
 
-async def turns_alone(server: servers.Server, step: int) -> Row:
+async def turns_alone(server: servers.Server, step: int) -> list[list[Row]]:
     """What the stand-in's turns cost when nobody is attached to their sessions."""
     client, gone = await connect_many(server.url, 2)
     sessions = [(await gone.call("session.create", {}))["session_id"] for _ in range(step)]
@@ -277,23 +274,24 @@ async def turns_alone(server: servers.Server, step: int) -> Row:
     front, worker = costs.cpu()
     await client.close()
     await asyncio.sleep(STREAM - BUSY)
-    events = BUSY * step * RATE
-    return {
-        "turns to nobody": step,
+    row = {
+        "turns to nobody": float(step),
         "front CPU, %": front / BUSY * 100,
         "worker CPU, %": worker / BUSY * 100,
-        "CPU per event, µs": (front + worker) / events * 1e6,
+        "CPU per event, µs": (front + worker) / (BUSY * step * RATE) * 1e6,
     }
+    _show(row)
+    return [[row]]
 
 
-async def busy_among_idle(server: servers.Server, step: int, all_of_them: int) -> list[Row]:
+async def busy_among_idle(server: servers.Server, step: int, most: int) -> list[list[Row]]:
     """Busy clients, and idle ones beside them."""
-    clients = await connect_many(server.url, all_of_them, at_once=32)
+    clients = await connect_many(server.url, most, at_once=32)
     row = await busy(server, clients, step)
     _check_alive(clients)
     await close_all(clients)
     _show(row)
-    return [row]
+    return [[row]]
 
 
 def _check_alive(clients: list[Client]) -> None:
@@ -364,31 +362,21 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     tables: list[list[Row]] = []
 
-    def run(act: Callable[[servers.Server], Awaitable[list[Row]]]) -> None:
+    def run(act: Callable[[servers.Server], Coroutine[Any, Any, list[list[Row]]]]) -> None:
         with serving(options.backend, options.idle + 100) as server:
-            gc.freeze()
-            tables.append(asyncio.run(_awaited(act(server))))
+            tables.extend(asyncio.run(act(server)))
 
+    gc.disable()  # A pause of ours would be measured as the server's.
     if "idle" in options.only:
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             run(lambda server: idle(server, idle_steps, pool))
     if "busy" in options.only:
         run(lambda server: busy_steps(server, busy_only))
     if "turns" in options.only:
-        run(lambda server: _one(turns_alone(server, options.busy)))
+        run(lambda server: turns_alone(server, options.busy))
     if "both" in options.only:
         run(lambda server: busy_among_idle(server, options.busy, options.idle))
     print("\n\n".join(map(table, tables)))
-
-
-async def _awaited(act: Awaitable[Any]) -> Any:
-    return await act
-
-
-async def _one(act: Awaitable[Row]) -> list[Row]:
-    row = await act
-    _show(row)
-    return [row]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -37,7 +37,7 @@ class Steps:
             yield
         finally:
             sys.settrace(before)
-            threading.settrace(before)  # type: ignore[arg-type]
+            threading.settrace(before)
 
     def of(self, act: Callable[..., object], *arguments: Any) -> int:
         """The lines that a call runs, in whatever thread is counted."""

@@ -214,7 +214,7 @@ def test_write_among_full_sockets() -> None:
     """A frame goes to a socket that is free without a look at those that are full."""
     ours, theirs = socket.socketpair()
     reactor = Writers(MANY)
-    transport = Connection(ours, Protocol(), reactor)
+    transport = Connection(ours, Protocol(), cast("Any", reactor))
     transport.connected = True
     with ours, theirs:
         write_promptly(transport, [b"a frame"])
