@@ -13,7 +13,7 @@ from .core.meter import Meter
 from .core.round_trips import RoundTrips
 from .core.seats import Seat
 from .core.websocket import split_texts, text_frames
-from .promptly import write_promptly
+from .promptly import Outlet
 from .strict import StrictFactory, StrictProtocol
 from .valve import Valve
 
@@ -56,6 +56,7 @@ class AttachProtocol(StrictProtocol):
         super().connectionMade()
         self.last_heard = self.factory.clock.seconds()
         self.round_trips = RoundTrips()
+        self._outlet = Outlet(self.tcp, lambda: self._valve.is_open)
 
     def onOpen(self) -> None:
         """The handshake is done: take a seat."""
@@ -112,6 +113,7 @@ class AttachProtocol(StrictProtocol):
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection has ended."""
         super().onClose(wasClean, code, reason)
+        self._outlet.clear()
         self.close_code = self.localCloseCode or (code if wasClean else None)
         self.ended_by = self.ended_by or self._ended_by(wasClean)
         seat, self.seat = self.seat, None
@@ -124,14 +126,19 @@ class AttachProtocol(StrictProtocol):
     @property
     def writable(self) -> bool:
         """See `Link`."""
-        return self._valve.is_open and self.state == self.STATE_OPEN
+        return self._valve.is_open and self._outlet.is_empty and self.state == self.STATE_OPEN
 
     def send(self, payloads: list[bytes]) -> None:
         """See `Link`. Frames are made here: Autobahn's path costs several times more."""
         frames = self.make_frames(payloads)
         self.frames_out += len(payloads)
         self.bytes_out += sum(map(len, frames))
-        write_promptly(self.tcp, frames)
+        self._outlet.write(frames)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """What Autobahn writes itself, control frames, does not come within a frame of ours."""
+        self._outlet.pour_all()
+        super().sendData(data, sync, chopsize)
 
     def make_frames(self, payloads: list[bytes]) -> list[bytes]:
         """Headers and payloads in turn."""
@@ -190,6 +197,9 @@ class AttachProtocol(StrictProtocol):
                 self._pong(pong)
 
     def _writable_again(self) -> None:
+        self._outlet.pour()
+        if not self._outlet.is_empty:
+            return
         self._answer_last_ping()
         if self.seat is not None:
             self.seat.flush()

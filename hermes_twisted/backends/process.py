@@ -95,7 +95,7 @@ class WorkerProcess:
         calm, self._said = now - self._said > CALM, now
         transport = cast("ITransport", self._stream.transport)
         if calm:
-            write_promptly(transport, [packet])
+            write_promptly(transport, packet)
         else:
             transport.write(packet)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 HEADER: Final = struct.Struct("!BIII")
 
@@ -78,21 +78,26 @@ def pack(op: int, seat: int = 0, tag: int = 0, body: bytes = b"") -> bytes:
     return HEADER.pack(op, seat, tag, len(body)) + body
 
 
+#: Larger bodies are gathered in place, and copied no more after that.
+LARGE: Final = 64 * 1024
+
+
 class Unpacker:
-    """Bytes in, packets out. Keeps chunks, so a large body is copied once."""
+    """Bytes in, packets out."""
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._have = 0
-        self._need = HEADER.size
+        self._rest = b""
+        self._begun: _Begun | None = None
 
     def feed(self, data: bytes) -> Iterator[Packet]:
         """Yield the packets that *data* completes. Raises `BadPacket`."""
-        self._chunks.append(data)
-        self._have += len(data)
-        if self._have < self._need:
-            return
-        buffer = b"".join(self._chunks) if len(self._chunks) > 1 else data
+        if self._begun is not None:
+            data = self._begun.fill(data)
+            if not self._begun.is_full:
+                return
+            yield self._begun.packet()
+            self._begun = None
+        buffer = self._rest + data if self._rest else data
         start, end = 0, len(buffer)
         while end - start >= HEADER.size:
             op, seat, tag, length = HEADER.unpack_from(buffer, start)
@@ -100,12 +105,36 @@ class Unpacker:
                 raise BadPacket(f"a body of {length} bytes")
             body = start + HEADER.size
             if end - body < length:
-                self._need = HEADER.size + length
+                if length > LARGE:
+                    self._begun = _Begun(op, seat, tag, length)
+                    self._begun.fill(buffer[body:])
+                    start = end
                 break
             start = body + length
             yield Packet(op, seat, tag, buffer[body:start])
-        else:
-            self._need = HEADER.size
-        rest = buffer[start:]
-        self._chunks = [rest] if rest else []
-        self._have = len(rest)
+        self._rest = buffer[start:]
+
+
+class _Begun:
+    """A large packet that is not all there."""
+
+    def __init__(self, op: int, seat: int, tag: int, length: int) -> None:
+        self._head = op, seat, tag
+        self._body = bytearray(length)
+        self._room = memoryview(self._body)
+
+    @property
+    def is_full(self) -> bool:
+        return not self._room
+
+    def fill(self, data: bytes) -> bytes:
+        """Take what belongs to it; returns what does not."""
+        count = min(len(data), len(self._room))
+        self._room[:count] = data[:count]
+        self._room = self._room[count:]
+        return data[count:]
+
+    def packet(self) -> Packet:
+        """The whole. Its body is only read from here on, so it passes for bytes uncopied."""
+        self._room.release()
+        return Packet(*self._head, cast("bytes", self._body))

@@ -1,10 +1,12 @@
-"""The worker's one thread that writes to the front."""
+"""The worker's way to the front: one thread that writes, and who finds it at rest."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from ..core.outbox import ANSWER, NOTE, Outbox
@@ -12,6 +14,13 @@ from ..core.packets import HEADER, SIZE, Op, pack
 
 #: Bytes of one seat that go out before the next seat's turn.
 TURN: Final = 256 * 1024
+
+#: Seconds without a write after which a frame's own thread writes it: it is there a
+#: thread's switch sooner. In a burst the pump gathers frames for larger writes.
+CALM: Final = 0.0002
+
+#: Larger texts are written by themselves, and not copied into a batch.
+LARGE: Final = 64 * 1024
 
 _OPS: Final = {ANSWER: Op.ANSWER, NOTE: Op.NOTE}
 
@@ -35,11 +44,23 @@ class Pump:
 
     A seat whose client is slow uses up its *window* of bytes and is passed over
     until the front gives credit; the others never wait for it.
+
+    *now* is in seconds, by a clock that never jumps.
     """
 
-    def __init__(self, sock: socket.socket, *, window: int) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        window: int,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._socket = sock
         self._window = window
+        self._now = now
+        self._written = 0.0
+        self._writing = False
+        self._left: list[bytes] = []
         self._bell = threading.Condition()
         self._ready: deque[Line] = deque()
         self._say: list[bytes] = []
@@ -64,10 +85,18 @@ class Pump:
             self._bell.notify()
 
     def rouse(self, line: Line) -> None:
-        """*line*'s outbox has something. Called by any thread."""
+        """*line*'s outbox has something. Called by any thread; never blocks."""
         with self._bell:
             self._ready.append(line)
-            self._bell.notify()
+            if self._writing:
+                return  # Whoever writes looks again when it is done.
+            calm = self._now() - self._written > CALM
+            if not calm or self._say or self._left or line.outbox.size > LARGE:
+                self._bell.notify()
+                return
+            self._writing = True
+            lines, self._ready = self._ready, deque()
+        self._write_at_once(lines)
 
     def credit(self, line: Line, size: int) -> None:
         """The client of *line* has got *size* bytes more."""
@@ -82,18 +111,49 @@ class Pump:
         try:
             while True:
                 with self._bell:
-                    while not (self._ready or self._say or self._ending):
+                    while self._writing or not self._has_work():
                         self._bell.wait()
-                    chunks, self._say = self._say, []
+                    chunks = [*self._left, *self._say]
+                    self._left, self._say = [], []
                     lines, self._ready = self._ready, deque()
                     if not (chunks or lines):
                         return
+                    self._writing = True
                 for line in lines:
                     self._collect(line, chunks)
-                self._socket.sendall(b"".join(chunks))
+                pieces = batches(chunks)
+                del chunks  # A large text is to live no longer than it has to.
+                while pieces:
+                    self._socket.sendall(pieces.pop(0))
+                with self._bell:
+                    self._end_writing()
         except OSError:
             # The front is gone; the main thread sees the same and ends the worker.
             return
+
+    def _has_work(self) -> bool:
+        return bool(self._ready or self._say or self._left or self._ending)
+
+    def _end_writing(self) -> None:
+        self._writing = False
+        self._written = self._now()
+
+    def _write_at_once(self, lines: deque[Line]) -> None:
+        """In the thread that roused, which must not wait: the rest is the pump's."""
+        chunks: list[bytes] = []
+        for line in lines:
+            self._collect(line, chunks)
+        data = b"".join(chunks)
+        try:
+            sent = self._socket.send(data, socket.MSG_DONTWAIT) if data else 0
+        except OSError:
+            sent = 0  # It takes no more at the moment; or it is gone, as the pump will see.
+        with self._bell:
+            self._end_writing()
+            if sent < len(data):
+                self._left.append(data[sent:])
+            if self._has_work():
+                self._bell.notify()
 
     def _collect(self, line: Line, chunks: list[bytes]) -> None:
         outbox = line.outbox
@@ -122,3 +182,20 @@ class Pump:
             line.unacknowledged += sent
             if outbox.size:
                 self._ready.append(line)
+
+
+def batches(chunks: list[bytes]) -> list[bytes]:
+    """*chunks* for as few writes as possible without copies of large ones."""
+    found: list[bytes] = []
+    small: list[bytes] = []
+    for chunk in chunks:
+        if len(chunk) > LARGE:
+            if small:
+                found.append(b"".join(small))
+                small = []
+            found.append(chunk)
+        else:
+            small.append(chunk)
+    if small:
+        found.append(b"".join(small))
+    return found

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hermes_twisted.core.packets import (
     HEADER,
+    LARGE,
     MAX_BODY,
     SIZE,
     BadPacket,
@@ -119,3 +120,25 @@ def test_packets_before_the_bad_one_count() -> None:
 def test_unknown_kind_passes() -> None:
     """What a kind means is not the framing's business."""
     assert list(Unpacker().feed(pack(200, 1, 2, b"?"))) == [(200, 1, 2, b"?")]
+
+
+@pytest.mark.parametrize("step", [1000, LARGE, LARGE + HEADER.size, 3 * LARGE + 7, 10**9])
+def test_large_bodies(step: int) -> None:
+    """Gathered in place, in whatever pieces they come, with others before and behind."""
+    sent = [
+        Packet(Op.EVENT, 1, 0, b"small"),
+        Packet(Op.ANSWER, 2, 7, bytes(range(256)) * 1024),
+        Packet(Op.EVENT, 3, 0, b"x" * (LARGE + 1)),
+        Packet(Op.EVENT, 4, 0, b""),
+        Packet(Op.EVENT, 5, 0, b"y" * LARGE),
+    ]
+    stream = b"".join(pack(*packet) for packet in sent)
+    unpacker = Unpacker()
+
+    got = [
+        packet
+        for start in range(0, len(stream), step)
+        for packet in unpacker.feed(stream[start : start + step])
+    ]
+
+    assert got == sent

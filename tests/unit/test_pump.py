@@ -8,7 +8,7 @@ import pytest
 
 from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, Outbox
 from hermes_twisted.core.packets import SIZE, Op, Packet, Unpacker, pack
-from hermes_twisted.hermes.pump import TURN, Line, Pump
+from hermes_twisted.hermes.pump import LARGE, TURN, Line, Pump, batches
 
 #: Only a broken pump makes a test wait that long.
 GUARD = 60.0
@@ -312,3 +312,88 @@ def test_what_was_shed_is_told(idle_works: Works) -> None:
     assert idle_works.front.read() == (Op.EVENT, 4, 0, b"text")
     line.outbox.put(b"later", EVENT)
     assert idle_works.front.read() == (Op.EVENT, 4, 0, b"later")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+class TestAtOnce:
+    """Whose frame finds the pump at rest writes it: the pump's own thread is not started here."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    def works(self, clock: Clock) -> Iterator[Works]:
+        works = Works()
+        works.pump = Pump(works.socket, window=WINDOW, now=clock)
+        yield works
+        works.front.socket.close()
+        works.socket.close()
+
+    def test_when_calm(self, works: Works) -> None:
+        line = works.line(1)
+
+        line.outbox.put(b"now")
+
+        assert works.front.read() == (Op.EVENT, 1, 0, b"now")
+
+    def test_not_in_a_burst(self, works: Works, clock: Clock) -> None:
+        """The next in a moment is left to the pump, which gathers."""
+        one, two = works.line(1), works.line(2)
+        one.outbox.put(b"now")
+        two.outbox.put(b"soon")
+        assert works.front.read() == (Op.EVENT, 1, 0, b"now")
+        assert two.outbox.size == 4
+
+        clock.time += 1
+        one.outbox.put(b"later")
+
+        assert works.front.read() == (Op.EVENT, 2, 0, b"soon")
+        assert works.front.read() == (Op.EVENT, 1, 0, b"later")
+
+    def test_nothing_large(self, works: Works) -> None:
+        """A large text is the pump's: it waits for the front as it goes."""
+        line = works.line(1)
+        line.outbox.put(b"x" * (LARGE + 1))
+
+        assert line.outbox.size == LARGE + 1
+
+    def test_a_full_socket_stops_nobody(self, works: Works, clock: Clock) -> None:
+        """What the socket does not take is written by the pump, in order and whole."""
+        works.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        lines = [works.line(number) for number in range(1, 20)]
+        for line in lines:
+            clock.time += 1
+            line.outbox.put(b"x" * LARGE)
+        assert any(line.outbox.size for line in lines)
+
+        works.pump.start()
+        packets = [works.front.read() for _ in lines]
+
+        assert [(packet.seat, len(packet.body)) for packet in packets] == [
+            (number, LARGE) for number in range(1, 20)
+        ]
+
+    def test_a_front_that_is_gone(self, works: Works) -> None:
+        """Nobody's thread is told: the worker ends by itself."""
+        works.front.socket.close()
+        line = works.line(1)
+
+        assert line.outbox.put(b"lost")
+
+
+def test_large_texts_are_not_copied() -> None:
+    """A batch is joined, but for what is large."""
+    large = b"x" * (LARGE + 1)
+
+    first, second, third = batches([b"a", b"b", large, b"c"])
+
+    assert (first, third) == (b"ab", b"c")
+    assert second is large

@@ -15,6 +15,7 @@ from twisted.logger import LogLevel
 
 from hermes_twisted import protocol
 from hermes_twisted.backends import Problem, State
+from hermes_twisted.promptly import LARGE
 from hermes_twisted.testing import (
     BINARY,
     CLOSE,
@@ -259,7 +260,20 @@ def test_blocked_in_the_middle(server: Any) -> None:
     """A socket that fills up during a flush gets the rest later."""
     wire, channel = server.attach()
     large = [bytes([65 + number]) * 200_000 for number in range(8)]
-    taken = []
+    block_after_each_write(wire)
+    channel.say(*large)
+    server.loop.advance(0)
+    taken = b""
+    while piece := wire.take():
+        assert len(piece) <= LARGE
+        taken += piece
+        wire.unblock()
+
+    assert [frame.payload for frame in read_frames(taken)] == large
+
+
+def block_after_each_write(wire: Any) -> None:
+    """A socket that takes little at a time."""
     write = wire.writeSequence
 
     def fill_up(parts: list[bytes]) -> None:
@@ -267,14 +281,56 @@ def test_blocked_in_the_middle(server: Any) -> None:
         wire.block()
 
     wire.writeSequence = fill_up
-    channel.say(*large)
+
+
+def test_nothing_comes_within_a_large_frame(server: Any) -> None:
+    """A close frame in the midst of one waits for its end."""
+    wire, channel = server.attach()
+    large = b"x" * (5 * LARGE)
+    block_after_each_write(wire)
+    channel.say(large)
     server.loop.advance(0)
-    while texts := wire.texts():
-        assert len(texts) == 2  # As many as make a batch.
-        taken += texts
+
+    wire.feed(b"\x81\x00")  # Not masked: a violation.
+
+    message, close = read_frames(wire.take())
+    assert (message.opcode, message.payload) == (TEXT, large)
+    assert (close.opcode, close.payload[:2]) == (CLOSE, (1002).to_bytes(2))
+
+
+def test_a_small_frame_behind_a_large_one(server: Any) -> None:
+    """What is said while a large frame is under way comes after it, and in order."""
+    wire, channel = server.attach()
+    large = b"x" * (3 * LARGE)
+    block_after_each_write(wire)
+    channel.say(large)
+    server.loop.advance(0)
+    taken = wire.take()
+    channel.say(b"1", b"2")
+    server.loop.advance(0)
+    wire.unblock()
+    while piece := wire.take():
+        taken += piece
         wire.unblock()
 
-    assert taken == large
+    assert [frame.payload for frame in read_frames(taken)] == [large, b"1", b"2"]
+
+
+def test_a_large_frame_to_a_client_that_goes(server: Any) -> None:
+    """What it did not take is forgotten, and nobody else notices."""
+    wire, channel = server.attach()
+    other, _channel = server.attach()
+    block_after_each_write(wire)
+    channel.say(b"x" * (5 * LARGE))
+    server.loop.advance(0)
+    wire.take()
+
+    wire.hang_up()
+    server.loop.advance(0)
+
+    assert wire.take() == b""
+    other.send(b'{"jsonrpc":"2.0","id":1,"method":"gateway.ping"}')
+    assert json.loads(other.texts()[0])["id"] == 1
 
 
 def test_overflow(start: Start) -> None:
