@@ -381,3 +381,22 @@ def test_worker(build_back: Callable[[int], Back], act: Callable[[Back, int], No
     # each client would be many more.
     assert found[0] > 2
     assert found[1] - found[0] < (MANY - FEW) / 2, found
+
+
+def test_pings_are_spread(build: Callable[[int], Front], clock: MemoryLoop) -> None:
+    """Many clients are pinged within a round, once each, and never many at a time."""
+    front = build(0)
+    for _ in range(MANY):
+        front.attach()
+        clock.advance(LIMITS.ping_interval / MANY)
+
+    for wire in front.wires:
+        wire.take()
+    moments = []
+    for _ in range(102):
+        clock.advance(LIMITS.ping_interval / 100)
+        moments.append({number for number, wire in enumerate(front.wires) if wire.take()})
+
+    assert set.union(*moments) == set(range(MANY))
+    assert sum(map(len, moments)) <= MANY * 1.1
+    assert max(map(len, moments)) <= MANY // 20
