@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import stat
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
@@ -84,28 +82,33 @@ class _PrivateFile(RotatingFileHandler):
 
     def write(self, line: str) -> None:
         """Append one line; whatever goes wrong is told to *failed*."""
-        self._close_if_moved()
-        self.emit(logging.makeLogRecord({"msg": line}))
+        try:
+            size = self._size()
+            if size and size + len(line) >= self.maxBytes > 0:
+                self.doRollover()
+            if self.stream is None:
+                self.stream = self._open()
+            self.stream.write(line + self.terminator)
+            self.stream.flush()
+        except Exception as error:
+            self._failed(error)
 
     def close(self) -> None:
         """Close the file. What a broken disk did not take has been told already."""
         with contextlib.suppress(OSError):
             super().close()
 
-    def _close_if_moved(self) -> None:
-        """Another has rotated or removed the file: the next line belongs into the new one."""
-        if self.stream is None:
-            return
+    def _size(self) -> int:
+        """Of the file; after another has rotated or removed it, the next line makes a new one."""
+        if self.stream is not None:
+            with contextlib.suppress(OSError):
+                found = os.stat(self.baseFilename)
+                if os.path.samestat(os.fstat(self.stream.fileno()), found):
+                    return found.st_size
+            self.close()
         with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(self.stream.fileno()), os.stat(self.baseFilename)):
-                return
-        self.close()
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """The handler's own way is to print to stderr, each time."""
-        error = sys.exception()
-        assert isinstance(error, Exception)
-        self._failed(error)
+            return os.stat(self.baseFilename).st_size
+        return 0
 
     def _open(self) -> Any:
         os.makedirs(os.path.dirname(self.baseFilename), mode=0o700, exist_ok=True)

@@ -6,6 +6,7 @@ observers come after `redaction`'s, which has taken secrets out of every event b
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -57,7 +58,8 @@ def format_text(event: LogEvent) -> str | None:
         message = f"{library}: {message}"
     lines = "\n".join(filter(None, (message, traceback))).rstrip("\n")
     shown = _CONTROL.sub(_visible, lines).replace("\n", "\n    ")
-    when = formatTime(event.get("log_time"))
+    time = event.get("log_time")
+    when = formatTime(None) if time is None else _second(int(time))
     return _writable(f"{when} {_level(event).name:<5} {shown}\n")
 
 
@@ -86,10 +88,18 @@ def format_json(event: LogEvent) -> str | None:
     return json.dumps(line) + "\n"
 
 
+@functools.lru_cache(maxsize=4)
+def _second(time: int) -> str:
+    """Local time; finding out the zone costs more than the rest of a line."""
+    return formatTime(time)
+
+
 def _texts(event: LogEvent) -> tuple[str, str]:
     failure = event.get("log_failure")
     traceback = failure.getTraceback() if isinstance(failure, Failure) else ""
-    return formatEvent(event).rstrip("\n"), traceback
+    text = event.get("log_text")  # What `redaction` has made of it.
+    message = text if isinstance(text, str) else formatEvent(event)
+    return message.rstrip("\n"), traceback
 
 
 def _level(event: LogEvent) -> Any:

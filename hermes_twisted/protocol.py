@@ -13,7 +13,7 @@ from .core.meter import Meter
 from .core.round_trips import RoundTrips
 from .core.seats import Seat
 from .core.websocket import split_texts, text_frames
-from .promptly import Outlet
+from .promptly import Outlet, write_promptly
 from .strict import StrictFactory, StrictProtocol
 from .valve import Valve
 
@@ -136,9 +136,12 @@ class AttachProtocol(StrictProtocol):
         self._outlet.write(frames)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        """What Autobahn writes itself, control frames, does not come within a frame of ours."""
+        """What Autobahn writes: the handshake's answer and control frames.
+
+        Not within a frame of ours, and at once. Nobody here asks it to chop or to wait.
+        """
         self._outlet.pour_all()
-        super().sendData(data, sync, chopsize)
+        write_promptly(self.tcp, data)
 
     def make_frames(self, payloads: list[bytes]) -> list[bytes]:
         """Headers and payloads in turn."""

@@ -254,7 +254,7 @@ class StrictFactory(WebSocketServerFactory):
             echoCloseCodeReason=True,
             maxFramePayloadSize=limits.max_message,
             maxMessagePayloadSize=limits.max_message,
-            openHandshakeTimeout=limits.handshake,
+            openHandshakeTimeout=0,  # It gets a whole handshake; `channel.py` has the deadline.
             closeHandshakeTimeout=limits.close,
             autoPingInterval=0,  # The service pings, and never closes for a late pong.
             tcpNoDelay=True,
