@@ -182,6 +182,7 @@ def _stream(params):
     """Events from a thread of their own, as an agent's turn sends them.
 
     With `until` it is a turn that Hermes counts as running, and ends when that file is there.
+    `whole` is what the last event carries: in Hermes, the text of all.
     """
     sid, count = params["session_id"], params.get("count", 1)
     open(os.path.join(os.environ["HERMES_HOME"], _sessions[sid]["session_key"]), "w").close()
@@ -199,7 +200,7 @@ def _stream(params):
             session["sent"] = number + 1
         while until is not None and not os.path.exists(until):
             time.sleep(0.02)
-        emit("message.complete", sid, {"text": "", "status": "complete"})
+        emit("message.complete", sid, {"text": params.get("whole", ""), "status": "complete"})
         session["running"] = False
 
     session, until = _sessions[sid], params.get("until")
