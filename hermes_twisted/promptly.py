@@ -79,5 +79,8 @@ def _is_idle(transport: Any) -> bool:
         and bool(transport.connected)
         and not transport.TLS
         and not transport.disconnecting
-        and transport not in transport.reactor.getWriters()
+        # What Twisted has taken and not written: to ask the reactor costs more the more sockets
+        # are full. A Twisted without these names gets the plain way.
+        and not getattr(transport, "dataBuffer", True)
+        and not getattr(transport, "_tempDataBuffer", True)
     )

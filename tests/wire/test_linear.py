@@ -209,11 +209,6 @@ class Writer:
     __hash__ = object.__hash__
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="promptly._is_idle looks through reactor.getWriters()",
-)
 def test_write_among_full_sockets() -> None:
     """A frame goes to a socket that is free without a look at those that are full."""
     ours, theirs = socket.socketpair()
