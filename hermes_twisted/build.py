@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort
 
 from . import apiserver, terminal
 from .audit import AuditLog
-from .backends import SWITCH_INTERVAL, Backend
+from .backends import Backend
 from .backends.inprocess import InProcessBackend
 from .backends.scripted import BadScript, Script, ScriptedBackend
 from .backends.worker import WorkerBackend
@@ -138,9 +138,7 @@ def build_backend(
     if script is not None:
         return ScriptedBackend(reactor, settings.limits, script, pace=1.0)
     if settings.backend == "inprocess":
-        return InProcessBackend(
-            reactor, settings.limits, settings.home, switch_interval=SWITCH_INTERVAL
-        )
+        return InProcessBackend(reactor, settings.limits, settings.home, own_process=True)
     environ = dict(read_environment())
     if settings.accept_api_server_key:
         environ.pop(apiserver.VARIABLE, None)  # It is one of our secrets now.

@@ -17,6 +17,7 @@ from twisted.python import usage
 from . import __version__, hardening, keyring, logs, plainkey, redaction, terminal
 from .backends.scripted import Script
 from .build import build_backend, build_keys, build_service, check_tls, read_script
+from .core import tuning
 from .keyring import ServerKeys
 from .listening import CannotStart
 from .options import REPEATED, Option, usage_rows
@@ -216,4 +217,5 @@ def makeService(options: Options) -> IService:
         reload = partial(reporter.reloading, reload)
     ReloadOnHangup(options.reactor, reload).setServiceParent(home)  # type: ignore[no-untyped-call]
     EndAtOnce().setServiceParent(home)  # type: ignore[no-untyped-call]
+    options.reactor.callWhenRunning(tuning.freeze)
     return home

@@ -18,21 +18,10 @@ from ..core.outbox import ANSWER, Outbox
 from ..core.seats import Channel
 from ..core.supervision import Problem, State
 
-__all__ = [
-    "SHUTDOWN_LIMIT",
-    "SWITCH_INTERVAL",
-    "Backend",
-    "Problem",
-    "State",
-    "StateListener",
-    "refuse",
-]
+__all__ = ["SHUTDOWN_LIMIT", "Backend", "Problem", "State", "StateListener", "refuse"]
 
 #: How long Hermes may take to finalise its sessions, in seconds.
 SHUTDOWN_LIMIT: Final = 5.0
-#: Seconds between thread switches in a process of Hermes that is ours (Python's default is
-#: 5 ms): a frame gets out this soon while an agent's thread computes.
-SWITCH_INTERVAL: Final = 0.001
 
 #: Told of every change, on the loop.
 StateListener = Callable[[State, Problem | None], None]

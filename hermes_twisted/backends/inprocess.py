@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..core import frames
+from ..core import frames, tuning
 from ..core.backlog import Backlog
 from ..core.calls import Calls
 from ..core.lanes import LanePool
@@ -93,9 +92,9 @@ class InProcessBackend:
         home: Path,
         load: Callable[[LanePool], Host] = Host.load,
         *,
-        switch_interval: float | None = None,
+        own_process: bool = False,
     ) -> None:
-        """*switch_interval*: seconds between thread switches, where the process is ours to set."""
+        """*own_process*: it is ours to tune."""
         self.state = State.STOPPED
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
@@ -105,7 +104,7 @@ class InProcessBackend:
         self._backlog = Backlog(limits.queued_total)
         self._home = home
         self._load = load
-        self._switch_interval = switch_interval
+        self._own_process = own_process
         self._lanes = LanePool(limit=limits.threads, reserve=limits.urgent_threads)
         self._host: Host | None = None
         self._stopping = False
@@ -119,8 +118,8 @@ class InProcessBackend:
         self._stopping = False
         self._end_of_loading = Deferred()
         self._change(State.STARTING)
-        if self._switch_interval is not None:
-            sys.setswitchinterval(self._switch_interval)
+        if self._own_process:
+            tuning.switch_often()
         # Hermes reads it when it is imported, and for good.
         os.environ["HERMES_HOME"] = str(self._home)
         loading = in_thread(self._reactor, lambda: self._load(self._lanes), "hermes-load")
@@ -172,6 +171,8 @@ class InProcessBackend:
         self._host = host
         if self._stopping:
             return
+        if self._own_process:
+            tuning.freeze()
         self.findings = host.findings.as_dict()
         # Before anybody is told, and opens more, which begin at once.
         for channel in list(self._channels.values()):

@@ -21,7 +21,7 @@ from ..core.recovery import Recollection
 from ..core.supervision import Problem, State, Supervisor
 from ..hermes.locate import Hermes
 from ..hermes.problem import HostProblem
-from . import SHUTDOWN_LIMIT, SWITCH_INTERVAL, StateListener, refuse
+from . import SHUTDOWN_LIMIT, StateListener, refuse
 from .process import WorkerProcess
 
 #: How much longer than the time of a drain its outcome is waited for.
@@ -240,7 +240,6 @@ class WorkerBackend:
             "settle_count": self._limits.settle_count,
             "settle_bytes": self._limits.settle_bytes,
             "shutdown": SHUTDOWN_LIMIT,
-            "switch_interval": SWITCH_INTERVAL,
             "umask": self._umask,
             "core_limit": self._core_limit,
         }

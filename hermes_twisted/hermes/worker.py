@@ -20,6 +20,7 @@ from ..core.backlog import Backlog
 from ..core.lanes import LanePool
 from ..core.outbox import Outbox
 from ..core.packets import Op, Packet, Unpacker, pack
+from ..core.tuning import freeze, switch_often
 from .host import Host, explain_shedding
 from .problem import HostProblem
 from .pump import Line, Pump
@@ -144,6 +145,7 @@ def _serve(sock: socket.socket) -> None:
                 _adopt(settings)
                 worker = Worker(sock, settings)
                 worker.start()
+                freeze()
             else:
                 worker.handle(packet)
     if worker is not None:
@@ -182,5 +184,4 @@ def _adopt(settings: dict[str, Any]) -> None:
         # The front's own memory has keys in it, and so it forbids core files. Ours has none.
         hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
         resource.setrlimit(resource.RLIMIT_CORE, (settings["core_limit"], hard))
-    # While one thread computes, the others get the interpreter this often.
-    sys.setswitchinterval(settings["switch_interval"])
+    switch_often()

@@ -134,7 +134,7 @@ def test_hermes_side_is_small() -> None:
 
     assert core == {
         f"hermes_twisted.core.{name}"
-        for name in ("backlog", "batches", "lanes", "outbox", "packets")
+        for name in ("backlog", "batches", "lanes", "outbox", "packets", "tuning")
     }
     assert {name.split(".")[1] for name in HERMES_SIDE if "." in name} == {"core", "hermes"}
 

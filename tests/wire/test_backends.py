@@ -23,6 +23,7 @@ from twisted.logger import globalLogPublisher
 from hermes_twisted.backends import Backend, Problem, State
 from hermes_twisted.backends.inprocess import InProcessBackend
 from hermes_twisted.backends.worker import LOST, WorkerBackend
+from hermes_twisted.core import tuning
 from hermes_twisted.core.keys import Key
 from hermes_twisted.core.lanes import LanePool
 from hermes_twisted.core.limits import Limits
@@ -782,22 +783,26 @@ async def test_load_fails_in_a_way_that_nobody_foresaw(
 
 
 @pytest_twisted.ensureDeferred
-@pytest.mark.parametrize("interval", [None, 0.0007])
-async def test_thread_switches(
-    home: Path, monkeypatch: pytest.MonkeyPatch, interval: float | None
+@pytest.mark.parametrize("own", [False, True])
+async def test_the_process_is_tuned_if_it_is_ours(
+    home: Path,
+    hermes_here: Callable[[Path], None],
+    shutdown_mark: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own: bool,
 ) -> None:
-    """Threads switch sooner in a process of ours; in a gateway's all stays as it was."""
-    switched: list[float] = []
-    monkeypatch.setattr(sys, "setswitchinterval", switched.append)
-
-    def load(lanes: LanePool) -> Host:
-        raise HostProblem("Not here.", "Never mind.")
-
+    """Threads switch sooner, and imports are spared the collector; a gateway stays as it was."""
+    hermes_here(STUB)
+    tuned: list[str] = []
+    for name in ("switch_often", "freeze"):
+        monkeypatch.setattr(tuning, name, lambda name=name: tuned.append(name))
     limits = Limits()
-    backend = InProcessBackend(reactor, limits, home, load, switch_interval=interval)
-    await broken_with(House(backend, limits))
+    house = House(InProcessBackend(reactor, limits, home, own_process=own), limits)
 
-    assert switched == ([] if interval is None else [interval])
+    await house.ready()
+    await house.stop()
+
+    assert tuned == (["switch_often", "freeze"] if own else [])
 
 
 @pytest_twisted.ensureDeferred
