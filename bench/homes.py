@@ -30,7 +30,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests import fake_model
 
-from .servers import ROOT, _free_port
+from .servers import ROOT, free_port
 
 INSIDE: Final = "inside"
 BESIDE: Final = "beside"
@@ -71,7 +71,7 @@ class Home:
 
     def __init__(self, name: str, python: Path, place: Path, model: str, stack: ExitStack) -> None:
         self.key = secrets.token_urlsafe(32)
-        self.port, self.api = _free_port(), _free_port()
+        self.port, self.api = free_port(), free_port()
         plugins = "attach" if name == INSIDE else ""
         (place / "config.yaml").write_text(_CONFIG.format(url=model, plugins=plugins))
         environment = {

@@ -1,0 +1,67 @@
+"""What was measured: every round's value and every sample, and how they are kept in a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Found:
+    """What one measurement of one server gives."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    """By the key of a row in `targets.py`, or of a figure."""
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    """Single times, in seconds, for distributions."""
+
+
+@dataclass
+class Part:
+    """The rounds of some servers that took turns under the same conditions."""
+
+    servers: list[str]
+    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """Each round's value, by key and server."""
+    samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """All rounds' samples, by key and server."""
+
+    def add(self, server: str, found: Found) -> None:
+        """Take in what was found in one round."""
+        for key, value in found.values.items():
+            self.values.setdefault(key, {}).setdefault(server, []).append(value)
+        for key, times in found.samples.items():
+            self.samples.setdefault(key, {}).setdefault(server, []).extend(times)
+
+    def of(self, key: str, server: str) -> list[float]:
+        """Each round's value; empty where this was not measured."""
+        return self.values.get(key, {}).get(server, [])
+
+
+@dataclass
+class Results:
+    """One run."""
+
+    rounds: int
+    hold: float
+    """Seconds for which the GIL was held."""
+    machine: dict[str, str]
+    parts: dict[str, Part] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write all of it as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        """What `save` has written."""
+        content = json.loads(path.read_text(encoding="utf-8"))
+        parts = {name: Part(**part) for name, part in content.pop("parts").items()}
+        return cls(**content, parts=parts)
+
+    def gather(self, names: Iterable[str]) -> list[Part]:
+        """Those of the parts that were measured."""
+        return [self.parts[name] for name in names if name in self.parts]

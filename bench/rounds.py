@@ -1,0 +1,60 @@
+"""Rounds: each measure goes once around the servers, which take turns in beginning."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from .measures import PINNED, UNPINNED, Measure
+from .results import Part
+from .servers import Start, running
+from .targets import AIOHTTP, FLOOR, INPROCESS, PEER, PLAIN, STDIO, WORKER
+
+#: Which servers are compared under which conditions; `plain` only when it is asked for.
+SERVERS: Final[Mapping[str, Sequence[str]]] = {
+    PINNED: (INPROCESS, PLAIN, PEER, AIOHTTP, STDIO, FLOOR),
+    UNPINNED: (WORKER, PEER),
+}
+
+
+def one_round(
+    part: Part, starts: Mapping[str, Start], wanted: Mapping[str, Measure], *, turn: int, pin: bool
+) -> None:
+    """Fresh servers, every measure. Raises `CannotServe`."""
+    cores = sorted(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="bench-") as place, _staying(cores):
+        os.sched_setaffinity(0, cores[-1:] if pin else cores)  # Children stay where they begin.
+        with running(starts, Path(place)) as servers:
+            os.sched_setaffinity(0, cores[:1] if pin else cores)
+            for index, measure in enumerate(wanted.values()):
+                for name in turned(list(servers), turn + index):
+                    if measure.for_pipe or not servers[name].is_pipe:
+                        part.add(name, run(measure.run(servers[name])))
+
+
+def turned(names: Sequence[str], turn: int) -> list[str]:
+    """*names*, beginning with another one each *turn*."""
+    first = turn % len(names)
+    return [*names[first:], *names[:first]]
+
+
+@contextlib.contextmanager
+def _staying(cores: Sequence[int]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """On a loop of its own, uvloop's where it is installed: the client should cost little."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(coroutine)
+    return uvloop.run(coroutine)
