@@ -23,7 +23,7 @@ def masked(text: bytes) -> bytes:
     return head + mask + body
 
 
-class Client(Talk, WSListener):  # type: ignore[misc]
+class Client(Talk, WSListener):
     """One attached terminal."""
 
     transport: WSTransport

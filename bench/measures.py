@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any
 
 from . import answers, crowds, streams
 from .client import close_all
-from .results import Found
+from .results import PINNED, UNPINNED, Found
 from .servers import Server
 from .stats import percentile
 from .talk import request
 from .traffic import health, repeat
 
-Run = Callable[[Server], Awaitable[Found]]
-
-#: The conditions: each process at its core, or where the kernel puts it.
-PINNED: Final = "pinned"
-UNPINNED: Final = "unpinned"
+Run = Callable[[Server], Coroutine[Any, Any, Found]]
 
 
 @dataclass(frozen=True)

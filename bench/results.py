@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final
+
+#: The parts of a run: each process at its core, each where the kernel puts it, a real Hermes.
+PINNED: Final = "pinned"
+UNPINNED: Final = "unpinned"
+REAL: Final = "real"
 
 
 @dataclass
@@ -61,7 +66,3 @@ class Results:
         content = json.loads(path.read_text(encoding="utf-8"))
         parts = {name: Part(**part) for name, part in content.pop("parts").items()}
         return cls(**content, parts=parts)
-
-    def gather(self, names: Iterable[str]) -> list[Part]:
-        """Those of the parts that were measured."""
-        return [self.parts[name] for name in names if name in self.parts]

@@ -10,8 +10,8 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from .measures import PINNED, UNPINNED, Measure
-from .results import Part
+from .measures import Measure
+from .results import PINNED, UNPINNED, Part
 from .servers import Start, running
 from .targets import AIOHTTP, FLOOR, INPROCESS, PEER, PLAIN, STDIO, WORKER
 

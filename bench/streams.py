@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from statistics import median
-from typing import Final
 
 from . import procfs
 from .client import close_all
@@ -12,12 +11,8 @@ from .results import Found
 from .servers import Server
 from .stats import percentile
 from .talk import request
+from .targets import PACE, RATES
 from .traffic import event_delays, flood, open_session
-
-#: Events a second of the rows; a brisk model's pace.
-PACE: Final = 200
-#: Those of the figure of cost against load.
-RATES: Final = (50, PACE, 1000, 5000)
 
 
 async def paced(server: Server) -> Found:

@@ -6,6 +6,7 @@ Each request goes to a thread and each write of a thread waits for the loop.
 import asyncio
 import json
 import sys
+from typing import Any
 
 from aiohttp import WSMsgType, web
 from tui_gateway import server
@@ -21,7 +22,7 @@ class Transport:
         self._ws = ws
         self._loop = asyncio.get_running_loop()
 
-    def write(self, obj: dict) -> bool:
+    def write(self, obj: dict[str, Any]) -> bool:
         sending = self._ws.send_str(json.dumps(obj, ensure_ascii=False))
         try:
             asyncio.run_coroutine_threadsafe(sending, self._loop).result(WRITE_TIMEOUT)

@@ -8,6 +8,7 @@ import asyncio
 import sys
 import threading
 from collections import deque
+from typing import Any
 
 import orjson
 import uvloop
@@ -44,12 +45,12 @@ class Terminal(WSListener):
         else:
             self._run(call)
 
-    def _run(self, call: dict) -> None:
+    def _run(self, call: dict[str, Any]) -> None:
         answer = server.dispatch(call, self)
         if answer is not None:
             self.write(answer)
 
-    def write(self, obj: dict) -> bool:
+    def write(self, obj: dict[str, Any]) -> bool:
         """From the loop at once, from other threads with one wake-up for many."""
         text = orjson.dumps(obj)
         if threading.get_ident() == self._thread:
