@@ -36,10 +36,10 @@ def main() -> None:
         if options.keep is not None:
             results.save(options.keep)
     print(report.tables(results))
-    if options.write:
-        if options.only or options.server or not set(PARTS) <= set(results.parts):
-            sys.exit("--write: that was a part of a run; the page is written after a whole one.")
+    if options.write and set(PARTS) <= set(results.parts) and not (options.only or options.server):
         _write(results)
+    elif options.write:
+        print("Not written: the page needs a whole run.", file=sys.stderr)
 
 
 def _write(results: Results) -> None:

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from .masking import masked
 from .talk import PATIENCE, Talk
 
 MAX_FRAME: Final = 64 * 1024 * 1024
-
-
-def masked(text: bytes) -> bytes:
-    """*text*, below 64 KiB, as a client's whole frame, so that many go out in one write."""
-    size, mask = len(text), os.urandom(4)
-    head = bytes((0x81, 0x80 | size)) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
-    stream = (mask * (size // 4 + 1))[:size]
-    body = (int.from_bytes(text) ^ int.from_bytes(stream)).to_bytes(size)
-    return head + mask + body
 
 
 class Client(Talk, WSListener):

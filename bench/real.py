@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from .model import CONFIG, stamped_model, stamps
 from .results import Found, Part
-from .rounds import run, turned
+from .rounds import run
 from .servers import Server, Start, running
-from .stats import percentile
+from .stats import percentile, turned
 from .talk import Message, Talk, request
 from .traffic import round_trips
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from .measures import Measure
 from .results import PINNED, UNPINNED, Part
 from .servers import Start, running
+from .stats import turned
 from .targets import AIOHTTP, FLOOR, INPROCESS, PEER, PLAIN, STDIO, WORKER
 
 #: Which servers are compared under which conditions; `plain` only when it is asked for.
@@ -35,12 +36,6 @@ def one_round(
                 for name in turned(list(servers), turn + index):
                     if measure.for_pipe or not servers[name].is_pipe:
                         part.add(name, run(measure.run(servers[name])))
-
-
-def turned(names: Sequence[str], turn: int) -> list[str]:
-    """*names*, beginning with another one each *turn*."""
-    first = turn % len(names)
-    return [*names[first:], *names[:first]]
 
 
 @contextlib.contextmanager

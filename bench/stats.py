@@ -1,4 +1,4 @@
-"""Numbers about numbers. Nothing here measures."""
+"""Small sums, and how their results are written. Nothing here measures."""
 
 from __future__ import annotations
 
@@ -45,3 +45,9 @@ def short(value: float) -> str:
         return f"{value:,.0f}"
     text = f"{value:.2g}"
     return f"{float(text):.6f}".rstrip("0").rstrip(".") if "e" in text else text
+
+
+def turned(names: Sequence[str], turn: int) -> list[str]:
+    """*names*, beginning with another one each *turn*."""
+    first = turn % len(names)
+    return [*names[first:], *names[:first]]

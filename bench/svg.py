@@ -10,8 +10,10 @@ from typing import Final
 
 #: Of one panel's plot, and around it, in px.
 WIDTH, HEIGHT = 330, 260
-LEFT, RIGHT, TOP, BOTTOM = 70, 14, 64, 56
-LEGEND: Final = 20
+LEFT, RIGHT, TOP, BOTTOM = 70, 26, 88, 56
+#: The legend: in columns, so wide, and its lines, so far apart.
+COLUMNS: Final = 3
+COLUMN, LINE = 240, 22
 #: More decades than this, and only whole ones are written at an axis.
 CROWDED: Final = 3
 
@@ -123,11 +125,11 @@ def draw(title: str, panels: Sequence[Panel]) -> str:
 
 def _legend(panels: Sequence[Panel]) -> list[str]:
     lines = {line.label: line for panel in panels for line in panel.lines}
-    parts, x = [], 16
-    for line in lines.values():
-        parts.append(f'<path d="M{x} {LEGEND}h26" {_stroke(line)}/>')
-        parts.append(_text(x + 32, LEGEND + 4, line.label))
-        x += 52 + 7 * len(line.label)
+    parts = []
+    for number, line in enumerate(lines.values()):
+        x, y = LEFT + number % COLUMNS * COLUMN, (number // COLUMNS + 1) * LINE
+        parts.append(f'<path d="M{x} {y}h26" {_stroke(line)}/>')
+        parts.append(_text(x + 32, y + 4, line.label))
     return parts
 
 
