@@ -12,7 +12,7 @@ from . import figures, machine, report
 from .measures import measures
 from .real import measure_real
 from .results import PINNED, REAL, UNPINNED, Part, Results
-from .rounds import SERVERS, one_round
+from .rounds import SERVERS, Failed, one_round
 from .servers import ROOT, CannotServe, Start
 from .starters import before_hermes, before_stub
 from .targets import INPROCESS, PEER, PLAIN, WORKER
@@ -33,6 +33,8 @@ def main() -> None:
             results = _measure(options)
         except CannotServe as cannot:
             sys.exit(f"a server did not start: {cannot}")
+        except Failed as failed:
+            sys.exit(str(failed))
         if options.keep is not None:
             results.save(options.keep)
     print(report.tables(results))
@@ -50,11 +52,12 @@ def _write(results: Results) -> None:
 
 
 def _measure(options: argparse.Namespace) -> Results:
-    """All that is wanted. Raises `CannotServe`."""
+    """All that is wanted. Raises `CannotServe` and `Failed`."""
     table = measures(options.hold)
     results = Results(options.rounds, options.hold, machine.describe(options.peer_python))
     starts = before_stub(options.peer_python)
-    wanted = options.part or [name for name in PARTS if name != REAL or options.peer_python]
+    with_real = options.peer_python is not None and not options.only
+    wanted = options.part or (PARTS if with_real else (PINNED, UNPINNED))
     for name in (PINNED, UNPINNED):
         servers = _chosen(SERVERS[name], starts, options)
         if name not in wanted or not servers:

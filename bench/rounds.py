@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from .measures import Measure
-from .results import PINNED, UNPINNED, Part
-from .servers import Start, running
+from .results import PINNED, UNPINNED, Found, Part
+from .servers import Server, Start, running
 from .stats import turned
 from .targets import AIOHTTP, FLOOR, INPROCESS, PEER, PLAIN, STDIO, WORKER
 
@@ -23,19 +23,31 @@ SERVERS: Final[Mapping[str, Sequence[str]]] = {
 }
 
 
+class Failed(Exception):
+    """A measurement went wrong; the text says which, at which server."""
+
+
 def one_round(
     part: Part, starts: Mapping[str, Start], wanted: Mapping[str, Measure], *, turn: int, pin: bool
 ) -> None:
-    """Fresh servers, every measure. Raises `CannotServe`."""
+    """Fresh servers, every measure. Raises `CannotServe` and `Failed`."""
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="bench-") as place, _staying(cores):
         os.sched_setaffinity(0, cores[-1:] if pin else cores)  # Children stay where they begin.
         with running(starts, Path(place)) as servers:
             os.sched_setaffinity(0, cores[:1] if pin else cores)
-            for index, measure in enumerate(wanted.values()):
+            for index, (key, measure) in enumerate(wanted.items()):
                 for name in turned(list(servers), turn + index):
                     if measure.for_pipe or not servers[name].is_pipe:
-                        part.add(name, run(measure.run(servers[name])))
+                        part.add(name, _found(key, measure, name, servers[name]))
+
+
+def _found(key: str, measure: Measure, name: str, server: Server) -> Found:
+    try:
+        found: Found = run(measure.run(server))
+    except (OSError, ValueError) as error:
+        raise Failed(f"{key} of {name} failed: {type(error).__name__}: {error}") from error
+    return found
 
 
 @contextlib.contextmanager

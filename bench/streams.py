@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from statistics import median
+from typing import Final
 
 from . import procfs
 from .client import close_all
@@ -13,6 +14,9 @@ from .stats import percentile
 from .talk import request
 from .targets import PACE, RATES
 from .traffic import event_delays, flood, open_session
+
+#: Events a second of the turn whose terminal is stuck.
+STUCK_PACE: Final = 50
 
 
 async def paced(server: Server) -> Found:
@@ -66,7 +70,7 @@ async def beside_stuck(server: Server) -> Found:
     sessions = [await open_session(stuck) for _ in range(2)]
     stuck.stop_reading()
     much = {"session_id": sessions[0], "count": 3000, "text": "x" * 4096}
-    more = {"session_id": sessions[1], "count": 10 * PACE, "rate": PACE}
+    more = {"session_id": sessions[1], "count": STUCK_PACE * 2, "rate": STUCK_PACE}
     stuck.send(request("stream", much))
     await asyncio.sleep(0.5)
     stuck.send(request("stream", more))
