@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .model import CONFIG, stamped_model, stamps
+from .others import watching
 from .results import Found, Part
 from .rounds import run
 from .servers import Server, Start, running
@@ -33,7 +34,11 @@ TURN_LIMIT: Final = 60.0
 
 def measure_real(part: Part, starts: Mapping[str, Start], rounds: int) -> None:
     """All rounds, with the same servers throughout. Raises `CannotServe`."""
-    with stamped_model() as url, tempfile.TemporaryDirectory(prefix="bench-") as place:
+    with (
+        watching(part.others),
+        stamped_model() as url,
+        tempfile.TemporaryDirectory(prefix="bench-") as place,
+    ):
         configured = {name: _configured(start, url) for name, start in starts.items()}
         with running(configured, Path(place)) as servers:
             run(_rounds(part, servers, rounds))

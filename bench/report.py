@@ -26,7 +26,7 @@ def tables(results: Results) -> str:
         ("Before a real Hermes", REAL, real_table),
     ]
     found = [
-        f"{title}\n\n{make(results.parts[name])}"
+        f"{title}; {others(results.parts[name])}\n\n{make(results.parts[name])}"
         for title, name, make in made
         if name in results.parts
     ]
@@ -45,6 +45,7 @@ def page(results: Results) -> str:
         unpinned=main_table(unpinned),
         floor=floor_table(pinned),
         real=real_table(real),
+        others="\n".join(f"- {name}: {others(results.parts[name])}" for name in results.parts),
     )
 
 
@@ -103,6 +104,11 @@ def score(parts: Iterable[tuple[Part, str]]) -> str:
         line = f"- **{server}** meets {len(judged) - len(missed)} of {len(judged)} targets"
         lines.append(f"{line}; missed: {'; '.join(missed)}." if missed else f"{line}.")
     return "\n".join(lines)
+
+
+def others(part: Part) -> str:
+    """How quiet it was."""
+    return f"other programs used {max(part.others, default=0):.0%} of the machine at most"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

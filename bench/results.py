@@ -32,6 +32,8 @@ class Part:
     """Each round's value, by key and server."""
     samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     """All rounds' samples, by key and server."""
+    others: list[float] = field(default_factory=list)
+    """What other programs used of the machine meanwhile, from 0 to 1."""
 
     def add(self, server: str, found: Found) -> None:
         """Take in what was found in one round."""

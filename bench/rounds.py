@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .measures import Measure
+from .others import watching
 from .results import PINNED, UNPINNED, Found, Part
 from .servers import Server, Start, running
 from .stats import turned
@@ -32,7 +33,11 @@ def one_round(
 ) -> None:
     """Fresh servers, every measure. Raises `CannotServe` and `Failed`."""
     cores = sorted(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="bench-") as place, _staying(cores):
+    with (
+        watching(part.others),
+        tempfile.TemporaryDirectory(prefix="bench-") as place,
+        _staying(cores),
+    ):
         os.sched_setaffinity(0, cores[-1:] if pin else cores)  # Children stay where they begin.
         with running(starts, Path(place)) as servers:
             os.sched_setaffinity(0, cores[:1] if pin else cores)

@@ -20,7 +20,7 @@ def made_up() -> Results:
     }
     results = Results(2, 2.0, {"Processor": "an abacus"})
     for name, names in servers.items():
-        part = results.parts[name] = Part(names)
+        part = results.parts[name] = Part(names, others=[0.1, 0.3])
         rows = REAL_ROWS if name == REAL else ROWS
         keys = [row.key for row in rows]
         keys += [f"{key}_{rate}" for key in ("paced_cpu", "paced_p50") for rate in RATES]
@@ -76,6 +76,7 @@ def test_page() -> None:
     assert "- Processor: an abacus" in text
     assert "Medians of 2 rounds" in text
     assert "no other run for 2 s" in text
+    assert "- unpinned: other programs used 30% of the machine at most" in text
     for row in (*ROWS, *REAL_ROWS):
         assert f"| {row.label} |" in text
 
