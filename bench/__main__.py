@@ -20,6 +20,7 @@ from .targets import INPROCESS, PEER, PLAIN, WORKER
 MAX_ROUNDS: Final = 50
 MAX_HOLD: Final = 20.0
 PARTS: Final = (PINNED, UNPINNED, REAL)
+SERVER_NAMES: Final = list(dict.fromkeys(name for part in SERVERS.values() for name in part))
 DOCS: Final = ROOT / "docs"
 
 
@@ -131,8 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--server",
         action="append",
+        choices=SERVER_NAMES,
         metavar="NAME",
-        help="measure only this server, repeatable: worker, inprocess, plain, P1 to P4",
+        help=f"measure only this server, repeatable: {', '.join(SERVER_NAMES)}",
     )
     add(
         "--plain",
