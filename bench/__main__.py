@@ -10,6 +10,7 @@ from typing import Final
 
 from . import figures, machine, report
 from .measures import measures
+from .others import quiet_rounds
 from .real import measure_real
 from .results import PINNED, REAL, UNPINNED, Part, Results
 from .rounds import SERVERS, Failed, one_round
@@ -54,25 +55,15 @@ def _write(results: Results) -> None:
 
 def _measure(options: argparse.Namespace) -> Results:
     """All that is wanted. Raises `CannotServe` and `Failed`."""
-    table = measures(options.hold)
     results = Results(options.rounds, options.hold, machine.describe(options.peer_python))
     starts = before_stub(options.peer_python)
     with_real = options.peer_python is not None and not options.only
     wanted = options.part or (PARTS if with_real else (PINNED, UNPINNED))
     for name in (PINNED, UNPINNED):
         servers = _chosen(SERVERS[name], starts, options)
-        if name not in wanted or not servers:
-            continue
-        chosen = {
-            key: measure
-            for key, measure in table.items()
-            if name in measure.parts and key in (options.only or table)
-        }
-        part = results.parts[name] = Part(servers)
-        for number in range(options.rounds):
-            print(f"{name}, round {number + 1} of {options.rounds}", file=sys.stderr)
+        if name in wanted and servers:
             own = {server: starts[server] for server in servers}
-            one_round(part, own, chosen, turn=number, pin=name == PINNED)
+            results.parts[name] = _before_stub(name, own, options)
     if REAL in wanted:
         if options.peer_python is None:
             sys.exit("--part real needs --peer-python, the Python of a Hermes environment.")
@@ -82,6 +73,21 @@ def _measure(options: argparse.Namespace) -> Results:
         print(f"{REAL}, {options.rounds} rounds", file=sys.stderr)
         measure_real(part, {server: starts[server] for server in servers}, options.rounds)
     return results
+
+
+def _before_stub(name: str, starts: Mapping[str, Start], options: argparse.Namespace) -> Part:
+    """All rounds under one of the conditions. Raises `CannotServe` and `Failed`."""
+    chosen = {
+        key: measure
+        for key, measure in measures(options.hold).items()
+        if name in measure.parts and (not options.only or key in options.only)
+    }
+
+    def measure(part: Part, turn: int) -> None:
+        print(f"{name}, round {turn + 1}", file=sys.stderr)
+        one_round(part, starts, chosen, turn=turn, pin=name == PINNED)
+
+    return quiet_rounds(list(starts), options.rounds, measure)
 
 
 def _chosen(

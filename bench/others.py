@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from .results import Part
 
 _TICK: Final = os.sysconf("SC_CLK_TCK")
 #: Columns of /proc/stat that are idleness: idle and iowait. Guests count in user time already.
 _IDLE: Final = (3, 4)
 _COLUMNS: Final = 8
+#: Share of the machine that others may use in a round that counts.
+QUIET: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,3 +54,24 @@ def watching(shares: list[float]) -> Iterator[None]:
     before = Moment.now()
     yield
     shares.append(share(before, Moment.now(), os.cpu_count() or 1))
+
+
+def quiet_rounds(servers: Sequence[str], rounds: int, measure: Callable[[Part, int], None]) -> Part:
+    """*rounds* in which other programs used little of the machine, as far as there are such.
+
+    Further ones replace those that were disturbed, up to as many again. Which count is decided
+    by the others' share alone, never by what was found.
+    """
+    made: list[Part] = []
+    while len(made) < 2 * rounds and sum(_is_quiet(part) for part in made) < rounds:
+        made.append(Part(list(servers)))
+        measure(made[-1], len(made) - 1)
+    chosen = sorted(range(len(made)), key=lambda turn: made[turn].others[-1])[:rounds]
+    whole = Part(list(servers), left_out=len(made) - rounds)
+    for turn in sorted(chosen):
+        whole.take(made[turn])
+    return whole
+
+
+def _is_quiet(part: Part) -> bool:
+    return part.others[-1] <= QUIET

@@ -108,7 +108,10 @@ def score(parts: Iterable[tuple[Part, str]]) -> str:
 
 def others(part: Part) -> str:
     """How quiet it was."""
-    return f"other programs used {max(part.others, default=0):.0%} of the machine at most"
+    text = f"other programs used {max(part.others, default=0):.0%} of the machine at most"
+    return text + (
+        f" (rounds left out, as they used more: {part.left_out})" if part.left_out else ""
+    )
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

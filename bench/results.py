@@ -33,7 +33,9 @@ class Part:
     samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     """All rounds' samples, by key and server."""
     others: list[float] = field(default_factory=list)
-    """What other programs used of the machine meanwhile, from 0 to 1."""
+    """What other programs used of the machine in each round, from 0 to 1."""
+    left_out: int = 0
+    """Rounds that do not count, for others used more of it."""
 
     def add(self, server: str, found: Found) -> None:
         """Take in what was found in one round."""
@@ -41,6 +43,16 @@ class Part:
             self.values.setdefault(key, {}).setdefault(server, []).append(value)
         for key, times in found.samples.items():
             self.samples.setdefault(key, {}).setdefault(server, []).extend(times)
+
+    def take(self, other: Part) -> None:
+        """Add the rounds of *other*, of the same servers."""
+        for key, found in other.values.items():
+            for server, values in found.items():
+                self.values.setdefault(key, {}).setdefault(server, []).extend(values)
+        for key, found in other.samples.items():
+            for server, times in found.items():
+                self.samples.setdefault(key, {}).setdefault(server, []).extend(times)
+        self.others += other.others
 
     def of(self, key: str, server: str) -> list[float]:
         """Each round's value; empty where this was not measured."""

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.others import Moment, busy, share, watching
+from bench.others import Moment, busy, quiet_rounds, share, watching
+from bench.results import Found, Part
 
 
 def test_busy() -> None:
@@ -25,3 +26,30 @@ def test_watching() -> None:
 
     assert len(shares) == 1
     assert 0 <= shares[0] <= 1
+
+
+@pytest.mark.parametrize(
+    ("shares", "kept", "made"),
+    [
+        ([0.0, 0.1, 0.05], [0.0, 0.1, 0.05], 3),
+        ([0.0, 0.5, 0.05, 0.02], [0.0, 0.05, 0.02], 4),
+        ([0.5, 0.4, 0.3, 0.6, 0.05, 0.7], [0.4, 0.3, 0.05], 6),
+    ],
+)
+def test_disturbed_rounds_are_done_again(shares: list[float], kept: list[float], made: int) -> None:
+    """Up to as many again; of too few quiet ones, the quietest count."""
+    turns: list[int] = []
+
+    def measure(part: Part, turn: int) -> None:
+        turns.append(turn)
+        part.add("P1", Found({"key": turn}, {"sample": [turn]}))
+        part.others.append(shares[turn])
+
+    whole = quiet_rounds(["P1"], 3, measure)
+
+    assert turns == list(range(made))
+    assert whole.others == kept
+    assert whole.left_out == made - 3
+    counted = [shares.index(each) for each in kept]
+    assert whole.of("key", "P1") == counted
+    assert whole.samples == {"sample": {"P1": counted}}
