@@ -72,10 +72,11 @@ hermes: $(HERMES:%=.hermes/%/ready) $(GATEWAYS:%=.hermes/gateway-%/ready)
 # Node.js 22, which the terminal UIs of 0.15 and 0.16 need: they bring no WebSocket.
 node: .node/ready
 
-# Speed, for people to compare; `make bench ARGS="--peer-python …"` adds the peer.
-bench: .venv-test/ready
-	$(TEST)/$(PIP) picows
-	$(TEST)/python -m bench $(ARGS)
+# Speed beside every other way to attach, a quarter of an hour; it becomes docs/benchmarks.md.
+bench: .venv-bench/ready .hermes/0.19.0/ready .hermes/gateway-0.19.0/ready
+	.venv-bench/bin/python -m bench --peer-python .hermes/0.19.0/bin/python \
+		--gateway-python .hermes/gateway-0.19.0/bin/python \
+		--keep .bench/results.json --write $(ARGS)
 
 # docs/reference/, from the options, the commands and the table of methods.
 reference: .venv-test/ready
@@ -104,9 +105,10 @@ wstest: .venv-test/ready .venv-wstest/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-oldest .venv-wstest .venv-docs .hermes .node site
+	rm -rf .venv .venv-test .venv-oldest .venv-wstest .venv-docs .venv-bench .bench .hermes .node site
 
-.venv/bin/python .venv-test/bin/python .venv-oldest/bin/python .venv-docs/bin/python:
+.venv/bin/python .venv-test/bin/python .venv-oldest/bin/python .venv-docs/bin/python \
+	.venv-bench/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; \
 	install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(@:/bin/python=)
@@ -133,6 +135,11 @@ clean:
 .venv-docs/ready: .venv-docs/bin/python pyproject.toml
 	.venv-docs/bin/$(PIP) --upgrade 'pip>=25.1'
 	.venv-docs/bin/$(PIP) --group docs
+	touch $@
+
+.venv-bench/ready: .venv-bench/bin/python pyproject.toml
+	.venv-bench/bin/$(PIP) --upgrade 'pip>=25.1'
+	.venv-bench/bin/$(PIP) --editable . --group bench
 	touch $@
 
 .node/ready:

@@ -11,9 +11,7 @@ import argparse
 import asyncio
 import http.client
 import json
-import multiprocessing
 import os
-import re
 import secrets
 import subprocess
 import sys
@@ -28,9 +26,8 @@ from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests import fake_model
-
-from .servers import ROOT, _free_port
+from .model import CONFIG, stamped_model, stamps
+from .servers import ROOT, free_port
 
 INSIDE: Final = "inside"
 BESIDE: Final = "beside"
@@ -40,30 +37,8 @@ TOKENS, RATE = 150, 50
 START_LIMIT: Final = 60.0
 
 _RUN: Final = "from hermes_twisted.cli import main; main()"
-_CONFIG: Final = """\
-model: {{default: fake-model, provider: custom, base_url: {url}, api_key: none,
-  context_length: 131072}}
-security: {{tirith_enabled: false, allow_lazy_installs: false}}
-plugins: {{enabled: [{plugins}]}}
-"""
 
 Table = defaultdict[str, defaultdict[str, list[float]]]
-
-
-def serve_model(port: Any) -> None:
-    """A process of its own: the fake model of the tests, with the time as each word."""
-    send = fake_model._Handler._event
-
-    def stamped(handler: fake_model._Handler, chunk: dict[str, Any]) -> None:
-        for choice in chunk["choices"]:
-            if choice["delta"].get("content"):
-                choice["delta"]["content"] = f"{time.monotonic_ns()} "
-        send(handler, chunk)
-
-    fake_model._Handler._event = stamped  # type: ignore[method-assign]
-    with fake_model.FakeModel() as model:
-        port.send(model.server_port)
-        threading.Event().wait()
 
 
 class Home:
@@ -71,9 +46,9 @@ class Home:
 
     def __init__(self, name: str, python: Path, place: Path, model: str, stack: ExitStack) -> None:
         self.key = secrets.token_urlsafe(32)
-        self.port, self.api = _free_port(), _free_port()
+        self.port, self.api = free_port(), free_port()
         plugins = "attach" if name == INSIDE else ""
-        (place / "config.yaml").write_text(_CONFIG.format(url=model, plugins=plugins))
+        (place / "config.yaml").write_text(CONFIG.format(url=model, plugins=plugins))
         environment = {
             "PATH": f"{python.parent}:{os.defpath}",
             "HOME": str(place),
@@ -144,8 +119,7 @@ class Home:
             now = time.monotonic_ns()
             params = frame.get("params", {})
             if params.get("type") == "message.delta":
-                stamps = re.findall(r"(\d{9,}) ", params["payload"]["text"])
-                delays += [(now - int(stamp)) / 1e9 for stamp in stamps]
+                delays += [(now - stamp) / 1e9 for stamp in stamps(params["payload"]["text"])]
             elif params.get("type") == "message.complete":
                 return delays
 
@@ -195,23 +169,16 @@ def main() -> None:
     parser.add_argument("--chats", type=int, default=2, choices=range(1, 17), metavar="N")
     options = parser.parse_args()
     table: Table = defaultdict(lambda: defaultdict(list))
-    ours, theirs = multiprocessing.Pipe()
-    model = multiprocessing.get_context("spawn").Process(target=serve_model, args=(theirs,))
-    model.start()
-    try:
-        url = f"http://127.0.0.1:{ours.recv()}/v1"
-        with ExitStack() as stack:
-            homes = {}
-            for name in (INSIDE, BESIDE):
-                place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-                homes[name] = Home(name, options.python.absolute(), place, url, stack)
-            for number in range(options.rounds):
-                order = list(homes)[:: 1 if number % 2 else -1]
-                for chats in (0, options.chats):
-                    for name in order:
-                        asyncio.run(homes[name].measure(chats, table, name))
-    finally:
-        model.terminate()
+    with stamped_model() as url, ExitStack() as stack:
+        homes = {}
+        for name in (INSIDE, BESIDE):
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            homes[name] = Home(name, options.python.absolute(), place, url, stack)
+        for number in range(options.rounds):
+            order = list(homes)[:: 1 if number % 2 else -1]
+            for chats in (0, options.chats):
+                for name in order:
+                    asyncio.run(homes[name].measure(chats, table, name))
     print(f"| | {INSIDE} | {BESIDE} | {INSIDE} ÷ {BESIDE} |\n|---|---:|---:|---:|")
     for row, values in table.items():
         inside, beside = median(values[INSIDE]), median(values[BESIDE])

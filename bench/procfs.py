@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-_TICK = os.sysconf("SC_CLK_TCK")
+#: In the kernel's numbers for clocks: CPU time of a whole process.
+_CPU_CLOCK: Final = 2
 
 
 def family(pid: int) -> list[int]:
@@ -21,13 +23,11 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """CPU time of all threads, user and system, those that have ended included."""
-    total = 0
-    for pid in pids:
-        # The command's name may hold anything, so count from its closing bracket.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / _TICK
+    """CPU time of all threads, user and system, those that have ended included.
+
+    By clock_getcpuclockid(3), which counts nanoseconds where /proc counts hundredths.
+    """
+    return sum(time.clock_gettime((~pid << 3) | _CPU_CLOCK) for pid in pids)
 
 
 def memory(pids: Sequence[int]) -> int:

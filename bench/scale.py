@@ -21,36 +21,26 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from . import servers
-from .crowds import busy_among_idle, busy_steps, idle, turns_alone
+from .many import busy_among_idle, busy_steps, idle, turns_alone
+from .servers import Server
+from .starters import before_stub
 from .tables import Row, table
+from .targets import INPROCESS, WORKER
 
 MAX_CLIENTS: Final = 5000
 
 
 @contextlib.contextmanager
-def serving(backend: str, clients: int) -> Iterator[servers.Server]:
-    """A server that takes so many from one address."""
-    options = [f"--max-connections={clients}", f"--max-connections-per-address={clients}"]
+def serving(backend: str) -> Iterator[Server]:
+    """One of ours, which takes so many from one address."""
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
-        server = start(backend, Path(place), options)
+        server = before_stub(None)[backend](Path(place))
         try:
             yield server
         finally:
             server.stop()
             if "Traceback" in (log := (Path(place) / "log").read_text()):
                 print(log[-4000:], file=sys.stderr)
-
-
-def start(backend: str, place: Path, options: list[str]) -> servers.Server:
-    """One of ours, with these options."""
-    if backend == servers.INPROCESS:
-        options = [*options, "--backend=inprocess"]
-        return servers._start_ours(place, options, {"PYTHONPATH": str(servers.STUB)})
-    wrapper = place / "python"
-    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH="{servers.STUB}" exec "{sys.executable}" "$@"\n')
-    wrapper.chmod(0o700)
-    return servers._start_ours(place, [*options, f"--hermes-python={wrapper}"], {})
 
 
 def raise_descriptors(wanted: int) -> None:
@@ -74,8 +64,8 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     tables: list[list[Row]] = []
 
-    def run(act: Callable[[servers.Server], Coroutine[Any, Any, list[list[Row]]]]) -> None:
-        with serving(options.backend, options.idle + 100) as server:
+    def run(act: Callable[[Server], Coroutine[Any, Any, list[list[Row]]]]) -> None:
+        with serving(options.backend) as server:
             tables.extend(asyncio.run(act(server)))
 
     gc.disable()  # A pause of ours would be measured as the server's.
@@ -96,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parts = ["idle", "busy", "turns", "both"]
     parser.add_argument("--idle", type=_count, default=MAX_CLIENTS, metavar="N")
     parser.add_argument("--busy", type=_count, default=500, metavar="N")
-    parser.add_argument("--backend", choices=[servers.WORKER, servers.INPROCESS], default="worker")
+    parser.add_argument("--backend", choices=[WORKER, INPROCESS], default="worker")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, metavar="PART",
                         help=f"some of it: {', '.join(parts)}")  # fmt: skip
     return parser

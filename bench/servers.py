@@ -1,57 +1,63 @@
-"""The servers as child processes on free loopback ports, all before the same stub of Hermes."""
+"""Servers as child processes on free loopback ports, or on pipes."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import os
-import secrets
+import select
 import shlex
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from . import procfs
+from .client import connect, connect_many
+from .pipe import PipeClient
+from .talk import Talk
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-STUB: Final = ROOT / "tests" / "stub"
 #: Seconds that a server may take to start, and to stop before it is killed.
-START_LIMIT: Final = 30.0
+START_LIMIT: Final = 60.0
 STOP_LIMIT: Final = 10.0
-
-WORKER: Final = "worker"
-INPROCESS: Final = "inprocess"
-PEER: Final = "P1"
-
-_RUN: Final = "from hermes_twisted.cli import main; main()"
 
 
 class CannotServe(Exception):
     """A server did not start; the text has its last words."""
 
 
-@dataclass
 class Server:
     """One that runs."""
 
-    process: subprocess.Popen[bytes]
-    port: int
-    key: str
+    def __init__(self, process: subprocess.Popen[bytes], port: int, key: str = "") -> None:
+        self.process = process
+        self.port = port
+        """On 127.0.0.1; 0 for one on a pipe."""
+        self.url = f"ws://127.0.0.1:{port}/api/ws" + (f"?token={key}" if key else "")
 
     @property
-    def url(self) -> str:
-        """Where a client attaches, key included."""
-        return f"ws://127.0.0.1:{self.port}/api/ws?token={self.key}"
+    def is_pipe(self) -> bool:
+        """Whether there can be one client only."""
+        return not self.port
 
     @property
     def pids(self) -> list[int]:
         """Its processes: the front, and the worker if it has one."""
         return procfs.family(self.process.pid)
+
+    async def connect(self) -> Talk:
+        """One client that has got its `gateway.ready`."""
+        if not self.is_pipe:
+            return await connect(self.url)
+        assert self.process.stdin is not None and self.process.stdout is not None
+        return PipeClient(self.process.stdout.fileno(), self.process.stdin.fileno())
+
+    async def connect_many(self, count: int, at_once: int = 8) -> list[Talk]:
+        """So many of them, a few handshakes at a time."""
+        return [*await connect_many(self.url, count, at_once)]
 
     def stop(self) -> None:
         """End it, politely first."""
@@ -61,22 +67,13 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 #: Starts a server that keeps its files in this new directory.
 Start = Callable[[Path], Server]
-
-
-def starters(peer_python: Path | None) -> dict[str, Start]:
-    """How to start each server. The worker runs under Hermes' Python when one is named."""
-    python = peer_python or Path(sys.executable)
-    found: dict[str, Start] = {
-        WORKER: lambda place: _start_worker(place, python),
-        INPROCESS: _start_inprocess,
-    }
-    if peer_python is not None:
-        found[PEER] = lambda place: _start_peer(place, peer_python)
-    return found
 
 
 @contextlib.contextmanager
@@ -94,54 +91,21 @@ def running(starts: Mapping[str, Start], place: Path) -> Iterator[dict[str, Serv
             server.stop()
 
 
-def _start_worker(place: Path, python: Path) -> Server:
-    # The worker's environment has no PYTHONPATH of ours, so its interpreter brings the stub.
-    wrapper = place / "python"
-    stub, real = shlex.quote(str(STUB)), shlex.quote(str(python))
-    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={stub} exec {real} "$@"\n')
-    wrapper.chmod(0o700)
-    return _start_ours(place, ["--backend", "worker", "--hermes-python", str(wrapper)], {})
-
-
-def _start_inprocess(place: Path) -> Server:
-    return _start_ours(place, ["--backend", "inprocess"], {"PYTHONPATH": str(STUB)})
-
-
-def _start_ours(place: Path, options: Sequence[str], extra: Mapping[str, str]) -> Server:
-    port, key = _free_port(), secrets.token_urlsafe(32)
-    command = [sys.executable, "-c", _RUN, "serve", "--port", str(port)]
-    command += ["--hermes-home", str(place), *options]
-    environment = {**_environment(place), "HERMES_ATTACH_KEY": key, **extra}
-    return _started(command, environment, place, port, key, "/ready")
-
-
-def _start_peer(place: Path, python: Path) -> Server:
-    port = _free_port()
-    command = [str(python), str(ROOT / "bench" / "peer.py"), str(port)]
-    environment = {**_environment(place), "PYTHONPATH": str(STUB)}
-    return _started(command, environment, place, port, "", "/health")
-
-
-def _environment(place: Path) -> dict[str, str]:
-    """Little of ours: no settings, no paths, an empty home of Hermes."""
+def environment(place: Path, **more: str) -> dict[str, str]:
+    """Little of ours: no settings, no paths, and *place* for a home of Hermes."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "HOME": str(place), "HERMES_HOME": str(place)}
+    return {**kept, "HOME": str(place), "HERMES_HOME": str(place), **more}
 
 
-def _started(
-    command: Sequence[str],
-    environment: Mapping[str, str],
-    place: Path,
-    port: int,
-    key: str,
-    page: str,
+def start_listening(
+    command: Sequence[str], variables: Mapping[str, str], port: int, page: str, key: str = ""
 ) -> Server:
     """Run *command* and wait until *page* says 200. Raises `CannotServe`."""
-    log = place / "log"
+    log = Path(variables["HOME"]) / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env=environment,
+            env=variables,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -157,6 +121,30 @@ def _started(
     return server
 
 
+def start_on_pipe(command: Sequence[str], variables: Mapping[str, str]) -> Server:
+    """Run *command* and wait for its first line. Raises `CannotServe`."""
+    log = Path(variables["HOME"]) / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env=variables,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            bufsize=0,
+        )
+    server = Server(process, 0)
+    assert process.stdout is not None
+    first = b""
+    if select.select([process.stdout], [], [], START_LIMIT)[0]:
+        first = process.stdout.readline()
+    if b'"gateway.ready"' not in first:
+        server.stop()
+        raise CannotServe(f"{shlex.join(command)}\n{log.read_text()[-2000:]}")
+    return server
+
+
 def _says_ok(port: int, page: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
@@ -168,7 +156,8 @@ def _says_ok(port: int, page: str) -> bool:
         connection.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

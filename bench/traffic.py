@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import time
-from collections.abc import Awaitable, Callable
-from statistics import quantiles
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from picows import WSFrame
-
-from .client import PATIENCE, Client, connect, masked, request
+from .talk import PATIENCE, Message, Talk, request
 
 #: Of a size that the terminal UI's small requests have.
 PARAMS: Final = {"text": "what is in this directory?", "cols": 80}
 
 
-async def round_trips(url: str, method: str, count: int, until: float = math.inf) -> list[float]:
-    """Seconds of each of *count* requests, one after the other, on a warm connection.
+async def round_trips(client: Talk, texts: Sequence[bytes], until: float = math.inf) -> list[float]:
+    """Seconds of each of these requests, one after the other; the first tenth warms up.
 
     Fewer when the time is *until* before that; what is answered later does not count.
     """
-    client = await connect(url)
-    warm = count // 10
-    requests = [request(method, PARAMS) for _ in range(warm + count)]
+    requests = list(reversed(texts))
+    warm = len(requests) // 10
     times: list[float] = []
     began = 0.0
 
@@ -34,8 +31,10 @@ async def round_trips(url: str, method: str, count: int, until: float = math.inf
         began = time.perf_counter()
         client.send(text)
 
-    def answered(_frame: WSFrame) -> None:
+    def answered(message: Message) -> None:
         now = time.perf_counter()
+        if b'"method"' in message.get_payload_as_bytes()[:64]:
+            return  # An event between request and answer.
         if now < until:
             times.append(now - began)
         if requests and now < until:
@@ -46,11 +45,10 @@ async def round_trips(url: str, method: str, count: int, until: float = math.inf
     client.listen(answered)
     ask()
     await client.finished()
-    await client.close()
     return times[warm:] or times
 
 
-async def pipelines(clients: list[Client], count: int, lot: int) -> float:
+async def pipelines(clients: Sequence[Talk], count: int, lot: int) -> float:
     """Seconds until each client has *count* answers, with at most two lots under way."""
     starts = [_pipeline(client, count // lot, lot) for client in clients]
     began = time.perf_counter()
@@ -61,12 +59,13 @@ async def pipelines(clients: list[Client], count: int, lot: int) -> float:
     return time.perf_counter() - began
 
 
-def _pipeline(client: Client, lots: int, lot: int) -> Callable[[], None]:
+def _pipeline(client: Talk, lots: int, lot: int) -> Callable[[], None]:
     """Prepare everything that is sent, so that sending is one write a lot."""
-    writes = [b"".join(masked(request("echo", PARAMS)) for _ in range(lot)) for _ in range(lots)]
+    framed = client.framed
+    writes = [b"".join(framed(request("echo", PARAMS)) for _ in range(lot)) for _ in range(lots)]
     answers = 0
 
-    def answered(_frame: WSFrame) -> None:
+    def answered(_message: Message) -> None:
         nonlocal answers
         answers += 1
         if answers % lot:
@@ -83,9 +82,15 @@ def _pipeline(client: Client, lots: int, lot: int) -> Callable[[], None]:
     return start
 
 
-async def flood(clients: list[Client], count: int) -> float:
+async def open_session(client: Talk) -> str:
+    """A new session's id."""
+    session: str = (await client.call("session.create", {}))["session_id"]
+    return session
+
+
+async def flood(clients: Sequence[Talk], count: int) -> float:
     """Seconds until each client has got the *count* events of its session, sent at once."""
-    sessions = [(await client.call("session.create", {}))["session_id"] for client in clients]
+    sessions = [await open_session(client) for client in clients]
     began = time.perf_counter()
     for client, session in zip(clients, sessions, strict=True):
         client.expect(count + 3)  # The answer, and the turn's beginning and end.
@@ -93,6 +98,25 @@ async def flood(clients: list[Client], count: int) -> float:
     for client in clients:
         await client.finished()
     return time.perf_counter() - began
+
+
+async def event_delays(client: Talk, rate: int, count: int) -> list[float]:
+    """Seconds from the moment in which a turn emits each token until it is here."""
+    session = await open_session(client)
+    times: list[float] = []
+
+    def hear(message: Message) -> None:
+        now = time.monotonic()
+        text = message.get_payload_as_bytes()
+        if b'"message.delta"' in text:
+            times.append(now - json.loads(text)["params"]["payload"]["t"])
+        elif b'"message.complete"' in text:
+            client.finish()
+
+    client.listen(hear)
+    client.send(request("stream", {"session_id": session, "count": count, "rate": rate}))
+    await client.finished()
+    return times
 
 
 async def repeat(act: Callable[[], Awaitable[None]], until: float) -> list[float]:
@@ -106,6 +130,19 @@ async def repeat(act: Callable[[], Awaitable[None]], until: float) -> list[float
     return times
 
 
+async def ping_in_turn(clients: Sequence[Talk], seconds: float, interval: float) -> None:
+    """Ping each client's server every *interval*, evenly spread, for so long."""
+    began = time.perf_counter()
+    pause = interval / len(clients)
+    waiting: list[asyncio.Task[None]] = []
+    for number in range(round(seconds / pause)):
+        late = time.perf_counter() - began - number * pause
+        if late < 0:
+            await asyncio.sleep(-late)
+        waiting.append(asyncio.ensure_future(clients[number % len(clients)].ping()))
+    await asyncio.gather(*waiting)
+
+
 async def health(port: int) -> None:
     """One GET of /health on a connection of its own."""
     async with asyncio.timeout(PATIENCE):
@@ -117,10 +154,3 @@ async def health(port: int) -> None:
         writer.close()
     if b" 200 " not in head.partition(b"\r\n")[0]:
         raise ConnectionError("/health did not answer 200")
-
-
-def percentile(times: list[float], percent: int) -> float:
-    """That percentile; of few times, the nearest."""
-    if len(times) < 2:
-        return times[0]
-    return quantiles(times, n=100, method="inclusive")[percent - 1]

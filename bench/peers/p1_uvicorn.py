@@ -1,4 +1,4 @@
-"""The peer, run under Hermes' own Python: its socket handler under FastAPI and uvicorn.
+"""P1, the peer, run under Hermes' own Python: its socket handler under FastAPI and uvicorn.
 
 As `hermes_cli.web_server` starts it: uvicorn with these options, on asyncio's loop.
 Its admission of clients is left out, which is to its advantage.
@@ -12,7 +12,7 @@ import fastapi
 import tui_gateway
 import uvicorn
 
-# The stub's package comes first on the path, so `tui_gateway.server` is the stub's. What
+# Where the stub's package comes first on the path, `tui_gateway.server` is the stub's. What
 # it lacks (`tui_gateway.ws`) is found in Hermes' package, which is further down the path.
 tui_gateway.__path__ = pkgutil.extend_path(tui_gateway.__path__, "tui_gateway")
 

@@ -1,0 +1,117 @@
+"""The tables and the page, of a run that was made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import figures, report
+from bench.results import PINNED, REAL, UNPINNED, Found, Part, Results
+from bench.targets import RATES, REAL_ROWS, ROWS
+
+
+def made_up() -> Results:
+    """Two rounds; a server's values are its place in the list, and twice that."""
+    servers = {
+        PINNED: ["inprocess", "P1", "P2", "P3", "P4"],
+        UNPINNED: ["worker", "P1"],
+        REAL: ["worker", "inprocess", "P1"],
+    }
+    results = Results(2, 2.0, {"Processor": "an abacus"})
+    for name, names in servers.items():
+        part = results.parts[name] = Part(names, others=[0.1, 0.3])
+        rows = REAL_ROWS if name == REAL else ROWS
+        keys = [row.key for row in rows]
+        keys += [f"{key}_{rate}" for key in ("paced_cpu", "paced_p50") for rate in RATES]
+        for place, server in enumerate(names, 1):
+            for turn in (1, 2):
+                times = [place * turn * 1e-6 * (1 + n / 100) for n in range(100)]
+                samples = {"round_trip": times, "event": times}
+                part.add(server, Found(dict.fromkeys(keys, float(place * turn)), samples))
+    return results
+
+
+def test_ratios_and_verdicts() -> None:
+    part = Part(["inprocess", "P1", "P4"])
+    for ours, peer in ((40, 100), (45, 90), (60, 100)):
+        part.add("inprocess", Found({"round_trip_p50": ours, "accept_s": 1}))
+        part.add("P1", Found({"round_trip_p50": peer, "accept_s": 4}))
+    part.add("P4", Found({"round_trip_p50": 10}))
+
+    lines = report.main_table(part).splitlines()
+
+    assert lines[0] == "|  | inprocess | P1 | P4 | inprocess ÷ P1 | target | met |"
+    assert lines[2:] == [
+        "| small request, round trip, p50 µs | 45 | 100 | 10 | 0.45 (0.4 to 0.6) | ≤ 0.55 | yes |",
+        "| time to accept 1,000 clients, s | 1 | 4 | - | 0.25 (0.25 to 0.25) |  |  |",
+    ]
+
+
+def test_misses_are_named() -> None:
+    part = Part(["worker", "P1"])
+    part.add("worker", Found({"round_trip_p50": 9, "held_ping": 1}))
+    part.add("P1", Found({"round_trip_p50": 10, "held_ping": 2000}))
+
+    assert report.score([(part, "worker")]) == (
+        "- **worker** meets 1 of 2 targets; missed: small request, round trip, p50 µs."
+    )
+    assert "| 0.9 | ≤ 0.85 | **no** |" in report.main_table(part)
+
+
+def test_floor_table_has_what_both_have() -> None:
+    part = Part(["inprocess", "P4"])
+    part.add("inprocess", Found({"events_1": 8, "held_ping": 1}))
+    part.add("P4", Found({"events_1": 10}))
+
+    assert report.floor_table(part).splitlines()[2:] == [
+        "| events/s flat out, 1 session | 0.8 | ≥ 0.8 | yes |"
+    ]
+
+
+def test_page() -> None:
+    text = report.page(made_up())
+
+    assert "$" not in text
+    assert "- Processor: an abacus" in text
+    assert "Medians of 2 rounds" in text
+    assert "no other run for 2 s" in text
+    assert "- unpinned: other programs used 30% of the machine at most" in text
+    for row in (*ROWS, *REAL_ROWS):
+        assert f"| {row.label} |" in text
+
+
+def test_page_of_a_part() -> None:
+    results = made_up()
+    del results.parts[REAL]
+
+    with pytest.raises(KeyError, match=REAL):
+        report.page(results)
+    assert "Before a real Hermes" not in report.tables(results)
+    assert "Nothing pinned" in report.tables(results)
+
+
+def test_results_are_kept(tmp_path: Path) -> None:
+    results = made_up()
+    results.save(tmp_path / "new" / "results.json")
+
+    assert Results.load(tmp_path / "new" / "results.json") == results
+
+
+@pytest.mark.parametrize("draw", [figures.latency, figures.cost])
+def test_figures_have_every_server(draw: object) -> None:
+    assert callable(draw)
+    text = draw(made_up())
+
+    for label, _colour, _dashes in figures.LOOKS.values():
+        assert text.count(f"<title>{label}</title>") == 2  # One line in each panel.
+
+
+def test_figures_leave_out_what_was_not_measured() -> None:
+    results = made_up()
+    del results.parts[UNPINNED]
+
+    text = figures.latency(results)
+
+    assert "ours, worker" not in text
+    assert "ours, in-process" in text

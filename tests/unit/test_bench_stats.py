@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from bench.stats import at_share, digits, percentile, ratio, short, span, turned
+
+
+def test_percentile() -> None:
+    assert percentile([float(n) for n in range(101)], 90) == 90
+    assert percentile([7.0], 99) == 7
+
+
+def test_share() -> None:
+    """The largest of those that a share comprises, even of few."""
+    assert at_share([1, 2, 3, 4], 0.5) == 2
+    assert at_share([1, 2, 3, 4], 0) == 1
+    assert at_share([1, 2, 3, 4], 1) == 4
+
+
+def test_ratio_is_of_medians() -> None:
+    """One bad round does not count."""
+    assert ratio([1, 2, 90], [4, 4, 1]) == 0.5
+    assert ratio([1, 2], [0, 0]) is None
+
+
+def test_span_is_of_single_rounds() -> None:
+    """Round by round: what disturbed both is not between them."""
+    assert span([1, 20], [2, 10]) == (0.5, 2)
+    assert span([1], [2]) is None
+    assert span([1, 2, 3], [0, 1, 1]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (123456.7, "123,457"),
+        (99.94, "99.9"),
+        (0.01234, "0.0123"),
+        (0.0000123, "0.000012"),
+        (0, "0"),
+    ],
+)
+def test_digits(value: float, text: str) -> None:
+    assert digits(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.00096, "0.00096"), (0.555, "0.56"), (12.4, "12"), (1, "1"), (2.5, "2.5")]
+)
+def test_short(value: float, text: str) -> None:
+    assert short(value) == text
+
+
+def test_turned() -> None:
+    """Each begins once in as many turns."""
+    assert [turned(["a", "b", "c"], turn)[0] for turn in range(4)] == ["a", "b", "c", "a"]
+    assert turned(["a", "b", "c"], 2) == ["c", "a", "b"]

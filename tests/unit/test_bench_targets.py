@@ -1,0 +1,87 @@
+"""What is a target met, and what missed."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.results import Found, Part
+from bench.targets import (
+    FLOOR,
+    INPROCESS,
+    PEER,
+    PLAIN,
+    REAL_ROWS,
+    ROWS,
+    WORKER,
+    Limit,
+    Row,
+    Targets,
+    Verdict,
+    floor_verdict,
+    verdict,
+)
+
+LESS = Row("time", "time", Targets(Limit(0.5), Limit(0.8)), floor=2)
+MORE = Row("rate", "rate", Targets(Limit(4), Limit(2)), more_is_better=True, floor=0.8)
+ITSELF = Row("memory", "memory", Targets(None, Limit(3, absolute=True)))
+
+
+def part(**values: dict[str, float]) -> Part:
+    """One round, by server and key."""
+    made = Part(list(values))
+    for server, found in values.items():
+        made.add(server, Found(found))
+    return made
+
+
+@pytest.mark.parametrize(("ours", "met"), [(4.9, True), (5.0, True), (5.1, False)])
+def test_less_is_better(ours: float, met: bool) -> None:
+    measured = part(inprocess={"time": ours}, P1={"time": 10})
+
+    assert verdict(LESS, measured, INPROCESS) == Verdict("≤ 0.5", met)
+
+
+@pytest.mark.parametrize(("ours", "met"), [(39, False), (40, True), (41, True)])
+def test_more_is_better(ours: float, met: bool) -> None:
+    measured = part(inprocess={"rate": ours}, P1={"rate": 10})
+
+    assert verdict(MORE, measured, INPROCESS) == Verdict("≥ 4", met)
+
+
+def test_each_backend_has_its_own() -> None:
+    measured = part(inprocess={"time": 6}, worker={"time": 6}, plain={"time": 6}, P1={"time": 10})
+
+    assert verdict(LESS, measured, INPROCESS) == Verdict("≤ 0.5", False)
+    assert verdict(LESS, measured, WORKER) == Verdict("≤ 0.8", True)
+    assert verdict(LESS, measured, PLAIN) == Verdict("≤ 1", True)  # Better than the peer, no more.
+
+
+def test_of_the_value_itself() -> None:
+    """The peer has no say in it."""
+    assert verdict(ITSELF, part(worker={"memory": 2.9}), WORKER) == Verdict("≤ 3 itself", True)
+    assert verdict(ITSELF, part(worker={"memory": 3.1}), WORKER) == Verdict("≤ 3 itself", False)
+    assert verdict(ITSELF, part(inprocess={"memory": 9}), INPROCESS) is None
+
+
+def test_what_was_not_measured() -> None:
+    assert verdict(LESS, part(P1={"time": 1}), INPROCESS) is None
+    assert verdict(LESS, part(inprocess={"time": 1}), INPROCESS) is None
+    assert verdict(LESS, part(inprocess={"time": 1}, P1={"time": 0}), INPROCESS) is None
+
+
+def test_floor() -> None:
+    measured = part(inprocess={"time": 3, "rate": 9, "memory": 1}, P4={"time": 1, "rate": 10})
+
+    assert floor_verdict(LESS, measured) == Verdict("≤ 2", False)
+    assert floor_verdict(MORE, measured) == Verdict("≥ 0.8", True)
+    assert floor_verdict(ITSELF, measured) is None
+    assert floor_verdict(LESS, part(inprocess={"time": 3})) is None
+
+
+def test_rows() -> None:
+    """Each is one of its kind; where there is a floor or a target, both backends can be judged."""
+    keys = [row.key for row in (*ROWS, *REAL_ROWS)]
+
+    assert len(keys) == len(set(keys))
+    assert {PEER, FLOOR}.isdisjoint(keys)
+    assert all(row.targets.worker is not None for row in ROWS if row.targets.inprocess is not None)

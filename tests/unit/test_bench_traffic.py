@@ -1,0 +1,174 @@
+"""What the bench's clients do, with a server that answers in memory, and at a real pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pytest
+
+from bench.masking import masked
+from bench.pipe import Line, PipeClient
+from bench.talk import Talk, request
+from bench.traffic import event_delays, flood, ping_in_turn, pipelines, round_trips
+
+T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """On a loop of its own; the tests' own runs in this thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
+class Echo(Talk):
+    """Answers everything at once; a stream is three events around its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.pings = 0
+        self.under_way = self.most_under_way = 0
+
+    def send(self, text: bytes) -> None:
+        self.write(self.framed(text))
+
+    def framed(self, text: bytes) -> bytes:
+        return text + b"\n"
+
+    def write(self, frames: bytes) -> None:
+        for text in frames.splitlines():
+            self.under_way += 1
+            self.most_under_way = max(self.most_under_way, self.under_way)
+            asyncio.get_running_loop().call_soon(self._answer, json.loads(text))
+
+    async def ping(self) -> None:
+        self.pings += 1
+
+    def _answer(self, call: dict[str, Any]) -> None:
+        self.under_way -= 1
+        self.asked.append(call["method"])
+        if call["method"] == "stream":
+            self._say(method="event", params={"type": "message.start"})
+        self._say(id=call["id"], result={"session_id": "s"})
+        if call["method"] == "stream":
+            for _ in range(call["params"]["count"]):
+                payload = {"t": 0.0}
+                self._say(method="event", params={"type": "message.delta", "payload": payload})
+            self._say(method="event", params={"type": "message.complete"})
+
+    def _say(self, **frame: Any) -> None:
+        self.hear(Line(json.dumps({"jsonrpc": "2.0", **frame}).encode()))
+
+
+def test_round_trips_leave_out_the_warm_up() -> None:
+    async def measure() -> None:
+        client = Echo()
+        times = await round_trips(client, [request("echo", {}) for _ in range(20)])
+        assert len(client.asked) == 20
+        assert len(times) == 18
+        assert client.most_under_way == 1
+
+    run(measure())
+
+
+def test_pipelines_keep_two_lots_under_way() -> None:
+    async def measure() -> None:
+        clients = [Echo(), Echo()]
+        await pipelines(clients, 64, lot=8)
+        assert [len(client.asked) for client in clients] == [64, 64]
+        assert [client.most_under_way for client in clients] == [16, 16]
+
+    run(measure())
+
+
+def test_flood_counts_every_event() -> None:
+    async def measure() -> None:
+        client = Echo()
+        assert await flood([client], 50) > 0
+        assert client.asked == ["session.create", "stream"]
+
+    run(measure())
+
+
+def test_event_delays() -> None:
+    """One for each token, and none for what else comes."""
+    assert len(run(event_delays(Echo(), rate=100, count=7))) == 7
+
+
+def test_pings_are_spread() -> None:
+    async def measure() -> None:
+        clients = [Echo() for _ in range(4)]
+        await ping_in_turn(clients, seconds=0.02, interval=0.01)
+        assert [client.pings for client in clients] == [2, 2, 2, 2]
+
+    run(measure())
+
+
+def test_error_answer() -> None:
+    class Refusing(Echo):
+        def _answer(self, call: dict[str, Any]) -> None:
+            self._say(id=call["id"], error={"code": -32601, "message": "unknown"})
+
+    with pytest.raises(ValueError, match=r"no\.such.*unknown"):
+        run(Refusing().call("no.such", {}))
+
+
+def test_pipe() -> None:
+    """Lines come whole, however they were cut; the end of the pipe ends the wait."""
+
+    async def measure() -> None:
+        reading, output = os.pipe()
+        entry, writing = os.pipe()
+        client = PipeClient(reading, writing)
+        heard: list[bytes] = []
+        big = b"x" * 300_000
+
+        def hear(message: Any) -> None:
+            heard.append(message.get_payload_as_bytes())
+            if len(heard) == 3:
+                client.finish()
+
+        client.listen(hear)
+        writer = threading.Thread(target=_write, args=(output, b"one\nt", b"wo\n" + big, b"\n"))
+        writer.start()
+        await client.finished()
+        writer.join()
+        assert heard == [b"one", b"two", big]
+        client.send(b"answer")
+        assert os.read(entry, 100) == b"answer\n"
+        client.expect(1)
+        os.close(output)
+        with pytest.raises(ConnectionError):
+            await client.finished()
+        for descriptor in (reading, entry, writing):
+            os.close(descriptor)
+
+    run(measure())
+
+
+def _write(output: int, *parts: bytes) -> None:
+    for part in parts:
+        rest = memoryview(part)
+        while rest:
+            rest = rest[os.write(output, rest) :]
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 4096])
+def test_masked(size: int) -> None:
+    """RFC 6455, section 5.3: what is unmasked is what was masked."""
+    text = os.urandom(size)
+
+    frame = masked(text)
+
+    head = 2 if size < 126 else 4
+    assert frame[0] == 0x81
+    assert frame[1] & 0x80
+    mask, body = frame[head : head + 4], frame[head + 4 :]
+    assert bytes(byte ^ mask[n % 4] for n, byte in enumerate(body)) == text
+    assert (frame[1] & 0x7F if size < 126 else int.from_bytes(frame[2:4])) == size
