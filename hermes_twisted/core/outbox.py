@@ -101,8 +101,12 @@ class Outbox:
         """Bytes that wait."""
         return self._size
 
-    def put(self, data: bytes, kind: int = EVENT, tag: int = 0) -> bool:
-        """Queue one frame; False means that it will not arrive, nor will later ones."""
+    def put(self, data: bytes, kind: int = EVENT, tag: int = 0, note: bytes = b"") -> bool:
+        """Queue one frame; False means that it will not arrive, nor will later ones.
+
+        A *note* goes right behind it: they are taken together, so that no end of the
+        process comes between them.
+        """
         if kind == ANSWER and self._answered is not None:
             self._answered(tag, data)
         with self._lock:
@@ -118,6 +122,9 @@ class Outbox:
             else:
                 self._items.append((kind, tag, data))
                 self._size += len(data)
+                if note:
+                    self._items.append((NOTE, 0, note))
+                    self._size += len(note)
                 if self._size - self._reported > LOT:
                     self._report()
                 if self._size > self._soft and not self._shedding:
@@ -145,13 +152,14 @@ class Outbox:
     def take(self, budget: int) -> list[Item]:
         """Remove frames from the front until they make *budget* bytes or none is left.
 
-        The last one may exceed the budget, so a large frame is never stuck.
+        The last one may exceed the budget, so a large frame is never stuck; a note goes
+        with the frame before it.
         """
         with self._lock:
             items = self._items
             taken: list[Item] = []
             size = 0
-            while items and size < budget:
+            while items and (size < budget or items[0][0] == NOTE):
                 item = items.popleft()
                 size += len(item[2])
                 taken.append(item)

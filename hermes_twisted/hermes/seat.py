@@ -142,39 +142,47 @@ class HostSeat:
         if self._notes and kind == TURN_START:
             self._turns.add(str(params.get("session_id")))
             self.note_sessions()
-        queued = self._put_event(obj, params, kind)
-        if self._notes and kind in TURN_ENDS:
+        ends = self._notes and kind in TURN_ENDS
+        if ends:
             self._turns.discard(str(params.get("session_id")))
-            self.note_sessions()
-        return queued
+        return self._put_event(obj, params, kind, noting=ends)
 
-    def _put_event(self, obj: dict[str, Any], params: dict[str, Any], kind: Any) -> bool:
+    def _put_event(
+        self, obj: dict[str, Any], params: dict[str, Any], kind: Any, *, noting: bool
+    ) -> bool:
         try:
             text = encode(self.aliases.outward(obj) if self.aliases else obj)
         except Exception:  # Hermes' objects may raise anything when they are asked for a text.
             _log.error("an event of type %.64s cannot be put in JSON: left out", kind)
+            if noting:
+                self.note_sessions()
             return True
         if kind in DELTA_EVENTS:
             return self._outbox.put(text, DELTA)
         self._host.noticed(params, text)
-        return self._outbox.put(text, EVENT)
+        return self._put(text, EVENT, noting=noting)
 
     def answer(self, response: dict[str, Any], tag: int) -> bool:
         """Queue the answer to the request *tag*, and do what was to follow it."""
-        queued = self._put_answer(self.aliases.outward(response) if self.aliases else response, tag)
-        if self._notes and isinstance(response.get("result"), dict):
-            self._note_after(response["result"])
+        queued = self._put_answer(response, tag)
         if self._followed and (follow := self._followed.pop(_id_key(response.get("id")), None)):
             follow(response)
         return queued
 
     def _put_answer(self, response: dict[str, Any], tag: int) -> bool:
         try:
-            text = encode(response)
+            text = encode(self.aliases.outward(response) if self.aliases else response)
         except Exception:
             _log.error("an answer cannot be put in JSON: replaced by an error")
             text = _internal_error(response.get("id"))
-        return self._outbox.put(text, ANSWER, tag)
+        return self._put(text, ANSWER, tag, noting=self._notes and _tells_of_session(response))
+
+    def _put(self, text: bytes, kind: int, tag: int = 0, *, noting: bool) -> bool:
+        """Queue a frame, and with it, if *noting*, what it means for the sessions."""
+        if not noting:
+            return self._outbox.put(text, kind, tag)
+        with self._notes_lock:
+            return self._outbox.put(text, kind, tag, self._new_note())
 
     def close(self) -> None:
         """Hermes may call this; the front decides when a client ends."""
@@ -182,27 +190,28 @@ class HostSeat:
     def note_sessions(self) -> None:
         """Tell the front which sessions this client has, if that is another set now."""
         with self._notes_lock:
-            sessions = [
-                {
-                    **session,
-                    "id": self.aliases.known(session["id"]),
-                    "running": session["id"] in self._turns,
-                }
-                for session in self._host.sessions_of(self)
-            ]
-            note = encode({"sessions": sessions})
-            if note != self._last_note:
-                self._last_note = note
+            if note := self._new_note():
                 self._outbox.put(note, NOTE)
+
+    def _new_note(self) -> bytes:
+        """What the front does not know yet; empty if it knows all. With the lock held."""
+        sessions = [
+            {
+                **session,
+                "id": self.aliases.known(session["id"]),
+                "running": session["id"] in self._turns,
+            }
+            for session in self._host.sessions_of(self)
+        ]
+        note = encode({"sessions": sessions})
+        if note == self._last_note:
+            return b""
+        self._last_note = note
+        return note
 
     def note(self, note: dict[str, Any]) -> None:
         """Tell the front something else."""
         self._outbox.put(encode(note), NOTE)
-
-    def _note_after(self, result: dict[str, Any]) -> None:
-        """An answer that tells of a session may have given it to this client, or taken it."""
-        if "session_id" in result or "closed" in result:
-            self.note_sessions()
 
     # The host's side.
 
@@ -325,6 +334,12 @@ class HostSeat:
             with self._lock:
                 self._pooled -= 1
             self._lane.resume()
+
+
+def _tells_of_session(response: dict[str, Any]) -> bool:
+    """Whether an answer may have given the client a session, or taken one away."""
+    result = response.get("result")
+    return isinstance(result, dict) and ("session_id" in result or "closed" in result)
 
 
 def _internal_error(identity: Any) -> bytes:

@@ -63,6 +63,18 @@ def test_budget(wake: Waker, budget: int, expected: list[bytes]) -> None:
     assert outbox.size == 8 - 2 * len(expected)
 
 
+def test_a_note_goes_with_its_frame(wake: Waker) -> None:
+    """However little is asked for; it counts, and is in its place."""
+    outbox = Outbox(wake)
+    outbox.put(b"aa", note=b"n")
+    outbox.put(b"bb")
+
+    assert outbox.size == 5
+    assert [(kind, text) for kind, _tag, text in outbox.take(1)] == [(EVENT, b"aa"), (NOTE, b"n")]
+    assert [(kind, text) for kind, _tag, text in outbox.take(1)] == [(EVENT, b"bb")]
+    assert outbox.size == 0
+
+
 def test_take_of_nothing(wake: Waker) -> None:
     """An empty outbox gives an empty list."""
     assert Outbox(wake).take(EVERYTHING) == []

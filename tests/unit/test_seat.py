@@ -565,6 +565,59 @@ def test_turns_are_noted(pool: LanePool, end: str) -> None:
     assert client.heard() == [running, "message.start", "message.delta", end, idle]
 
 
+def seen_at_once(client: Noting) -> list[list[Any]]:
+    """What whoever is roused finds: no more goes to the front before the process may end."""
+    found: list[list[Any]] = []
+    client.items()
+
+    def look() -> None:
+        if items := client.outbox.take(EVERYTHING):
+            found.append([kind for kind, _tag, _text in items])
+
+    client.outbox._wake = look
+    return found
+
+
+def test_the_end_of_a_turn_is_noted_with_it(pool: LanePool) -> None:
+    """Killed between the two, a worker would leave behind a turn that is ended again."""
+    client = Noting(pool)
+    client.sessions = [{"id": "s", "key": "k", "cols": 80}]
+    client.seat.write(turn_event("message.start", "s"))
+    found = seen_at_once(client)
+
+    client.seat.write(turn_event("message.complete", "s"))
+
+    assert found == [[EVENT, NOTE]]
+
+
+def test_a_new_session_is_noted_with_its_answer(pool: LanePool) -> None:
+    """Killed between the two, a worker would leave a session that nobody resumes."""
+    client = Noting(pool, lambda request, seat: answer(request["id"], {"session_id": "s"}))
+    found = seen_at_once(client)
+    client.sessions = [{"id": "s", "key": "k", "cols": 80}]
+
+    client.ask(1, {"id": 1, "method": "session.create"})
+    assert client.lanes.wait_quiet(GUARD)
+
+    assert found == [[ANSWER, NOTE]]
+
+
+def test_the_end_of_a_turn_that_cannot_be_put_in_json(pool: LanePool) -> None:
+    """It is left out, and the turn is over all the same."""
+    client = Noting(pool)
+    client.sessions = [{"id": "s", "key": "k", "cols": 80}]
+    client.seat.write(turn_event("message.start", "s"))
+    client.items()
+    endless: list[Any] = []
+    endless.append(endless)
+    event = turn_event("message.complete", "s")
+    event["params"]["payload"] = endless
+
+    client.seat.write(event)
+
+    assert [note["sessions"][0]["running"] for note in client.heard()] == [False]
+
+
 def test_the_same_is_not_noted_twice(pool: LanePool) -> None:
     """A note goes out when something has changed."""
     client = Noting(pool)
