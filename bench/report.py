@@ -10,6 +10,7 @@ from typing import Final
 
 from .results import PINNED, REAL, UNPINNED, Part, Results
 from .stats import digits, ratio, short, span
+from .tables import table
 from .targets import FLOOR, INPROCESS, OURS, PEER, REAL_ROWS, ROWS, Row, floor_verdict, verdict
 
 PAGE: Final = Path(__file__).with_name("page.md")
@@ -112,12 +113,6 @@ def others(part: Part) -> str:
     return text + (
         f" (rounds left out, as they used more: {part.left_out})" if part.left_out else ""
     )
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with numbers to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _median(part: Part, row: Row, server: str) -> str:

@@ -24,7 +24,7 @@ from typing import Any, Final
 from .many import busy_among_idle, busy_steps, idle, turns_alone
 from .servers import Server
 from .starters import before_stub
-from .tables import Row, table
+from .tables import Row, table_of
 from .targets import INPROCESS, WORKER
 
 MAX_CLIENTS: Final = 5000
@@ -78,7 +78,7 @@ def main() -> None:
         run(lambda server: turns_alone(server, options.busy))
     if "both" in options.only:
         run(lambda server: busy_among_idle(server, options.busy, options.idle))
-    print("\n\n".join(map(table, tables)))
+    print("\n\n".join(map(table_of, tables)))
 
 
 def _parser() -> argparse.ArgumentParser:

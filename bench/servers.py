@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from . import procfs
 from .client import connect, connect_many
@@ -101,39 +101,24 @@ def start_listening(
     command: Sequence[str], variables: Mapping[str, str], port: int, page: str, key: str = ""
 ) -> Server:
     """Run *command* and wait until *page* says 200. Raises `CannotServe`."""
-    log = Path(variables["HOME"]) / "log"
+    log = _log(variables)
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            env=variables,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        process = _spawn(command, variables, subprocess.DEVNULL, output, subprocess.STDOUT)
     server = Server(process, port, key)
     deadline = time.monotonic() + START_LIMIT
     while not _says_ok(port, page):
         if process.poll() is not None or time.monotonic() > deadline:
             server.stop()
-            raise CannotServe(f"{shlex.join(command)}\n{log.read_text()[-2000:]}")
+            raise _cannot_serve(command, log)
         time.sleep(0.05)
     return server
 
 
 def start_on_pipe(command: Sequence[str], variables: Mapping[str, str]) -> Server:
     """Run *command* and wait for its first line. Raises `CannotServe`."""
-    log = Path(variables["HOME"]) / "log"
+    log = _log(variables)
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            env=variables,
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=output,
-            bufsize=0,
-        )
+        process = _spawn(command, variables, subprocess.PIPE, subprocess.PIPE, output)
     server = Server(process, 0)
     assert process.stdout is not None
     first = b""
@@ -141,8 +126,28 @@ def start_on_pipe(command: Sequence[str], variables: Mapping[str, str]) -> Serve
         first = process.stdout.readline()
     if b'"gateway.ready"' not in first:
         server.stop()
-        raise CannotServe(f"{shlex.join(command)}\n{log.read_text()[-2000:]}")
+        raise _cannot_serve(command, log)
     return server
+
+
+def _log(variables: Mapping[str, str]) -> Path:
+    return Path(variables["HOME"]) / "log"
+
+
+def _spawn(
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    stdin: int,
+    stdout: int | IO[bytes],
+    stderr: int | IO[bytes],
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, env=variables, cwd=ROOT, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0
+    )
+
+
+def _cannot_serve(command: Sequence[str], log: Path) -> CannotServe:
+    return CannotServe(f"{shlex.join(command)}\n{log.read_text()[-2000:]}")
 
 
 def _says_ok(port: int, page: str) -> bool:

@@ -30,6 +30,7 @@ from hermes_twisted.metrics import Metrics
 
 from .masking import masked
 from .starters import STUB
+from .tables import table
 
 #: The best of so many rounds of so many runs: what disturbs makes things slower, never quicker.
 ROUNDS: Final = 7
@@ -179,9 +180,9 @@ def host_steps() -> list[tuple[str, float]]:
     ]
 
 
-def table(rows: list[tuple[str, float]]) -> str:
-    """*rows* as Markdown."""
-    return "\n".join(["| Step | µs |", "| --- | ---: |", *(f"| {a} | {b:.2f} |" for a, b in rows)])
+def steps_table(steps: list[tuple[str, float]]) -> str:
+    """*steps* as Markdown."""
+    return table(["Step", "µs"], [[step, f"{each:.2f}"] for step, each in steps])
 
 
 def main() -> None:
@@ -189,8 +190,8 @@ def main() -> None:
     sys.path.insert(0, STUB)
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         os.environ["HERMES_HOME"] = home
-        print(f"On the event loop\n\n{table(front_steps())}\n")
-        print(f"Beside Hermes, with {_library()}\n\n{table(host_steps())}")
+        print(f"On the event loop\n\n{steps_table(front_steps())}\n")
+        print(f"Beside Hermes, with {_library()}\n\n{steps_table(host_steps())}")
 
 
 def _library() -> str:

@@ -1,25 +1,27 @@
-"""Rows of numbers, as Markdown."""
+"""Tables, as Markdown."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+
+from .stats import digits
 
 #: Values by their column's name.
 Row = dict[str, float]
 
 
-def table(rows: list[Row]) -> str:
-    """Markdown."""
-    lines = [f"| {' | '.join(rows[0])} |", f"|{' ---: |' * len(rows[0])}"]
-    lines += [f"| {' | '.join(map(number, row.values()))} |" for row in rows]
-    return "\n".join(lines)
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with numbers to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def number(value: float) -> str:
-    """Three digits that count, and no fewer where there are more before the point."""
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+def table_of(rows: Sequence[Row]) -> str:
+    """One of rows with the same columns."""
+    return table([*rows[0]], [[digits(value) for value in row.values()] for row in rows])
 
 
 def show(row: Row) -> None:
     """While more are measured."""
-    print({name: number(value) for name, value in row.items()}, file=sys.stderr, flush=True)
+    print({name: digits(value) for name, value in row.items()}, file=sys.stderr, flush=True)

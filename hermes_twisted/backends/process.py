@@ -17,6 +17,7 @@ from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..core.batches import CALM
 from ..core.packets import BadPacket, Unpacker
 from ..core.supervision import Problem
 from ..hermes.locate import Hermes
@@ -28,9 +29,6 @@ from .output import OutputLines
 START_LIMIT: Final = 120.0
 #: How much longer than its own limit a worker may take to end, before TERM and KILL.
 END_MARGIN: Final = 1.0
-#: Seconds without a packet after which one is written at once; in a burst they are
-#: gathered for larger writes.
-CALM: Final = 0.0002
 #: Descriptor of the socket in the child.
 CHILD_FD: Final = 3
 #: Run by path, as a script: Hermes' Python need not know this package.

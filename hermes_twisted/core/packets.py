@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple, cast
 
+from .batches import LARGE
+
 HEADER: Final = struct.Struct("!BIII")
 
 #: No packet is larger: Hermes' largest answers are tens of megabytes.
@@ -81,12 +83,8 @@ def pack(op: int, seat: int = 0, tag: int = 0, body: bytes = b"") -> bytes:
     return HEADER.pack(op, seat, tag, len(body)) + body
 
 
-#: Larger bodies are gathered in place, and copied no more after that.
-LARGE: Final = 64 * 1024
-
-
 class Unpacker:
-    """Bytes in, packets out."""
+    """Bytes in, packets out. Large bodies are gathered in place, and copied no more after that."""
 
     def __init__(self) -> None:
         self._rest = b""

@@ -9,16 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from ..core.batches import LARGE, batches
+from ..core.batches import CALM, LARGE, batches
 from ..core.outbox import ANSWER, NOTE, Outbox
 from ..core.packets import HEADER, SIZE, Op, pack
 
 #: Bytes of one seat that go out before the next seat's turn.
 TURN: Final = 256 * 1024
-
-#: Seconds without a write after which a frame's own thread writes it: it is there a
-#: thread's switch sooner. In a burst the pump gathers frames for larger writes.
-CALM: Final = 0.0002
 
 _OPS: Final = {ANSWER: Op.ANSWER, NOTE: Op.NOTE}
 
