@@ -17,16 +17,16 @@ from typing import Any, Final
 from hermes_twisted.core import frames
 from hermes_twisted.core.calls import Calls
 from hermes_twisted.core.keys import Key
-from hermes_twisted.core.lanes import LanePool
 from hermes_twisted.core.limits import Limits
-from hermes_twisted.core.outbox import ANSWER, DELTA, Outbox
-from hermes_twisted.core.packets import HEADER, Op, Unpacker, pack
 from hermes_twisted.core.seats import Seat
 from hermes_twisted.core.websocket import split_texts, text_frames
 from hermes_twisted.hermes.decode import decode
 from hermes_twisted.hermes.encode import encode
 from hermes_twisted.hermes.host import Host
 from hermes_twisted.metrics import Metrics
+from hermes_twisted.shared.lanes import LanePool
+from hermes_twisted.shared.outbox import ANSWER, DELTA, Outbox
+from hermes_twisted.shared.packets import HEADER, Op, Unpacker, pack
 
 from .masking import masked
 from .starters import STUB
@@ -195,7 +195,7 @@ def main() -> None:
 
 
 def _library() -> str:
-    fast: Any = sys.modules["hermes_twisted.hermes.encode"]._fast
+    fast: Any = sys.modules["hermes_twisted.hermes.encode"]._fast_encode
     named = getattr(fast, "func", fast)
     return f"{named.__module__}" if fast is not None else json.__name__
 

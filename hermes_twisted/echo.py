@@ -23,11 +23,11 @@ from .core.frames import Frame
 from .core.journal import Journal, NullAudit
 from .core.keys import Key
 from .core.limits import Limits
-from .core.outbox import Outbox
 from .core.seats import Seat
 from .options import DEFAULT_PORT, usage_rows
 from .protocol import AttachFactory, AttachProtocol
 from .settings import Settings
+from .shared.outbox import Outbox
 from .web import AttachResource, FrontSite
 
 _PARAMETERS, _FLAGS = usage_rows()

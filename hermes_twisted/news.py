@@ -7,7 +7,7 @@ from twisted.logger import Logger
 from .backends import Backend, Problem, State
 from .core.meter import Meter
 from .core.seats import Seat, Seats
-from .findings import found_in_words
+from .shared.schema import found_in_words
 
 
 class News:

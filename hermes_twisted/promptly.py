@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.tcp import Connection
 
-from .core.batches import LARGE, batches
+from .shared.packets import LARGE, batches
 
 
 def write_promptly(transport: Any, data: bytes) -> None:

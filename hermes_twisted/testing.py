@@ -28,7 +28,7 @@ from .core.frames import Frame
 from .core.journal import Value
 from .core.limits import Limits
 from .core.meter import Meter, NullMeter
-from .core.outbox import Outbox
+from .shared.outbox import Outbox
 
 #: RFC 6455 §5.2
 CONTINUATION: Final = 0

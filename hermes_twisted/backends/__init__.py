@@ -14,9 +14,10 @@ from twisted.internet.defer import Deferred
 
 from ..core import frames
 from ..core.meter import Meter
-from ..core.outbox import ANSWER, Outbox
 from ..core.seats import Channel
-from ..core.supervision import Problem, State
+from ..core.supervision import State
+from ..shared.outbox import ANSWER, Outbox
+from ..shared.problem import Problem
 
 __all__ = ["SHUTDOWN_LIMIT", "Backend", "Problem", "State", "StateListener", "refuse"]
 

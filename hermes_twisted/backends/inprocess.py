@@ -13,17 +13,19 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..core import frames, tuning
-from ..core.backlog import Backlog
+from ..core import frames
 from ..core.calls import Calls
-from ..core.lanes import LanePool
 from ..core.limits import Limits
 from ..core.meter import Meter, NullMeter
-from ..core.outbox import Outbox
-from ..core.supervision import Problem, State
+from ..core.supervision import State
 from ..hermes.host import Host, explain_shedding
 from ..hermes.problem import HostProblem
 from ..hermes.seat import HostSeat
+from ..shared import tuning
+from ..shared.backlog import Backlog
+from ..shared.lanes import LanePool
+from ..shared.outbox import Outbox
+from ..shared.problem import Problem
 from ..threads import in_thread
 from . import SHUTDOWN_LIMIT, StateListener, refuse
 

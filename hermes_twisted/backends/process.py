@@ -17,11 +17,10 @@ from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..core.batches import CALM
-from ..core.packets import BadPacket, Unpacker
-from ..core.supervision import Problem
 from ..hermes.locate import Hermes
 from ..promptly import write_promptly
+from ..shared.packets import CALM, BadPacket, Unpacker
+from ..shared.problem import Problem
 from .output import OutputLines
 
 #: How long a worker may take to load Hermes. A cold disk and a first byte-compilation

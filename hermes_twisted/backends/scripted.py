@@ -12,11 +12,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..core import frames
-from ..core.backlog import Backlog
 from ..core.limits import Limits
 from ..core.meter import Meter, NullMeter
-from ..core.outbox import ANSWER, EVENT, Outbox
-from ..core.supervision import Problem, State
+from ..core.supervision import State
+from ..shared.backlog import Backlog
+from ..shared.outbox import ANSWER, EVENT, Outbox
+from ..shared.problem import Problem
 from . import StateListener
 
 #: JSON-RPC 2.0 §5.1

@@ -11,16 +11,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from ..core import frames
-from ..core.backlog import Backlog
 from ..core.calls import Calls
 from ..core.limits import Limits
 from ..core.meter import Meter, NullMeter
-from ..core.outbox import ANSWER, Outbox
-from ..core.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
 from ..core.recovery import Recollection
-from ..core.supervision import Problem, State, Supervisor
+from ..core.supervision import State, Supervisor
 from ..hermes.locate import Hermes
 from ..hermes.problem import HostProblem
+from ..shared.backlog import Backlog
+from ..shared.outbox import ANSWER, Outbox
+from ..shared.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
+from ..shared.problem import Problem
 from . import SHUTDOWN_LIMIT, StateListener, refuse
 from .process import WorkerProcess
 

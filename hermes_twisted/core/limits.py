@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from . import backlog, lanes, nesting, outbox, sources
+from ..shared import backlog, lanes, outbox
+from . import nesting, sources
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
+from ..shared.outbox import ANSWER, Outbox
 from . import frames, scopes
 from .keys import Key
 from .limits import Limits
 from .meter import Meter, NullMeter
-from .outbox import ANSWER, Outbox
 
 #: Bytes that are handed to the socket in one write.
 BATCH: Final = 256 * 1024

@@ -17,6 +17,8 @@ from typing import Any, Final, Protocol
 
 from automat import TypeMachineBuilder
 
+from ..shared.problem import Problem
+
 #: First pause before a restart, in seconds, and its growth with each death.
 FIRST_PAUSE: Final = 0.25
 GROWTH: Final = 2.0
@@ -26,17 +28,6 @@ JITTER: Final = 0.2
 MAX_DEATHS: Final = 5
 DEATHS_WINDOW: Final = 60.0
 BROKEN_PAUSE: Final = 30.0
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong, and what to do about it."""
-
-    problem: str
-    advice: str
-
-    def __str__(self) -> str:
-        return f"{self.problem} {self.advice}"
 
 
 class State(Enum):

@@ -18,7 +18,7 @@ _holders = 0
 _was_enabled = False
 
 
-def _find_fast() -> Callable[[bytes], Any] | None:
+def _find_fast_decode() -> Callable[[bytes], Any] | None:
     """Pydantic's reader, in the environment of every Hermes so far."""
     try:
         from pydantic_core import from_json
@@ -28,7 +28,7 @@ def _find_fast() -> Callable[[bytes], Any] | None:
     return fast
 
 
-_fast: Final = _find_fast()
+_fast_decode: Final = _find_fast_decode()
 
 
 def decode(text: bytes) -> Any:
@@ -40,9 +40,9 @@ def decode(text: bytes) -> Any:
 
 
 def _read(text: bytes) -> Any:
-    if _fast is not None:
+    if _fast_decode is not None:
         try:
-            return _fast(text)
+            return _fast_decode(text)
         except ValueError:
             pass  # Lone surrogates, deep nesting: Hermes' own `json` takes more.
     return json.loads(text.decode())

@@ -17,7 +17,7 @@ _ascii: Final = json.JSONEncoder(
 ).encode
 
 
-def _find_fast() -> Callable[[Any], bytes] | None:
+def _find_fast_encode() -> Callable[[Any], bytes] | None:
     """The quickest of the libraries that Hermes' Python has: pydantic's it always has."""
     try:
         import orjson
@@ -33,7 +33,7 @@ def _find_fast() -> Callable[[Any], bytes] | None:
     return functools.partial(pydantic_core.to_json, inf_nan_mode="null")
 
 
-_fast: Final = _find_fast()
+_fast_encode: Final = _find_fast_encode()
 
 
 def encode(value: Any) -> bytes:
@@ -44,9 +44,9 @@ def encode(value: Any) -> bytes:
     what the library that is used makes of them.
     Raises `RecursionError` or `ValueError` for what nests without end.
     """
-    if _fast is not None:
+    if _fast_encode is not None:
         try:
-            return _fast(value)
+            return _fast_encode(value)
         except (TypeError, ValueError):
             pass  # Large integers, odd keys, lone surrogates: as below.
     return encode_plain(value)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
 
-from ..core.lanes import LanePool
-from ..core.outbox import Outbox
+from ..shared.lanes import LanePool
+from ..shared.outbox import Outbox
 from .absent import QUIET
 from .encode import encode
 from .loading import Findings, check_config, import_server, look, replay_epoch

@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from ..core.batches import CALM, LARGE, batches
-from ..core.outbox import ANSWER, NOTE, Outbox
-from ..core.packets import HEADER, SIZE, Op, pack
+from ..shared.outbox import ANSWER, NOTE, Outbox
+from ..shared.packets import CALM, HEADER, LARGE, SIZE, Op, batches, pack
 
 #: Bytes of one seat that go out before the next seat's turn.
 TURN: Final = 256 * 1024

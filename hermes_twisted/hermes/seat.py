@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol
 
-from ..core.lanes import LATER, LanePool
-from ..core.outbox import ANSWER, DELTA, EVENT, NOTE, Outbox
+from ..shared.lanes import LATER, LanePool
+from ..shared.outbox import ANSWER, DELTA, EVENT, NOTE, Outbox
 from .aliases import Aliases
 from .decode import decode
 from .encode import encode

@@ -16,11 +16,11 @@ import sys
 import threading
 from typing import Any, Final, NoReturn
 
-from ..core.backlog import Backlog
-from ..core.lanes import LanePool
-from ..core.outbox import Outbox
-from ..core.packets import Op, Packet, Unpacker, pack
-from ..core.tuning import freeze, switch_often
+from ..shared.backlog import Backlog
+from ..shared.lanes import LanePool
+from ..shared.outbox import Outbox
+from ..shared.packets import Op, Packet, Unpacker, pack
+from ..shared.tuning import freeze, switch_often
 from .host import Host, explain_shedding
 from .problem import HostProblem
 from .pump import Line, Pump

@@ -10,7 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from hermes_twisted.core.lanes import LanePool
+from hermes_twisted.shared.lanes import LanePool
 
 # The same examples in every run: a failure is the change's, not the dice's.
 hypothesis.settings.register_profile("unit", derandomize=True, deadline=None)

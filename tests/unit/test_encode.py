@@ -35,9 +35,9 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         name, ["orjson", "pydantic_core"]
     ):
         monkeypatch.setitem(sys.modules, better, None)
-    fast = encoding._find_fast()
+    fast = encoding._find_fast_encode()
     assert (fast is None) == (name == "stdlib")
-    monkeypatch.setattr(encoding, "_fast", fast)
+    monkeypatch.setattr(encoding, "_fast_encode", fast)
     return name
 
 
@@ -178,7 +178,7 @@ def with_pydantic(value: Any) -> bytes:
     """What a Hermes sends whose Python has no orjson."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "orjson", None)
-        patch.setattr(encoding, "_fast", encoding._find_fast())
+        patch.setattr(encoding, "_fast_encode", encoding._find_fast_encode())
         return encoding.encode(value)
 
 

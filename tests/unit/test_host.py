@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.core.lanes import LanePool
-from hermes_twisted.core.outbox import EVENT, Outbox
 from hermes_twisted.hermes import host as module
 from hermes_twisted.hermes.host import SLOW_CLIENT_NOTICE, Host, Sink, explain_shedding
 from hermes_twisted.hermes.loading import look
 from hermes_twisted.hermes.questions import Questions
 from hermes_twisted.hermes.seat import HostSeat
+from hermes_twisted.shared.lanes import LanePool
+from hermes_twisted.shared.outbox import EVENT, Outbox
 
 GUARD = 60.0
 EVERYTHING = 2**40

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from hermes_twisted.core import lanes
-from hermes_twisted.core.lanes import LATER, TURN, LanePool
+from hermes_twisted.shared import lanes
+from hermes_twisted.shared.lanes import LATER, TURN, LanePool
 
 #: Only a broken pool makes a test wait that long.
 GUARD = 60.0

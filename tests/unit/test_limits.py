@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from hermes_twisted.core.limits import Limits
-from hermes_twisted.core.outbox import SETTLE_BYTES, SETTLE_COUNT
+from hermes_twisted.shared.outbox import SETTLE_BYTES, SETTLE_COUNT
 
 
 def test_everything_is_limited() -> None:

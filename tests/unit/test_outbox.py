@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermes_twisted.core import outbox as module
-from hermes_twisted.core.backlog import NO_BACKLOG, Backlog
-from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, NOTE, Item, Outbox
+from hermes_twisted.shared import outbox as module
+from hermes_twisted.shared.backlog import NO_BACKLOG, Backlog
+from hermes_twisted.shared.outbox import ANSWER, DELTA, EVENT, NOTE, Item, Outbox
 
 EVERYTHING = 2**40
 NOTICE = b"<notice>"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermes_twisted.core.batches import LARGE
-from hermes_twisted.core.packets import (
+from hermes_twisted.shared.packets import (
     HEADER,
+    LARGE,
     MAX_BODY,
     SIZE,
     BadPacket,

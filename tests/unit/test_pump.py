@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from hermes_twisted.core.batches import LARGE, batches
-from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, Outbox
-from hermes_twisted.core.packets import SIZE, Op, Packet, Unpacker, pack
 from hermes_twisted.hermes.pump import TURN, Line, Pump
+from hermes_twisted.shared.outbox import ANSWER, DELTA, EVENT, Outbox
+from hermes_twisted.shared.packets import LARGE, SIZE, Op, Packet, Unpacker, batches, pack
 
 #: Only a broken pump makes a test wait that long.
 GUARD = 60.0

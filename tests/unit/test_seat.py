@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.core.lanes import LanePool
-from hermes_twisted.core.outbox import ANSWER, DELTA, EVENT, NOTE, Item, Outbox
 from hermes_twisted.hermes.questions import Questions
 from hermes_twisted.hermes.seat import INTERNAL_ERROR, Former, HostSeat
+from hermes_twisted.shared.lanes import LanePool
+from hermes_twisted.shared.outbox import ANSWER, DELTA, EVENT, NOTE, Item, Outbox
 
 GUARD = 60.0
 EVERYTHING = 2**40

@@ -11,8 +11,8 @@ from hermes_twisted.core import frames
 from hermes_twisted.core.keys import Key, Scope
 from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.meter import Tally
-from hermes_twisted.core.outbox import ANSWER, Outbox
 from hermes_twisted.core.seats import BATCH, CLOSE_POLICY, Seat, Seats
+from hermes_twisted.shared.outbox import ANSWER, Outbox
 
 LAPTOP = Key.of("laptop", "hat_0123456789abcdef")
 

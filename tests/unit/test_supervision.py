@@ -12,10 +12,10 @@ from hermes_twisted.core.supervision import (
     GROWTH,
     JITTER,
     MAX_DEATHS,
-    Problem,
     State,
     Supervisor,
 )
+from hermes_twisted.shared.problem import Problem
 
 CRASH = Problem("The worker died.", "See the log.")
 NO_HERMES = Problem("No Hermes.", "Install it.")

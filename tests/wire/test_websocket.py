@@ -15,7 +15,7 @@ from twisted.logger import LogLevel
 
 from hermes_twisted import protocol
 from hermes_twisted.backends import Problem, State
-from hermes_twisted.core.batches import LARGE
+from hermes_twisted.shared.packets import LARGE
 from hermes_twisted.testing import (
     BINARY,
     CLOSE,

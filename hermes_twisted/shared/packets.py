@@ -1,19 +1,42 @@
-"""Framing between the front and the worker: length-prefixed packets over a stream.
-
-A packet is a 13-byte header, `kind, seat, tag, length` in network byte order, and
-`length` bytes of body. `docs/protocol.md` says what each kind means. Both ends are
-ours and of one version, so an unknown kind or an impossible length is a bug and
-ends the stream.
-"""
+"""Many chunks in few writes: what both ends of the worker's socket go by."""
+# MERGED: """Framing between the front and the worker: length-prefixed packets over a stream.
+#
+# A packet is a 13-byte header, `kind, seat, tag, length` in network byte order, and
+# `length` bytes of body. `docs/protocol.md` says what each kind means. Both ends are
+# ours and of one version, so an unknown kind or an impossible length is a bug and
+# ends the stream.
+# """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple, cast
 
-from .batches import LARGE
+#: Seconds without a write after which a single one is made at once: it is there a turn of a
+#: loop or a thread's switch sooner. In a burst, chunks are gathered for larger writes.
+CALM: Final = 0.0002
+#: Larger chunks are written by themselves: to join them with others would copy them.
+LARGE: Final = 64 * 1024
+
+
+def batches(chunks: Iterable[bytes]) -> list[bytes]:
+    """*chunks* joined, but for large ones, and in order."""
+    found: list[bytes] = []
+    small: list[bytes] = []
+    for chunk in chunks:
+        if len(chunk) > LARGE:
+            if small:
+                found.append(b"".join(small))
+                small = []
+            found.append(chunk)
+        else:
+            small.append(chunk)
+    if small:
+        found.append(b"".join(small))
+    return found
+
 
 HEADER: Final = struct.Struct("!BIII")
 
