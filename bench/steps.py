@@ -14,15 +14,15 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from hermes_twisted.core import frames
+from hermes_twisted import rpc
 from hermes_twisted.core.calls import Calls
 from hermes_twisted.core.keys import Key
-from hermes_twisted.core.limits import Limits
 from hermes_twisted.core.seats import Seat
 from hermes_twisted.core.websocket import split_texts, text_frames
 from hermes_twisted.hermes.decode import decode
 from hermes_twisted.hermes.encode import encode
 from hermes_twisted.hermes.host import Host
+from hermes_twisted.limits import Limits
 from hermes_twisted.metrics import Metrics
 from hermes_twisted.shared.lanes import LanePool
 from hermes_twisted.shared.outbox import ANSWER, DELTA, Outbox
@@ -96,7 +96,7 @@ class Channel:
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
 
-    def submit(self, frame: frames.Frame) -> None:
+    def submit(self, frame: rpc.Frame) -> None:
         """See `core.seats.Channel`."""
 
     def delivered(self, size: int) -> None:

@@ -5,7 +5,7 @@ it removes the file, and shuts the socket down for systemd, too. So `SocketMode=
 void, and nobody could connect during a restart.
 """
 
-# ruff: noqa: N802, N815 (Twisted's names)
+
 
 from __future__ import annotations
 

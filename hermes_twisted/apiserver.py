@@ -18,8 +18,8 @@ import yaml
 from dotenv import dotenv_values
 
 from .core.keys import FROM_API_SERVER, MIN_LENGTH, Key, digest_of
+from .files import BadKey, read_private
 from .plainkey import Secret
-from .private import BadKey, read_private
 
 VARIABLE: Final = "API_SERVER_KEY"
 #: Bytes of `.env` and of `config.yaml`.

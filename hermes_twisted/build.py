@@ -19,6 +19,7 @@ from .backends.scripted import BadScript, Script, ScriptedBackend
 from .backends.worker import WorkerBackend
 from .core.journal import Audit, NullAudit
 from .core.keys import Keyring
+from .files import BadKey
 from .hermes.cures import check_gateway, gateway_cures
 from .hermes.host import Host
 from .hermes.locate import Hermes, locate, worker_environment
@@ -28,7 +29,6 @@ from .listening import CannotStart
 from .metrics import Metrics
 from .pem import BadTLS
 from .plainkey import Secret
-from .private import BadKey
 from .service import AttachService
 from .settings import BadSetting, Settings, read_environment
 from .threads import in_thread

@@ -25,11 +25,11 @@ from .core.admission import Refused
 from .core.forwarded import TrustedProxies
 from .core.heads import HEAD_TOO_LARGE, HeadCheck
 from .core.journal import Journal
-from .core.limits import Limits
-from .core.meter import Meter
 from .core.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
+from .limits import Limits
+from .meter import Meter
 from .peers import peer_name
-from .sockets import tune
+from .tcp import tune
 
 BODY_TOO_LARGE = Refused(
     413, "body", "The request's body is too large.", "Send none: no page here reads it."

@@ -13,10 +13,10 @@ from . import __version__, plainkey
 from .cli_control import kick, status
 from .cli_key import key
 from .cli_url import url
+from .config.options import ENVIRONMENT_PREFIX
 from .core.keys import new_secret
 from .install import install_service
 from .listeners import port_number
-from .options import ENVIRONMENT_PREFIX
 from .reactors import ensure_asyncio
 from .settings import BadSetting, read_environment
 

@@ -12,13 +12,14 @@ from typing import Any, Final, TextIO
 
 from twisted.python import usage
 
-from . import keystore, parsing, terminal
+from . import keystore, terminal
 from .cli_options import Interspersed
 from .cli_url import ADDRESS_FLAGS, ADDRESS_PARAMETERS, HOME_PARAMETER, address_url, home_of
+from .config import parsing
 from .core.keyfile import time_text
 from .core.keys import KeyProblem, Record, Same, Scope
+from .files import BadKey
 from .plainkey import Secret
-from .private import BadKey
 from .settings import BadSetting
 
 USAGE: Final = """\

@@ -10,10 +10,11 @@ from typing import Any
 
 from twisted.python import usage
 
-from . import apiserver, keyring, keystore, parsing, plainkey, terminal
-from .options import DEFAULT_PORT
+from . import apiserver, keyring, keystore, plainkey, terminal
+from .config import parsing
+from .config.options import DEFAULT_PORT
+from .files import BadKey
 from .plainkey import Secret
-from .private import BadKey
 from .settings import BadSetting, default_home, read_environment
 from .shells import shell
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from twisted.logger import Logger
 
-from .core.meter import Meter
 from .core.seats import CLOSE_POLICY
+from .meter import Meter
 from .overview import Overview
 from .roster import Roster
 

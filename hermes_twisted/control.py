@@ -19,9 +19,9 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.protocols.policies import TimeoutMixin
 
 from .commands import Commands
+from .files import BadKey, check_directory
 from .listeners import socket_path_problem
 from .listening import remove_stale_socket
-from .private import BadKey, check_directory
 from .settings import CONTROL
 
 #: Bytes of a request, seconds without one, connections at once.

@@ -17,15 +17,15 @@ from twisted.python import usage
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from .config.options import DEFAULT_PORT, usage_rows
 from .core.admission import Admitted, Head, Refused, check_handshake
 from .core.forwarded import TrustedProxies
-from .core.frames import Frame
 from .core.journal import Journal, NullAudit
 from .core.keys import Key
-from .core.limits import Limits
 from .core.seats import Seat
-from .options import DEFAULT_PORT, usage_rows
+from .limits import Limits
 from .protocol import AttachFactory, AttachProtocol
+from .rpc import Frame
 from .settings import Settings
 from .shared.outbox import Outbox
 from .web import AttachResource, FrontSite

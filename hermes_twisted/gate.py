@@ -16,10 +16,10 @@ from .core.admission import (
     Standing,
     admit,
 )
-from .core.limits import Limits
-from .core.meter import Meter
 from .core.reading import may_read
 from .core.sources import Failures, Tenants
+from .limits import Limits
+from .meter import Meter
 
 SERVER_STOPS: Final = Refused(
     503, "stopping", "This server is stopping.", "Try again in a moment.", (("Retry-After", "5"),)

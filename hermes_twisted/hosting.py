@@ -14,10 +14,10 @@ from twisted.logger import Logger, STDLibLogObserver, globalLogBeginner
 
 from . import hardening, keyring, plainkey, redaction, terminal
 from .build import build_gateway_backend, build_keys, build_service, check_tls
+from .config.options import ENVIRONMENT_PREFIX, OPTIONS
+from .files import BadKey
 from .keyring import ServerKeys
 from .listening import CannotStart
-from .options import ENVIRONMENT_PREFIX, OPTIONS
-from .private import BadKey
 from .reactors import WrongReactor, adopt_running_loop
 from .service import AttachService
 from .settings import BadSetting, Settings, read_environment

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from twisted.python import usage
 
-from . import parsing
 from .build import find_hermes_python
+from .config import parsing
 from .settings import BadSetting, read_environment
 from .units import Plan, service_unit, socket_unit
 

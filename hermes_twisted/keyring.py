@@ -13,8 +13,8 @@ from twisted.logger import Logger
 
 from . import apiserver, keystore, plainkey
 from .core.keys import FROM_ENVIRONMENT, FROM_FILE, Key, KeyProblem, Keyring, Keys, Scope
+from .files import BadKey, Signature, signature
 from .plainkey import Secret
-from .private import BadKey, Signature, signature
 from .settings import default_home
 
 #: The key that the first start makes.

@@ -14,7 +14,7 @@ from typing import Final
 
 from .core import keyfile
 from .core.keys import Keys
-from .private import BadKey, check_directory, read_private
+from .files import BadKey, check_directory, read_private
 
 #: How long a change waits for another that is under way, in seconds.
 PATIENCE: Final = 10.0

@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from .core.limits import Limits
-from .core.meter import Meter
+from .limits import Limits
+from .meter import Meter
 from .protocol import AttachProtocol
 
 #: A round of pings is spread over so many moments: thousands at once would keep everybody

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.logger import Logger
 
 from .backends import Backend, Problem, State
-from .core.meter import Meter
 from .core.seats import Seat, Seats
+from .meter import Meter
 from .shared.schema import found_in_words
 
 

@@ -11,8 +11,8 @@ from twisted.web.resource import IResource
 from .backends import Backend
 from .commands import Commands
 from .control import Control
-from .core.meter import Meter
 from .looplag import LoopLag
+from .meter import Meter
 from .metrics import Metrics
 from .overview import Overview
 from .roster import Roster

@@ -8,14 +8,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from .core.admission import Admitted
-from .core.limits import Limits
-from .core.meter import Meter
 from .core.round_trips import RoundTrips
 from .core.seats import Seat
 from .core.websocket import split_texts, text_frames
-from .promptly import Outlet, write_promptly
+from .limits import Limits
+from .meter import Meter
 from .strict import StrictFactory, StrictProtocol
-from .valve import Valve
+from .tcp import write_promptly
+from .websocket.writer import Outlet, Valve
 
 #: Makes a seat for an admitted link.
 OpenSeat = Callable[["AttachProtocol", Admitted], Seat]

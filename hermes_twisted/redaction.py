@@ -185,10 +185,10 @@ class _CleanFailure(Failure):
         self._parents = original.parents
         self._texts = texts
 
-    def printTraceback(  # noqa: N802
+    def printTraceback(
         self,
         file: Any = None,
-        elideFrameworkCode: Any = False,  # noqa: N803
+        elideFrameworkCode: Any = False,
         detail: str = "default",
     ) -> None:
         """See `Failure`."""

@@ -18,13 +18,13 @@ from .backends import Backend, State
 from .core.admission import Admitted, HostRule, Rules
 from .core.journal import Audit, Journal, NullAudit
 from .core.keys import Keyring
-from .core.meter import Meter, NullMeter
 from .core.seats import Seat, Seats
 from .gate import Gate
 from .keywatch import KeyWatch
 from .links import Links
 from .listeners import Listener, is_local, port_number
 from .listening import CannotStart, open_port
+from .meter import Meter, NullMeter
 from .metrics import Metrics
 from .news import News
 from .operations import Operations

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from . import parsing
+from .config import parsing
+from .config.options import AUDIT_KEEP, AUDIT_MAX_BYTES, BY_NAME, OPTIONS, Option, variable
 from .core.forwarded import TrustedProxies
-from .core.limits import Limits
+from .limits import Limits
 from .listeners import (
     Listener,
     TLSChoice,
@@ -26,7 +27,6 @@ from .listeners import (
     socket_path_problem,
     with_tls,
 )
-from .options import AUDIT_KEEP, AUDIT_MAX_BYTES, BY_NAME, OPTIONS, Option, variable
 
 #: The control socket, in Hermes' home.
 CONTROL: Final = Path("attach", "control.sock")

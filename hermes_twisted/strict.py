@@ -15,8 +15,8 @@ from .core.assembly import Assembly
 from .core.budget import Budget
 from .core.closing import CloseWatch
 from .core.deflate import agree
-from .core.limits import Limits
-from .core.meter import Meter, NullMeter
+from .limits import Limits
+from .meter import Meter, NullMeter
 
 #: RFC 6455 §7.4.1, and IANA's registry for 1013.
 CLOSE_UNSUPPORTED: Final = 1003

@@ -17,10 +17,10 @@ from twisted.python import usage
 from . import __version__, hardening, keyring, logs, plainkey, redaction, terminal
 from .backends.scripted import Script
 from .build import build_backend, build_keys, build_service, check_tls, read_script
+from .config.options import REPEATED, Option, usage_rows
+from .files import BadKey
 from .keyring import ServerKeys
 from .listening import CannotStart
-from .options import REPEATED, Option, usage_rows
-from .private import BadKey
 from .reactors import WrongReactor, ensure_asyncio
 from .settings import BadSetting, Settings, read_environment
 from .shared import tuning

@@ -4,7 +4,7 @@ Nothing of the package imports this. The wire behaves as Twisted's TCP does wher
 matters: a connection ends in a later turn of the loop, a paused one keeps what comes.
 """
 
-# ruff: noqa: N802 (Twisted's names)
+
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from .backends import Problem, State, StateListener
-from .core.frames import Frame
 from .core.journal import Value
-from .core.limits import Limits
-from .core.meter import Meter, NullMeter
+from .limits import Limits
+from .meter import Meter, NullMeter
+from .rpc import Frame
 from .shared.outbox import Outbox
 
 #: RFC 6455 §5.2

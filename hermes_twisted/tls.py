@@ -24,10 +24,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from .certificates import Authority
-from .core.quota import Quota
+from .config.parsing import host_name
 from .listeners import TLSChoice
-from .parsing import host_name
 from .pem import BadTLS, Credentials, pin, read_certificates, read_credentials
+from .quota import Quota
 
 #: Mozilla's intermediate configuration for TLS 1.2 without finite-field Diffie-Hellman:
 #: forward secrecy and authenticated encryption only. TLS 1.3 has no others.
@@ -167,7 +167,7 @@ class TLS:
                 problem=str(bad),
             )
 
-    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802
+    def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A new connection's TLS, by what is current."""
         assert self._context is not None, "connections come after the start"
         return SSL.Connection(self._context, None)

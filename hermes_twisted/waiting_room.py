@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from .core.admission import Refused
 from .core.courtesy import Places, explanation, reply
-from .core.limits import KIB, Limits
-from .core.meter import Meter
+from .limits import KIB, Limits
+from .meter import Meter
 from .strict import StrictFactory, StrictProtocol
 
 #: Bytes that a held client may send in all, and in one message.

@@ -24,13 +24,13 @@ from .core.admission import PATH, Admitted, Head, Refused
 from .core.courtesy import looks_like_terminal
 from .core.forwarded import TrustedProxies
 from .core.journal import Journal
-from .core.limits import Limits
-from .core.meter import Meter, NullMeter
-from .core.quota import Quota
 from .core.sources import source_of
+from .limits import Limits
+from .meter import Meter, NullMeter
 from .pages import NO_SUCH_PAGE, Page, refuse, write_index, write_json
 from .peers import peer_name
 from .protocol import AttachFactory, AttachProtocol
+from .quota import Quota
 from .waiting_room import WaitingProtocol, WaitingRoom
 
 #: Refusals that are logged in a minute; more are counted.

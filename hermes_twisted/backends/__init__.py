@@ -12,10 +12,10 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 
-from ..core import frames
-from ..core.meter import Meter
+from .. import rpc
 from ..core.seats import Channel
 from ..core.supervision import State
+from ..meter import Meter
 from ..shared.outbox import ANSWER, Outbox
 from ..shared.problem import Problem
 
@@ -56,8 +56,8 @@ class Backend(Protocol):
         """Finalise Hermes' sessions and release everything, within limits."""
 
 
-def refuse(outbox: Outbox, frame: frames.Frame, problem: Problem | None) -> None:
+def refuse(outbox: Outbox, frame: rpc.Frame, problem: Problem | None) -> None:
     """Answer a request that nobody will run, because of *problem*."""
     outbox.settle(len(frame.text))
     reason = str(problem) if problem is not None else "Hermes is not running."
-    outbox.put(frames.error(frame.id, frames.SERVER_ERROR, reason), ANSWER)
+    outbox.put(rpc.error(frame.id, rpc.SERVER_ERROR, reason), ANSWER)

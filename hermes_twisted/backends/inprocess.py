@@ -13,14 +13,14 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..core import frames
+from .. import rpc
 from ..core.calls import Calls
-from ..core.limits import Limits
-from ..core.meter import Meter, NullMeter
 from ..core.supervision import State
 from ..hermes.host import Host, explain_shedding
 from ..hermes.problem import HostProblem
 from ..hermes.seat import HostSeat
+from ..limits import Limits
+from ..meter import Meter, NullMeter
 from ..shared import tuning
 from ..shared.backlog import Backlog
 from ..shared.lanes import LanePool
@@ -48,9 +48,9 @@ class InProcessChannel:
         self._calls = calls
         self._seat: HostSeat | None = None
         self._tag = 0
-        self._backlog: list[frames.Frame] = []
+        self._backlog: list[rpc.Frame] = []
 
-    def submit(self, frame: frames.Frame) -> None:
+    def submit(self, frame: rpc.Frame) -> None:
         """See `Channel`."""
         if self._seat is not None:
             self._tag = tag = self._tag % 0xFFFFFFFF + 1

@@ -18,9 +18,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..hermes.locate import Hermes
-from ..promptly import write_promptly
 from ..shared.packets import CALM, BadPacket, Unpacker
 from ..shared.problem import Problem
+from ..tcp import write_promptly
 from .output import OutputLines
 
 #: How long a worker may take to load Hermes. A cold disk and a first byte-compilation

@@ -11,10 +11,10 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..core import frames
-from ..core.limits import Limits
-from ..core.meter import Meter, NullMeter
+from .. import rpc
 from ..core.supervision import State
+from ..limits import Limits
+from ..meter import Meter, NullMeter
 from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, EVENT, Outbox
 from ..shared.problem import Problem
@@ -103,22 +103,22 @@ class ScriptedChannel:
 
     def begin(self) -> None:
         """Play what the server says unasked."""
-        self._play(self._backend.script.greeting, frames.NULL)
+        self._play(self._backend.script.greeting, rpc.NULL)
 
-    def submit(self, frame: frames.Frame) -> None:
+    def submit(self, frame: rpc.Frame) -> None:
         """See `Channel`."""
         self.outbox.settle(len(frame.text))
         try:
             params = _params(json.loads(frame.text))
         except (ValueError, RecursionError):  # Python takes less than the front does.
-            self.outbox.put(frames.error(frames.NULL, frames.PARSE_ERROR, "parse error"), ANSWER)
+            self.outbox.put(rpc.error(rpc.NULL, rpc.PARSE_ERROR, "parse error"), ANSWER)
             return
         turn = self._turns[frame.method]
         self._turns[frame.method] += 1
         reaction = self._backend.script.react(frame.method, params, turn)
         if reaction is None:
             message = f"unknown method: {frame.method[:64]}"
-            self.outbox.put(frames.error(frame.id, METHOD_NOT_FOUND, message), ANSWER)
+            self.outbox.put(rpc.error(frame.id, METHOD_NOT_FOUND, message), ANSWER)
             return
         if frame.method == "session.interrupt":
             self._cancel()
@@ -135,7 +135,7 @@ class ScriptedChannel:
     def _play(self, recorded: list[tuple[float, dict[str, Any]]], identity: bytes) -> None:
         for when, frame in recorded:
             if "method" in frame:
-                said, kind = frames.encode(frame), EVENT
+                said, kind = rpc.encode(frame), EVENT
             else:
                 said, kind = _answer(frame, identity), ANSWER
             delay = when * self._backend.pace
@@ -166,7 +166,7 @@ def _params(request: dict[str, Any]) -> dict[str, Any]:
 
 def _answer(recorded: dict[str, Any], identity: bytes) -> bytes:
     """The *recorded* answer, to the request of this id, which is JSON text as it came."""
-    rest = frames.encode({name: value for name, value in recorded.items() if name != "id"})
+    rest = rpc.encode({name: value for name, value in recorded.items() if name != "id"})
     return b'{"id":%b%b%b' % (identity, b"" if rest == b"{}" else b",", rest[1:])
 
 

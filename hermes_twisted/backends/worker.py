@@ -10,14 +10,14 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from ..core import frames
+from .. import rpc
 from ..core.calls import Calls
-from ..core.limits import Limits
-from ..core.meter import Meter, NullMeter
 from ..core.recovery import Recollection
 from ..core.supervision import State, Supervisor
 from ..hermes.locate import Hermes
 from ..hermes.problem import HostProblem
+from ..limits import Limits
+from ..meter import Meter, NullMeter
 from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, Outbox
 from ..shared.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
@@ -60,10 +60,10 @@ class WorkerChannel:
         self.unanswered: dict[int, bytes] = {}
         """Ids, as JSON text, of the requests that the worker has."""
         self.recollection = Recollection()
-        self.backlog: list[frames.Frame] = []
+        self.backlog: list[rpc.Frame] = []
         """Requests for the next worker, while there is none; bounded by the seat."""
 
-    def submit(self, frame: frames.Frame) -> None:
+    def submit(self, frame: rpc.Frame) -> None:
         """See `Channel`."""
         if self._backend.state is State.BROKEN:
             refuse(self.outbox, frame, self._backend.problem)
@@ -97,7 +97,7 @@ class WorkerChannel:
         self.calls.lose()
         self.settled(self._unsettled, self._unsettled_bytes)
         for identity in lost.values():
-            self.outbox.put(frames.error(identity, frames.SERVER_ERROR, LOST), ANSWER)
+            self.outbox.put(rpc.error(identity, rpc.SERVER_ERROR, LOST), ANSWER)
 
     def settled(self, count: int, size: int) -> None:
         """The worker has begun to run *count* requests, *size* bytes together."""
@@ -111,7 +111,7 @@ class WorkerChannel:
         for frame in backlog:
             self.submit(frame)
 
-    def _send(self, frame: frames.Frame) -> None:
+    def _send(self, frame: rpc.Frame) -> None:
         self._tag = tag = self._tag % MAX_TAG + 1
         if frame.method:
             self.unanswered[tag] = frame.id

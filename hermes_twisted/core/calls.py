@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Final
 
-from .meter import Meter
+from ..meter import Meter
 
 #: What stands before the first dot of a method of Hermes, 0.14 to 0.19, as far as it is worth
 #: telling apart. Everything else is `OTHER`: clients choose names, and labels are to be few.

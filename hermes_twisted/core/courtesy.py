@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import frames
+from .. import rpc
+from ..limits import Limits
 from .admission import Head, Refused
-from .limits import Limits
 from .sources import Tenants
 
 #: What the UI's WebSocket library calls itself: Node's own, or the one in the bundle.
@@ -37,14 +37,14 @@ def explanation(refused: Refused) -> list[bytes]:
         "text": f"Not attached: {refused.title}",
         "ttl_ms": None,
     }
-    return [frames.event("notification.show", notice), frames.notice(f"Not attached. {text}")]
+    return [rpc.event("notification.show", notice), rpc.notice(f"Not attached. {text}")]
 
 
 def reply(text: bytes) -> bytes:
     """The answer to whatever a held client asks: nothing, politely."""
     try:
-        return frames.result(frames.parse(text).id, {})
-    except frames.BadFrame as bad:
+        return rpc.result(rpc.parse(text).id, {})
+    except rpc.BadFrame as bad:
         return bad.answer
 
 

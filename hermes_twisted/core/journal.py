@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ..quota import Quota
 from .admission import Admitted, Refused
 from .keys import Key
-from .quota import Quota
 from .seats import Seat
 
 #: A field's value; what has none is left out.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from . import frames
+from .. import rpc
 
 TURN_LOST: Final = (
     "Hermes was restarted. Its reply broke off there; the conversation goes on, so just ask again."
@@ -33,7 +33,7 @@ class Recollection:
     @property
     def for_the_next_worker(self) -> bytes:
         """The sessions to resume, as the body of `Op.OPEN`; empty if there are none."""
-        return frames.encode(self._sessions) if self._sessions else b""
+        return rpc.encode(self._sessions) if self._sessions else b""
 
     def note(self, body: bytes) -> list[bytes]:
         """Take a note of the worker; what it means for the client, as frames."""
@@ -46,12 +46,12 @@ class Recollection:
 
 def _told(session: dict[str, Any]) -> list[bytes]:
     if not session["running"]:
-        return [frames.notice(RESUMED)]
+        return [rpc.notice(RESUMED)]
     text = BEGUN_ANEW if session["fresh"] else TURN_LOST
-    return [_end_of_turn(session["id"]), frames.notice(text)]
+    return [_end_of_turn(session["id"]), rpc.notice(text)]
 
 
 def _end_of_turn(sid: str) -> bytes:
     payload = {"status": "interrupted"}
     params = {"type": "message.complete", "session_id": sid, "payload": payload}
-    return frames.encode({"jsonrpc": "2.0", "method": "event", "params": params})
+    return rpc.encode({"jsonrpc": "2.0", "method": "event", "params": params})

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from . import frames
+from .. import rpc
 
 #: JSON text of a parameter as it came, empty if it is absent.
 Look = Callable[[str], bytes]
@@ -46,7 +46,7 @@ class OneOf:
         value = look(self.param)
         if not value:
             return self.absent
-        return frames.string(value) in self.values
+        return rpc.string(value) in self.values
 
     def __str__(self) -> str:
         values = ", ".join(f"`{value}`" if value else "empty" for value in sorted(self.values))
@@ -82,7 +82,7 @@ class Command:
         Stricter than Hermes' own ways to find the word (`slash.exec`, `command.dispatch`,
         `HermesCLI.process_command`), so that all of them find the same.
         """
-        found = _FIRST_WORD.match((frames.string(look(self.param)) or "").strip())
+        found = _FIRST_WORD.match((rpc.string(look(self.param)) or "").strip())
         if found is None or (self.alone and found["rest"]):
             return False
         return found["word"] in self.names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import frames
+from .. import rpc
 from .keys import Scope
 from .scope_table import NO, TABLE, YES, Group, Verdict
 
@@ -43,7 +43,7 @@ def verdict(scope: Scope, method: str) -> Verdict:
 MAX_RULE: Final = 80
 
 
-def refusal(scope: Scope, frame: frames.Frame) -> bytes | None:
+def refusal(scope: Scope, frame: rpc.Frame) -> bytes | None:
     """The error that answers *frame*, or None if *scope* allows it.
 
     Parameters are looked at only for the few methods where they decide.
@@ -53,12 +53,12 @@ def refusal(scope: Scope, frame: frames.Frame) -> bytes | None:
     rule = verdict(scope, frame.method)
     if rule.allows(frame.param):
         return None
-    what = frames.shorten(frame.method) or "answers to the agent's questions"
+    what = rpc.shorten(frame.method) or "answers to the agent's questions"
     how = "" if rule is NO else f", except {rule}"
     if len(how) > MAX_RULE:
         how = " in this way"
-    return frames.error(
+    return rpc.error(
         frame.id,
-        frames.SCOPE_DENIED,
+        rpc.SCOPE_DENIED,
         f'this key has the scope "{scope.value}", which does not allow {what}{how}',
     )

@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
+from .. import rpc
+from ..limits import Limits
+from ..meter import Meter, NullMeter
 from ..shared.outbox import ANSWER, Outbox
-from . import frames, scopes
+from . import scopes
 from .keys import Key
-from .limits import Limits
-from .meter import Meter, NullMeter
 
 #: Bytes that are handed to the socket in one write.
 BATCH: Final = 256 * 1024
@@ -55,7 +56,7 @@ class Channel(Protocol):
     def outbox(self) -> Outbox:
         """The frames for the client."""
 
-    def submit(self, frame: frames.Frame) -> None:
+    def submit(self, frame: rpc.Frame) -> None:
         """Run *frame* after the client's earlier ones, or soon if it is urgent."""
 
     def delivered(self, size: int) -> None:
@@ -92,7 +93,7 @@ class Seat:
         self._link = link
         self._limits = limits
         self._meter = meter or NullMeter()
-        self._held: deque[frames.Frame | bytes] = deque()
+        self._held: deque[rpc.Frame | bytes] = deque()
         self._held_bytes = 0
         self._waiting = 0
         self._waiting_bytes = 0
@@ -110,13 +111,13 @@ class Seat:
         if self._ending or not text or text.isspace():
             return
         try:
-            frame = frames.parse(text, self._limits.max_depth, self._limits.max_containers)
-        except frames.BadFrame as bad:
+            frame = rpc.parse(text, self._limits.max_depth, self._limits.max_containers)
+        except rpc.BadFrame as bad:
             self._meter.count("bad_frame", bad.why)
             self._answer_or_hold(bad.answer)
             return
-        if frame.method == frames.PING_METHOD:
-            self._answer_or_hold(frames.result(frame.id, {"ok": True}))
+        if frame.method == rpc.PING_METHOD:
+            self._answer_or_hold(rpc.result(frame.id, {"ok": True}))
             return
         refused = scopes.refusal(self.key.scope, frame)
         if refused is not None:
@@ -132,7 +133,7 @@ class Seat:
 
     def tell(self, message: str) -> None:
         """Show the user a line of text."""
-        self._channel.outbox.put(frames.notice(message))
+        self._channel.outbox.put(rpc.notice(message))
         self.flush()
 
     def flush(self) -> None:
@@ -207,7 +208,7 @@ class Seat:
             self._held.clear()
             self._channel.close()
 
-    def _submit(self, frame: frames.Frame) -> None:
+    def _submit(self, frame: rpc.Frame) -> None:
         self._waiting += 1
         self._waiting_bytes += len(frame.text)
         self._channel.submit(frame)
@@ -227,7 +228,7 @@ class Seat:
     def _is_slow(self) -> bool:
         return not self._link.writable and self._channel.outbox.size > self._limits.hold_above
 
-    def _hold(self, what: frames.Frame | bytes, size: int) -> None:
+    def _hold(self, what: rpc.Frame | bytes, size: int) -> None:
         self._meter.count("limit", "unread")
         self._held.append(what)
         self._held_bytes += size

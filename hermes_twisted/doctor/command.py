@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from twisted.python import usage
 
-from .. import parsing, plainkey
-from ..private import BadKey
+from .. import plainkey
+from ..config import parsing
+from ..files import BadKey
 from ..settings import BadSetting, Settings
 from . import client, hermes, server, service, show
 from .findings import Report, warning

@@ -7,9 +7,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..files import BadKey
 from ..keyring import ServerKeys, no_key
 from ..keystore import store_path
-from ..private import BadKey
 from .findings import Finding, ok, problem, warning
 
 CHECK = "key"

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import websockets.exceptions
 
-from hermes_twisted.core.limits import Limits
+from hermes_twisted.limits import Limits
 from tests.system.conftest import PATIENCE, Server, World, find_port, is_open, wait_until
 from tests.system.proxies import (
     ELSEWHERE,

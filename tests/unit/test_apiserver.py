@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hermes_twisted import apiserver
-from hermes_twisted.private import BadKey
+from hermes_twisted.files import BadKey
 
 KEY = "0123456789abcdef"
 OTHER = "fedcba9876543210"

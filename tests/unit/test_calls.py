@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from hermes_twisted.core.calls import GROUPS, OTHER, Calls, group_of, outcome_of
-from hermes_twisted.core.meter import Tally
+from hermes_twisted.meter import Tally
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -6,7 +6,7 @@ import pytest
 
 from hermes_twisted.core.admission import KEY_WRONG, Head
 from hermes_twisted.core.courtesy import Places, explanation, looks_like_terminal, reply
-from hermes_twisted.core.limits import Limits
+from hermes_twisted.limits import Limits
 
 
 def head(**headers: list[bytes]) -> Head:

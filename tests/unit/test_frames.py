@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermes_twisted.core import frames
+from hermes_twisted import rpc
 
 json_values = st.recursive(
     st.none()
@@ -41,8 +41,8 @@ def is_json(text: bytes) -> bool:
 
 def answer_to(text: bytes) -> dict[str, Any]:
     """The error that a bad frame is answered with."""
-    with pytest.raises(frames.BadFrame) as caught:
-        frames.parse(text)
+    with pytest.raises(rpc.BadFrame) as caught:
+        rpc.parse(text)
     answer: dict[str, Any] = strict(caught.value.answer)
     return answer
 
@@ -51,7 +51,7 @@ def test_request() -> None:
     """A request keeps its text, its id as JSON text, and its method."""
     text = b'{"jsonrpc": "2.0", "id": 7, "method": "prompt.submit", "params": {"text": "hi"}}'
 
-    assert frames.parse(text) == frames.Frame(text, b"7", "prompt.submit")
+    assert rpc.parse(text) == rpc.Frame(text, b"7", "prompt.submit")
 
 
 @pytest.mark.parametrize(
@@ -60,24 +60,24 @@ def test_request() -> None:
 )
 def test_id_is_kept_as_text(identity: bytes) -> None:
     """An id of any JSON type comes back as the very text it was."""
-    assert frames.parse(b'{"method":"x","id":%b}' % identity).id == identity
+    assert rpc.parse(b'{"method":"x","id":%b}' % identity).id == identity
 
 
 def test_no_id() -> None:
     """A notification's id is null."""
-    assert frames.parse(b'{"method":"x"}').id == b"null"
+    assert rpc.parse(b'{"method":"x"}').id == b"null"
 
 
 def test_white_space_and_escapes() -> None:
     """White space and escapes in keys and methods mean what they mean to any JSON parser."""
-    frame = frames.parse(b' \t\r\n{ "\\u0069d" : 1 , "method" : "s\\u00e9ance" } \n')
+    frame = rpc.parse(b' \t\r\n{ "\\u0069d" : 1 , "method" : "s\\u00e9ance" } \n')
 
     assert (frame.id, frame.method) == (b"1", "séance")
 
 
 def test_last_duplicate_counts() -> None:
     """Of a repeated key the last counts, as for Hermes' own parser."""
-    frame = frames.parse(b'{"id":1,"method":"a","id":2,"method":"session.interrupt"}')
+    frame = rpc.parse(b'{"id":1,"method":"a","id":2,"method":"session.interrupt"}')
 
     assert (frame.id, frame.method) == (b"2", "session.interrupt")
 
@@ -85,7 +85,7 @@ def test_last_duplicate_counts() -> None:
 @pytest.mark.parametrize("member", [b'"result":null', b'"error":{}', b'"result":0,"error":1'])
 def test_response(member: bytes) -> None:
     """A result or an error without a method answers a question of the server: urgent."""
-    frame = frames.parse(b'{"id":"q1",%b}' % member)
+    frame = rpc.parse(b'{"id":"q1",%b}' % member)
 
     assert (frame.id, frame.method, frame.urgent) == (b'"q1"', "", True)
 
@@ -108,7 +108,7 @@ def test_response(member: bytes) -> None:
 )
 def test_urgent(method: str, urgent: bool) -> None:
     """Only an interrupt and answers to Hermes' questions may overtake."""
-    assert frames.parse(json.dumps({"method": method, "id": 1}).encode()).urgent is urgent
+    assert rpc.parse(json.dumps({"method": method, "id": 1}).encode()).urgent is urgent
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_no_method(member: bytes) -> None:
 def test_params_are_not_our_business() -> None:
     """Parameters of the wrong type pass: Hermes answers them."""
     for params in (b"null", b"1", b"[1]", b'"x"'):
-        assert frames.parse(b'{"id":1,"method":"x","params":%b}' % params).method == "x"
+        assert rpc.parse(b'{"id":1,"method":"x","params":%b}' % params).method == "x"
 
 
 @settings(max_examples=300)
@@ -211,8 +211,8 @@ def test_any_text(text: str) -> None:
     """Any text is either a frame, and then JSON, or a `BadFrame` with a strict JSON answer."""
     data = text.encode()
     try:
-        frames.parse(data)
-    except frames.BadFrame as bad:
+        rpc.parse(data)
+    except rpc.BadFrame as bad:
         assert strict(bad.answer)["error"]["code"] in (-32700, -32600)
     else:
         assert is_json(data)
@@ -237,8 +237,8 @@ def test_any_json(value: Any, ascii_only: bool) -> None:
     """What is taken apart agrees with what Hermes' own JSON parser sees."""
     text = json.dumps(value, ensure_ascii=ascii_only).encode()
     try:
-        frame = frames.parse(text)
-    except frames.BadFrame as bad:
+        frame = rpc.parse(text)
+    except rpc.BadFrame as bad:
         answer = strict(bad.answer)
         assert answer["error"]["code"] == -32600
         assert not isinstance(value, dict) or answer["id"] == value.get("id")
@@ -250,8 +250,8 @@ def test_any_json(value: Any, ascii_only: bool) -> None:
         assert strict(frame.id) == value.get("id")
         assert frame.method == value.get("method", "")
         # Its id can be quoted in an answer of any kind.
-        assert strict(frames.error(frame.id, -1, "x"))["id"] == value.get("id")
-        assert strict(frames.result(frame.id, {}))["id"] == value.get("id")
+        assert strict(rpc.error(frame.id, -1, "x"))["id"] == value.get("id")
+        assert strict(rpc.result(frame.id, {}))["id"] == value.get("id")
 
 
 def test_not_utf8() -> None:
@@ -269,7 +269,7 @@ def test_id_that_is_not_utf8(rest: bytes) -> None:
 
 def test_error() -> None:
     """An error quotes the id as it was and escapes what is not ASCII."""
-    text = frames.error(b'"\xc3\xa9"', -32000, 'a "quoted" é \ud800 line\n')
+    text = rpc.error(b'"\xc3\xa9"', -32000, 'a "quoted" é \ud800 line\n')
 
     assert json.loads(text) == {
         "jsonrpc": "2.0",
@@ -280,7 +280,7 @@ def test_error() -> None:
 
 def test_result() -> None:
     """A result quotes the id as it was."""
-    assert frames.result(b"1e400", {"ok": True}) == (
+    assert rpc.result(b"1e400", {"ok": True}) == (
         b'{"jsonrpc":"2.0","id":1e400,"result":{"ok":true}}'
     )
 
@@ -288,12 +288,12 @@ def test_result() -> None:
 def test_encode_refuses_nan() -> None:
     """A frame of our own never holds what is not JSON."""
     with pytest.raises(ValueError):
-        frames.encode({"x": float("nan")})
+        rpc.encode({"x": float("nan")})
 
 
 def test_notice() -> None:
     """A notice is the one event that all releases print as it is, and names no session."""
-    assert strict(frames.notice("Schöne Grüße")) == {
+    assert strict(rpc.notice("Schöne Grüße")) == {
         "jsonrpc": "2.0",
         "method": "event",
         "params": {"type": "browser.progress", "payload": {"message": "Schöne Grüße"}},

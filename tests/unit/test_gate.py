@@ -5,9 +5,9 @@ from twisted.internet.task import Clock
 
 from hermes_twisted.core.admission import Admitted, Head, HostRule, Refused, Rules
 from hermes_twisted.core.keys import Key
-from hermes_twisted.core.limits import Limits
-from hermes_twisted.core.meter import Tally
 from hermes_twisted.gate import Gate
+from hermes_twisted.limits import Limits
+from hermes_twisted.meter import Tally
 
 SECRET = "hat_AAAAbbbbCCCCddddEEEE-ffff_gggg"
 HERE, THERE = "192.0.2.1", "2001:db8::/64"

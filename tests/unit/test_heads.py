@@ -4,7 +4,7 @@ import pytest
 
 from hermes_twisted.core.admission import Refused
 from hermes_twisted.core.heads import HEAD_TOO_LARGE, MALFORMED, WRONG_HTTP, HeadCheck
-from hermes_twisted.core.limits import Limits
+from hermes_twisted.limits import Limits
 
 LINE = b"GET / HTTP/1.1"
 HOST = b"Host: a"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hermes_twisted.core import frames
+from hermes_twisted import rpc
 from hermes_twisted.core.keys import Scope
-from hermes_twisted.core.limits import Limits
+from hermes_twisted.limits import Limits
 from tests.hostile import CORPUS, TEXTS
 from tests.unit.test_seats import LIMITS, Table
 
@@ -90,4 +90,4 @@ def test_many(texts: list[bytes]) -> None:
 
     held = table.seat._held
     assert len(held) <= LIMITS.waiting_requests + 1
-    assert all(isinstance(what, bytes | frames.Frame) for what in held)
+    assert all(isinstance(what, bytes | rpc.Frame) for what in held)

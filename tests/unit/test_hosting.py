@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hermes_twisted import terminal
-from hermes_twisted.core.limits import Limits
+from hermes_twisted.files import BadKey
 from hermes_twisted.hosting import FIXED, WHERE, find_keys, read_settings
-from hermes_twisted.private import BadKey
+from hermes_twisted.limits import Limits
 from hermes_twisted.settings import BadSetting, Settings
 
 HOME = Path("/some/home")

@@ -11,8 +11,8 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from hermes_twisted import keystore, plainkey
 from hermes_twisted.core.keys import Scope
+from hermes_twisted.files import BadKey
 from hermes_twisted.keyring import FIRST_NAME, ServerKeys, former_key, no_key
-from hermes_twisted.private import BadKey
 
 TEXT = "hat_AAAAbbbbCCCCddddEEEE"
 OTHER = "hat_ffffGGGGhhhhIIIIjjjj"

@@ -11,7 +11,7 @@ import pytest
 
 from hermes_twisted import keystore
 from hermes_twisted.core.keys import Keys, Scope
-from hermes_twisted.private import BadKey
+from hermes_twisted.files import BadKey
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_other_owner(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "belongs to another user" in text
     assert str(store.parent) in text
 
-    from hermes_twisted.private import read_private
+    from hermes_twisted.files import read_private
 
     with pytest.raises(BadKey, match="belongs to another user"):
         read_private(store, "The key store", 10)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from hermes_twisted.core.limits import Limits
+from hermes_twisted.limits import Limits
 from hermes_twisted.shared.outbox import SETTLE_BYTES, SETTLE_COUNT
 
 

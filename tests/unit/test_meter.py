@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hermes_twisted.core.meter import NullMeter, Tally
+from hermes_twisted.meter import NullMeter, Tally
 
 
 def test_a_tally_adds_up() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hermes_twisted.core import frames
-from hermes_twisted.core.nesting import is_within
+from hermes_twisted import rpc
+from hermes_twisted.rpc import is_within
 
 
 def depth_of(value: Any) -> int:
@@ -68,13 +68,13 @@ def test_frames_have_both_limits() -> None:
     inner = b"[" * 19 + b"]" * 19
     text = b'{"id":1,"method":"m","params":%b}' % inner
 
-    assert frames.parse(text, 20, 100).method == "m"
-    with pytest.raises(frames.BadFrame) as deep:
-        frames.parse(text, 19, 100)
+    assert rpc.parse(text, 20, 100).method == "m"
+    with pytest.raises(rpc.BadFrame) as deep:
+        rpc.parse(text, 19, 100)
     many = b'{"id":1,"method":"m","params":[%b[]]}' % (b"[]," * 98)
-    assert frames.parse(many, 20, 101).method == "m"
-    with pytest.raises(frames.BadFrame) as wide:
-        frames.parse(many, 20, 100)
+    assert rpc.parse(many, 20, 101).method == "m"
+    with pytest.raises(rpc.BadFrame) as wide:
+        rpc.parse(many, 20, 100)
 
     assert deep.value.why == wide.value.why == "nesting"
     assert json.loads(wide.value.answer)["error"] == {
@@ -95,7 +95,7 @@ def test_frames_have_both_limits() -> None:
 )
 def test_without_end(text: bytes) -> None:
     """What nests beyond all measure is refused as well, whether it is whole or not."""
-    with pytest.raises(frames.BadFrame) as caught:
-        frames.parse(text)
+    with pytest.raises(rpc.BadFrame) as caught:
+        rpc.parse(text)
 
     assert json.loads(caught.value.answer)["error"]["code"] in (-32700, -32600)

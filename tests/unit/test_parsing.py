@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hermes_twisted import parsing
+from hermes_twisted.config import parsing
 
 NOW = datetime(2026, 11, 22, 20, 0, 30, tzinfo=UTC).timestamp()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hermes_twisted import plainkey
+from hermes_twisted.files import BadKey
 from hermes_twisted.plainkey import MAX_FILE, VARIABLE, Secret
-from hermes_twisted.private import BadKey
 
 TEXT = "hat_AAAAbbbbCCCCddddEEEE"
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from hermes_twisted.core.quota import Quota
+from hermes_twisted.quota import Quota
 
 
 def test_so_many_and_no_more() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_twisted.core import frames
+from hermes_twisted import rpc
 from hermes_twisted.core.keys import Scope
 from hermes_twisted.core.scope_table import (
     CONVERSATION_COMMANDS,
@@ -59,8 +59,8 @@ WATCHING = words("""
 """)
 
 
-def frame(method: str, identity: Any = 1, **params: Any) -> frames.Frame:
-    return frames.parse(json.dumps({"id": identity, "method": method, "params": params}).encode())
+def frame(method: str, identity: Any = 1, **params: Any) -> rpc.Frame:
+    return rpc.parse(json.dumps({"id": identity, "method": method, "params": params}).encode())
 
 
 def allowed(scope: Scope, method: str, **params: Any) -> bool:
@@ -147,7 +147,7 @@ def test_unknown_methods_are_denied(scope: Scope, method: str) -> None:
 
 def test_answers_to_questions() -> None:
     """A frame that answers the server's own request is for those who may answer."""
-    answer = frames.parse(b'{"id":"srq-1","result":{"choice":"once"}}')
+    answer = rpc.parse(b'{"id":"srq-1","result":{"choice":"once"}}')
 
     assert refusal(Scope.FULL, answer) is None
     assert refusal(Scope.CHAT, answer) is None
@@ -171,7 +171,7 @@ def test_a_refusal_names_scope_and_method(identity: Any) -> None:
         "jsonrpc": "2.0",
         "id": identity,
         "error": {
-            "code": frames.SCOPE_DENIED,
+            "code": rpc.SCOPE_DENIED,
             "message": 'this key has the scope "chat", which does not allow shell.exec',
         },
     }
@@ -304,7 +304,7 @@ DUPLICATES = [
 @pytest.mark.parametrize(("text", "chat"), DUPLICATES)
 def test_what_is_judged_is_what_is_run(text: bytes, chat: bool) -> None:
     """Members that come twice, or spelt with escapes, are read as Hermes reads them."""
-    parsed, run = frames.parse(text), json.loads(text)
+    parsed, run = rpc.parse(text), json.loads(text)
 
     assert parsed.method == run["method"]
     assert (refusal(Scope.CHAT, parsed) is None) == chat
@@ -343,8 +343,8 @@ def test_frames_are_read_as_hermes_reads_them(text: str) -> None:
     """For any object with members in any number and spelling: the same method, the same params."""
     run = json.loads(text)
     try:
-        parsed = frames.parse(text.encode())
-    except frames.BadFrame:
+        parsed = rpc.parse(text.encode())
+    except rpc.BadFrame:
         assert not (isinstance(run.get("method"), str) and run["method"])
         return
 

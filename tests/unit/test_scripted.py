@@ -7,6 +7,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from hermes_twisted import rpc
 from hermes_twisted.backends import Problem, State
 from hermes_twisted.backends.scripted import (
     BadScript,
@@ -14,8 +15,7 @@ from hermes_twisted.backends.scripted import (
     ScriptedBackend,
     ScriptedChannel,
 )
-from hermes_twisted.core import frames
-from hermes_twisted.core.limits import Limits
+from hermes_twisted.limits import Limits
 
 EVERYTHING = 2**40
 
@@ -81,7 +81,7 @@ class Stage:
 
     def ask_text(self, request: Any) -> None:
         text = request if isinstance(request, bytes) else json.dumps(request).encode()
-        self.channel.submit(frames.parse(text))
+        self.channel.submit(rpc.parse(text))
 
     def said(self) -> list[Any]:
         """Types of events, and whole answers, since this was last asked."""

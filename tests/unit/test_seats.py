@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.core import frames
+from hermes_twisted import rpc
 from hermes_twisted.core.keys import Key, Scope
-from hermes_twisted.core.limits import Limits
-from hermes_twisted.core.meter import Tally
 from hermes_twisted.core.seats import BATCH, CLOSE_POLICY, Seat, Seats
+from hermes_twisted.limits import Limits
+from hermes_twisted.meter import Tally
 from hermes_twisted.shared.outbox import ANSWER, Outbox
 
 LAPTOP = Key.of("laptop", "hat_0123456789abcdef")
@@ -56,11 +56,11 @@ class FakeChannel:
 
     def __init__(self, wake: Callable[[], None], limits: Limits = LIMITS) -> None:
         self.outbox = limits.outbox(wake)
-        self.submitted: list[frames.Frame] = []
+        self.submitted: list[rpc.Frame] = []
         self.acknowledged: list[int] = []
         self.closed = 0
 
-    def submit(self, frame: frames.Frame) -> None:
+    def submit(self, frame: rpc.Frame) -> None:
         self.submitted.append(frame)
 
     def delivered(self, size: int) -> None:
@@ -137,7 +137,7 @@ def test_request_goes_on_as_it_came(table: Table) -> None:
 
     table.seat.received(text)
 
-    assert table.channel.submitted == [frames.Frame(text, b"1", "prompt.submit")]
+    assert table.channel.submitted == [rpc.Frame(text, b"1", "prompt.submit")]
     assert table.link.sent == []
 
 
@@ -218,7 +218,7 @@ def test_tell(table: Table) -> None:
     """A notice is shown as a frame that every client prints."""
     table.seat.tell("The agent restarts.")
 
-    assert table.link.sent == [frames.notice("The agent restarts.")]
+    assert table.link.sent == [rpc.notice("The agent restarts.")]
 
 
 def test_ordinary_requests_wait_for_a_slow_reader(table: Table) -> None:
@@ -510,10 +510,10 @@ def test_held_requests_die_with_the_link(table: Table) -> None:
 class EagerChannel(FakeChannel):
     """A backend that answers on the spot, as a recording does."""
 
-    def submit(self, frame: frames.Frame) -> None:
+    def submit(self, frame: rpc.Frame) -> None:
         super().submit(frame)
         self.outbox.settle(len(frame.text))
-        self.outbox.put(frames.result(frame.id, {}))
+        self.outbox.put(rpc.result(frame.id, {}))
 
 
 def test_answers_on_the_spot() -> None:
@@ -610,7 +610,7 @@ def test_what_the_scope_denies_goes_nowhere() -> None:
     table.seat.received(request("session.list", "r2"))
 
     (answer,) = map(json.loads, table.link.sent)
-    assert (answer["id"], answer["error"]["code"]) == ("r1", frames.SCOPE_DENIED)
+    assert (answer["id"], answer["error"]["code"]) == ("r1", rpc.SCOPE_DENIED)
     assert table.methods == ["session.list"]
     assert table.meter.counts == {("denied", "chat"): 1}
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from hermes_twisted.config.options import OPTIONS, usage_rows
 from hermes_twisted.core.forwarded import TrustedProxies
-from hermes_twisted.core.limits import Limits
+from hermes_twisted.limits import Limits
 from hermes_twisted.listeners import Listener, TLSChoice
-from hermes_twisted.options import OPTIONS, usage_rows
 from hermes_twisted.settings import BadSetting, Settings, default_home, read_environment
 
 HOME = {"HERMES_HOME": "/srv/hermes"}

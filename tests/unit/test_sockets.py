@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hermes_twisted.sockets import tune
+from hermes_twisted.tcp import tune
 
 TCP = socket.IPPROTO_TCP
 

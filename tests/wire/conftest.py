@@ -22,9 +22,9 @@ from twisted.logger import LogLevel, globalLogPublisher
 from zope.interface import implementer
 
 from hermes_twisted.core.keys import Key, Keyring, Scope
-from hermes_twisted.core.limits import Limits
-from hermes_twisted.core.meter import Tally
+from hermes_twisted.limits import Limits
 from hermes_twisted.listeners import Listener
+from hermes_twisted.meter import Tally
 from hermes_twisted.metrics import Metrics
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings

@@ -24,12 +24,12 @@ from hermes_twisted.backends import Backend, Problem, State
 from hermes_twisted.backends.inprocess import InProcessBackend
 from hermes_twisted.backends.worker import LOST, WorkerBackend
 from hermes_twisted.core.keys import Key
-from hermes_twisted.core.limits import Limits
-from hermes_twisted.core.meter import Tally
 from hermes_twisted.core.seats import Seat
 from hermes_twisted.hermes.host import Host
 from hermes_twisted.hermes.locate import Hermes, worker_environment
 from hermes_twisted.hermes.problem import HostProblem
+from hermes_twisted.limits import Limits
+from hermes_twisted.meter import Tally
 from hermes_twisted.shared import tuning
 from hermes_twisted.shared.lanes import LanePool
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from hermes_twisted.core.limits import Limits
 from hermes_twisted.echo import EchoSite, make_echo_site
+from hermes_twisted.limits import Limits
 from hermes_twisted.testing import (
     BINARY,
     CLOSE,

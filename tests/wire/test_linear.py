@@ -19,13 +19,13 @@ from twisted.internet.tcp import Connection
 from hermes_twisted.backends import State, StateListener
 from hermes_twisted.backends.worker import WorkerBackend
 from hermes_twisted.core.keys import Key
-from hermes_twisted.core.limits import MIB, Limits
 from hermes_twisted.hermes.worker import Worker
+from hermes_twisted.limits import MIB, Limits
 from hermes_twisted.listeners import Listener
-from hermes_twisted.promptly import write_promptly
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
 from hermes_twisted.shared.packets import HEADER, Op, Packet, Unpacker, pack
+from hermes_twisted.tcp import write_promptly
 from hermes_twisted.testing import PING, MemoryAudit, MemoryWire, client_frame
 from tests.conftest import STUB
 from tests.wire.conftest import KEY, MemoryLoop

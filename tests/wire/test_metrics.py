@@ -12,8 +12,8 @@ from twisted.internet.address import IPv4Address, UNIXAddress
 
 from hermes_twisted.backends import Problem, State
 from hermes_twisted.commands import KICKED
-from hermes_twisted.core.frames import notice
 from hermes_twisted.metrics import Metrics
+from hermes_twisted.rpc import notice
 from hermes_twisted.testing import CLOSE, PING, PONG, client_frame, request
 
 Start = Callable[..., Any]

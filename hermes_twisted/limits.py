@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from ..shared import backlog, lanes, outbox
-from . import nesting, sources
+from . import rpc
+from .core import sources
+from .shared import backlog, lanes, outbox
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -32,9 +33,9 @@ class Limits:
     """Requests of one client that wait; beyond, its socket is not read."""
     waiting_bytes: int = 16 * MIB
     """The same, in bytes."""
-    max_depth: int = nesting.MAX_DEPTH
+    max_depth: int = rpc.MAX_DEPTH
     """How deep the JSON of one message may nest."""
-    max_containers: int = nesting.MAX_CONTAINERS
+    max_containers: int = rpc.MAX_CONTAINERS
     """Lists and objects in one message."""
     hold_above: int = 64 * KIB
     """While a slow client has more than this to read, its ordinary requests wait."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..limits import MIB, Limits
 from . import parsing
-from .core.limits import MIB, Limits
 
 ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
 DEFAULT_PORT: Final = 8643

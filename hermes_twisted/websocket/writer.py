@@ -1,4 +1,5 @@
-"""Write to a socket now, not at the loop's next turn."""
+"""Between a seat and a socket that may be full."""
+# MERGED: """Write to a socket now, not at the loop's next turn."""
 
 from __future__ import annotations
 
@@ -6,24 +7,33 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.tcp import Connection
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
 
-from .shared.packets import LARGE, batches
+from ..shared.packets import LARGE, batches
+from ..tcp import write_promptly
 
 
-def write_promptly(transport: Any, data: bytes) -> None:
-    """Like `write`, but what the socket takes at once has gone when this returns.
+@implementer(IPushProducer)
+class Valve:
+    """Open while the socket takes more; without it Autobahn buffers without end."""
 
-    Twisted asks the loop first whether a socket takes more, which costs a turn of the
-    loop and two system calls. Here it is asked only for what the socket did not take.
-    """
-    if _is_idle(transport):
-        sent = transport.writeSomeData(data)
-        # Else an error, which the loop meets again, and handles.
-        if isinstance(sent, int):
-            data = data[sent:]
-    if data:
-        transport.write(data)
+    def __init__(self, opened: Callable[[], None]) -> None:
+        self.is_open = True
+        self._opened = opened
+
+    def pauseProducing(self) -> None:
+        """The socket's buffer is full."""
+        self.is_open = False
+
+    def resumeProducing(self) -> None:
+        """It is empty again."""
+        self.is_open = True
+        self._opened()
+
+    def stopProducing(self) -> None:
+        """The connection is gone; `onClose` follows."""
+        self.is_open = False
 
 
 class Outlet:
@@ -70,17 +80,3 @@ class Outlet:
         if len(piece) > LARGE:
             self._rest.appendleft(piece[LARGE:])
         write_promptly(self._transport, bytes(piece[:LARGE]))
-
-
-def _is_idle(transport: Any) -> bool:
-    """Whether it is a plain socket, open, with nothing in Twisted's buffer."""
-    return (
-        isinstance(transport, Connection)
-        and bool(transport.connected)
-        and not transport.TLS
-        and not transport.disconnecting
-        # What Twisted has taken and not written: to ask the reactor costs more the more sockets
-        # are full. A Twisted without these names gets the plain way.
-        and not getattr(transport, "dataBuffer", True)
-        and not getattr(transport, "_tempDataBuffer", True)
-    )
