@@ -25,14 +25,14 @@ from .hermes.host import Host
 from .hermes.locate import Hermes, locate, worker_environment
 from .hermes.problem import HostProblem
 from .keyring import FIRST_NAME, ServerKeys, former_key
-from .listening import CannotStart
+from .listen.pem import BadTLS
+from .listen.ports import CannotStart
+from .listen.tls import TLS, Own, build_source
 from .metrics import Metrics
-from .pem import BadTLS
 from .plainkey import Secret
 from .service import AttachService
 from .settings import BadSetting, Settings, read_environment
 from .threads import in_thread
-from .tls import TLS, Own, build_source
 
 #: Hermes' own name for `--session-grace`; who has set it there meant it.
 SESSION_GRACE: Final = "HERMES_TUI_WS_ORPHAN_REAP_GRACE_S"

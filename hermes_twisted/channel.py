@@ -22,13 +22,12 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from .core.admission import Refused
-from .core.forwarded import TrustedProxies
 from .core.heads import HEAD_TOO_LARGE, HeadCheck
 from .core.journal import Journal
-from .core.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
 from .limits import Limits
+from .listen.peers import TrustedProxies, peer_name
+from .listen.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
 from .meter import Meter
-from .peers import peer_name
 from .tcp import tune
 
 BODY_TOO_LARGE = Refused(

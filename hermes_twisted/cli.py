@@ -16,7 +16,7 @@ from .cli_url import url
 from .config.options import ENVIRONMENT_PREFIX
 from .core.keys import new_secret
 from .install import install_service
-from .listeners import port_number
+from .listen.endpoints import port_number
 from .reactors import ensure_asyncio
 from .settings import BadSetting, read_environment
 

@@ -16,7 +16,7 @@ from .cli_options import Interspersed
 from .cli_url import HOME_PARAMETER, home_of
 from .config import parsing
 from .config.options import ENVIRONMENT_PREFIX
-from .listeners import socket_path_problem
+from .listen.endpoints import socket_path_problem
 from .settings import CONTROL, BadSetting, read_environment
 
 #: A server answers at once; one that does not in so many seconds is in trouble.

@@ -20,8 +20,8 @@ from twisted.protocols.policies import TimeoutMixin
 
 from .commands import Commands
 from .files import BadKey, check_directory
-from .listeners import socket_path_problem
-from .listening import remove_stale_socket
+from .listen.endpoints import socket_path_problem
+from .listen.ports import remove_stale_socket
 from .settings import CONTROL
 
 #: Bytes of a request, seconds without one, connections at once.

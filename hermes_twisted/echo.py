@@ -19,11 +19,11 @@ from twisted.web.server import Request
 
 from .config.options import DEFAULT_PORT, usage_rows
 from .core.admission import Admitted, Head, Refused, check_handshake
-from .core.forwarded import TrustedProxies
 from .core.journal import Journal, NullAudit
 from .core.keys import Key
 from .core.seats import Seat
 from .limits import Limits
+from .listen.peers import TrustedProxies
 from .protocol import AttachFactory, AttachProtocol
 from .rpc import Frame
 from .settings import Settings

@@ -17,7 +17,7 @@ from .build import build_gateway_backend, build_keys, build_service, check_tls
 from .config.options import ENVIRONMENT_PREFIX, OPTIONS
 from .files import BadKey
 from .keyring import ServerKeys
-from .listening import CannotStart
+from .listen.ports import CannotStart
 from .reactors import WrongReactor, adopt_running_loop
 from .service import AttachService
 from .settings import BadSetting, Settings, read_environment

@@ -10,7 +10,7 @@ from twisted.web.server import Request
 from .channel import FrontRequest
 from .core.admission import Head, Refused
 from .core.sources import source_of
-from .listeners import is_local
+from .listen.endpoints import is_local
 from .metrics import CONTENT_TYPE, Metrics
 from .pages import Page, refuse, write_bytes
 from .web import head_of

@@ -22,17 +22,17 @@ from .core.seats import Seat, Seats
 from .gate import Gate
 from .keywatch import KeyWatch
 from .links import Links
-from .listeners import Listener, is_local, port_number
-from .listening import CannotStart, open_port
+from .listen.endpoints import Listener, is_local, port_number
+from .listen.peers import peer_name
+from .listen.pem import BadTLS
+from .listen.ports import CannotStart, open_port
+from .listen.tls import TLS
 from .meter import Meter, NullMeter
 from .metrics import Metrics
 from .news import News
 from .operations import Operations
-from .peers import peer_name
-from .pem import BadTLS
 from .protocol import AttachFactory, AttachProtocol
 from .settings import Settings
-from .tls import TLS
 from .waiting_room import WaitingRoom
 from .web import AttachResource, FrontSite
 

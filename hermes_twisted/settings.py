@@ -17,9 +17,8 @@ from typing import Any, Final
 
 from .config import parsing
 from .config.options import AUDIT_KEEP, AUDIT_MAX_BYTES, BY_NAME, OPTIONS, Option, variable
-from .core.forwarded import TrustedProxies
 from .limits import Limits
-from .listeners import (
+from .listen.endpoints import (
     Listener,
     TLSChoice,
     choose_tls,
@@ -27,6 +26,7 @@ from .listeners import (
     socket_path_problem,
     with_tls,
 )
+from .listen.peers import TrustedProxies
 
 #: The control socket, in Hermes' home.
 CONTROL: Final = Path("attach", "control.sock")

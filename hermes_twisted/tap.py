@@ -20,7 +20,7 @@ from .build import build_backend, build_keys, build_service, check_tls, read_scr
 from .config.options import REPEATED, Option, usage_rows
 from .files import BadKey
 from .keyring import ServerKeys
-from .listening import CannotStart
+from .listen.ports import CannotStart
 from .reactors import WrongReactor, ensure_asyncio
 from .settings import BadSetting, Settings, read_environment
 from .shared import tuning

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from twisted.internet.interfaces import IAddress
 
 from .core.admission import PATH
-from .listeners import Listener
+from .listen.endpoints import Listener
 from .plainkey import Secret
 from .shells import assignment, assignments
 

@@ -4,8 +4,6 @@ Nothing of the package imports this. The wire behaves as Twisted's TCP does wher
 matters: a connection ends in a later turn of the loop, a paused one keeps what comes.
 """
 
-
-
 from __future__ import annotations
 
 import base64

@@ -22,13 +22,12 @@ from zope.interface import classImplementsOnly, implementedBy
 from .channel import FrontChannel, FrontRequest, Pending, descriptor_share
 from .core.admission import PATH, Admitted, Head, Refused
 from .core.courtesy import looks_like_terminal
-from .core.forwarded import TrustedProxies
 from .core.journal import Journal
 from .core.sources import source_of
 from .limits import Limits
+from .listen.peers import TrustedProxies, peer_name
 from .meter import Meter, NullMeter
 from .pages import NO_SUCH_PAGE, Page, refuse, write_index, write_json
-from .peers import peer_name
 from .protocol import AttachFactory, AttachProtocol
 from .quota import Quota
 from .waiting_room import WaitingProtocol, WaitingRoom

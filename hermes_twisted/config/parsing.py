@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from ..core.forwarded import TrustedProxies
+from ..listen.peers import TrustedProxies
 
 BACKENDS: Final = ("worker", "inprocess", "scripted")
 LOG_FORMATS: Final = ("text", "json")

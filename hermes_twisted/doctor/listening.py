@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from ..listeners import Listener
+from ..listen.endpoints import Listener
 from . import trust
 from .findings import Finding, ok, problem, warning
 from .identity import Identity, Peer, identify, readiness

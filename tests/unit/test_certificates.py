@@ -12,14 +12,14 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from hermes_twisted.certificates import (
+from hermes_twisted.listen.authority import (
     AUTHORITY_LIFE,
     AUTHORITY_MARGIN,
     LEAF_LIFE,
     LEAF_MARGIN,
     Authority,
 )
-from hermes_twisted.pem import BadTLS, Credentials, pin, read_certificates
+from hermes_twisted.listen.pem import BadTLS, Credentials, pin, read_certificates
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -22,7 +22,7 @@ from hermes_twisted.doctor import hermes, keys, listening, node, service
 from hermes_twisted.doctor.findings import Level
 from hermes_twisted.doctor.identity import Identity, Peer
 from hermes_twisted.doctor.network import Address, RealNetwork
-from hermes_twisted.listeners import Listener
+from hermes_twisted.listen.endpoints import Listener
 
 NOW = datetime(2030, 6, 1, tzinfo=UTC)
 KEY = "hat_AAAAbbbbCCCCddddEEEE"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hermes_twisted.core.forwarded import MAX_HOPS, TrustedProxies
+from hermes_twisted.listen.peers import MAX_HOPS, TrustedProxies
 
 ONE = TrustedProxies.parse(["127.0.0.1"])
 

@@ -8,7 +8,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress, IListeningPort
 from zope.interface import implementer
 
-from hermes_twisted.listeners import (
+from hermes_twisted.listen.endpoints import (
     Listener,
     TLSChoice,
     choose_tls,

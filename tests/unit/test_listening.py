@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hermes_twisted.listening import remove_stale_socket
+from hermes_twisted.listen.ports import remove_stale_socket
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from hermes_twisted.pem import (
+from hermes_twisted.listen.pem import (
     MAX_FILE,
     BadTLS,
     Credentials,

@@ -10,7 +10,7 @@ import pytest
 from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
 
-from hermes_twisted.core.proxy_header import MAX_V1, MAX_V2, BadHeader, Source, take_header
+from hermes_twisted.listen.proxy_protocol import MAX_V1, MAX_V2, BadHeader, Source, take_header
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 IPV4 = bytes([198, 51, 100, 7, 10, 0, 0, 1, 0x12, 0x67, 1, 0xBB])

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hermes_twisted.config.options import OPTIONS, usage_rows
-from hermes_twisted.core.forwarded import TrustedProxies
 from hermes_twisted.limits import Limits
-from hermes_twisted.listeners import Listener, TLSChoice
+from hermes_twisted.listen.endpoints import Listener, TLSChoice
+from hermes_twisted.listen.peers import TrustedProxies
 from hermes_twisted.settings import BadSetting, Settings, default_home, read_environment
 
 HOME = {"HERMES_HOME": "/srv/hermes"}

@@ -14,10 +14,10 @@ from OpenSSL import SSL
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
-from hermes_twisted.certificates import LEAF_LIFE, LEAF_MARGIN, Authority
-from hermes_twisted.listeners import TLSChoice
-from hermes_twisted.pem import BadTLS, read_certificates
-from hermes_twisted.tls import EXPIRY_WARNING, RENEWAL_CHECK, TLS, Files, Own, build_source
+from hermes_twisted.listen.authority import LEAF_LIFE, LEAF_MARGIN, Authority
+from hermes_twisted.listen.endpoints import TLSChoice
+from hermes_twisted.listen.pem import BadTLS, read_certificates
+from hermes_twisted.listen.tls import EXPIRY_WARNING, RENEWAL_CHECK, TLS, Files, Own, build_source
 from tests.certs import DAY, issue
 
 HOUR = timedelta(hours=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hermes_twisted.core.tls_errors import explain
+from hermes_twisted.listen.tls_errors import explain
 
 
 @pytest.mark.parametrize(

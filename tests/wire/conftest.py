@@ -23,13 +23,13 @@ from zope.interface import implementer
 
 from hermes_twisted.core.keys import Key, Keyring, Scope
 from hermes_twisted.limits import Limits
-from hermes_twisted.listeners import Listener
+from hermes_twisted.listen.endpoints import Listener
+from hermes_twisted.listen.tls import TLS
 from hermes_twisted.meter import Tally
 from hermes_twisted.metrics import Metrics
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
 from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryAudit, MemoryWire
-from hermes_twisted.tls import TLS
 
 # The same examples in every run: a failure is the change's, not the dice's.
 hypothesis.settings.register_profile(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address
 
-from hermes_twisted.core.forwarded import TrustedProxies
+from hermes_twisted.listen.peers import TrustedProxies
 from hermes_twisted.testing import handshake
 
 from .conftest import KEY, LogEvent, Server, Start

@@ -21,7 +21,7 @@ from hermes_twisted.backends.worker import WorkerBackend
 from hermes_twisted.core.keys import Key
 from hermes_twisted.hermes.worker import Worker
 from hermes_twisted.limits import MIB, Limits
-from hermes_twisted.listeners import Listener
+from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
 from hermes_twisted.shared.packets import HEADER, Op, Packet, Unpacker, pack

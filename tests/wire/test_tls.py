@@ -12,8 +12,9 @@ import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IProtocolFactory, IProtocolNegotiationFactory
 
-from hermes_twisted.listeners import Listener
-from hermes_twisted.listening import CannotStart
+from hermes_twisted.listen.endpoints import Listener
+from hermes_twisted.listen.ports import CannotStart
+from hermes_twisted.listen.tls import TLS, Files
 from hermes_twisted.testing import (
     MemoryWire,
     client_frame,
@@ -21,7 +22,6 @@ from hermes_twisted.testing import (
     read_frames,
     request,
 )
-from hermes_twisted.tls import TLS, Files
 from hermes_twisted.web import LOGGED_TLS_FAILURES
 from tests.certs import Issued, issue
 

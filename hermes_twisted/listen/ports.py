@@ -16,9 +16,9 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
-from .adopted import Adopter
-from .listeners import Listener, is_local
-from .proxied import ProxiedFactory
+from .endpoints import Listener, is_local
+from .proxy_protocol import ProxiedFactory
+from .systemd_socket import Adopter
 
 _DOMAINS: Final = {
     socket.AF_INET: "INET",

@@ -1,8 +1,9 @@
-"""Whom a trusted proxy speaks for: `X-Forwarded-For`, believed only as far as it can be.
-
-For logs and for limits that are counted by address. Never to decide that a client is on
-this machine: what a proxy says is no proof of that.
-"""
+"""Clients' addresses, as they stand in logs."""
+# MERGED: """Whom a trusted proxy speaks for: `X-Forwarded-For`, believed only as far as it can be.
+#
+# For logs and for limits that are counted by address. Never to decide that a client is on
+# this machine: what a proxy says is no proof of that.
+# """
 
 from __future__ import annotations
 
@@ -11,6 +12,27 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress
+
+
+def peer_name(address: IAddress | None) -> str:
+    """An address for logs: `127.0.0.1:4711`, `[::1]:4711`, `unix`."""
+    if isinstance(address, IPv4Address):
+        return f"{address.host}:{address.port}"
+    if isinstance(address, IPv6Address):
+        return f"[{_short(address.host)}]:{address.port}"
+    return "unix"
+
+
+def _short(host: str) -> str:
+    """One text for one address: some come with all their zeros."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address

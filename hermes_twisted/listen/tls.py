@@ -23,11 +23,11 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from .certificates import Authority
-from .config.parsing import host_name
-from .listeners import TLSChoice
+from ..config.parsing import host_name
+from ..quota import Quota
+from .authority import Authority
+from .endpoints import TLSChoice
 from .pem import BadTLS, Credentials, pin, read_certificates, read_credentials
-from .quota import Quota
 
 #: Mozilla's intermediate configuration for TLS 1.2 without finite-field Diffie-Hellman:
 #: forward secrecy and authenticated encryption only. TLS 1.3 has no others.

@@ -5,8 +5,6 @@ it removes the file, and shuts the socket down for systemd, too. So `SocketMode=
 void, and nobody could connect during a restart.
 """
 
-
-
 from __future__ import annotations
 
 from typing import Any, cast

@@ -4,13 +4,18 @@ Twisted's own parser logs a traceback for some headers, cuts off others that com
 pieces, and does not know the shortest one of all, `PROXY UNKNOWN`. The format is
 https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 """
+# MERGED: """Clients behind a proxy: their address, from the PROXY header."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 #: The longest line of version 1, with its end (§2.1).
 MAX_V1: Final = 107
@@ -91,3 +96,56 @@ def _take_v2(data: bytes) -> tuple[Source | None, bytes] | None:
     host = ipaddress.ip_address(data[16 : 16 + size])
     port = int.from_bytes(data[16 + 2 * size : 18 + 2 * size], "big")
     return Source(str(host), port), rest
+
+
+class ProxiedProtocol(ProtocolWrapper):
+    """Waits for a header; without a good one it ends the connection."""
+
+    _held: bytes | None = b""
+    _peer: IAddress | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came: the header, or what follows it."""
+        if self._held is None:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+            return
+        self._held += data
+        try:
+            taken = take_header(self._held)
+        except BadHeader:
+            self._held = b""
+            self.loseConnection()  # type: ignore[no-untyped-call]
+            return
+        if taken is not None:
+            source, rest = taken
+            self._held = None
+            self._peer = _address(source)
+            if rest:
+                super().dataReceived(rest)  # type: ignore[no-untyped-call]
+
+    def getPeer(self) -> IAddress:
+        """The client, or the proxy as long as that has not named one."""
+        if self._peer is not None:
+            return self._peer
+        peer: IAddress = super().getPeer()  # type: ignore[no-untyped-call]
+        return peer
+
+
+if TYPE_CHECKING:
+    _Factory = WrappingFactory[ProxiedProtocol]
+else:  # Twisted 24.11 takes no parameter there.
+    _Factory = WrappingFactory
+
+
+class ProxiedFactory(_Factory):
+    """Makes those."""
+
+    protocol = ProxiedProtocol
+    noisy = False
+
+
+def _address(source: Source | None) -> IAddress | None:
+    if source is None:
+        return None
+    kind = IPv6Address if ":" in source.host else IPv4Address
+    return kind("TCP", source.host, source.port)

@@ -1,0 +1,1 @@
+"""Ports, the addresses of who comes there, and TLS: everything below HTTP."""
