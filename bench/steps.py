@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from hermes_twisted import rpc
+from hermes_twisted.access.keys import Key
 from hermes_twisted.core.calls import Calls
-from hermes_twisted.core.keys import Key
 from hermes_twisted.core.seats import Seat
 from hermes_twisted.core.websocket import split_texts, text_frames
 from hermes_twisted.hermes.decode import decode

@@ -11,25 +11,26 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
-from . import apiserver, terminal
+from . import terminal
+from .access import api_server
+from .access.keyring import FIRST_NAME, ServerKeys, former_key
+from .access.keys import Keyring
+from .access.plaintext import Secret
 from .audit import AuditLog
 from .backends import Backend
 from .backends.inprocess import InProcessBackend
 from .backends.scripted import BadScript, Script, ScriptedBackend
 from .backends.worker import WorkerBackend
 from .core.journal import Audit, NullAudit
-from .core.keys import Keyring
 from .files import BadKey
 from .hermes.cures import check_gateway, gateway_cures
 from .hermes.host import Host
 from .hermes.locate import Hermes, locate, worker_environment
 from .hermes.problem import HostProblem
-from .keyring import FIRST_NAME, ServerKeys, former_key
 from .listen.pem import BadTLS
 from .listen.ports import CannotStart
 from .listen.tls import TLS, Own, build_source
 from .metrics import Metrics
-from .plainkey import Secret
 from .service import AttachService
 from .settings import BadSetting, Settings, read_environment
 from .threads import in_thread
@@ -141,7 +142,7 @@ def build_backend(
         return InProcessBackend(reactor, settings.limits, settings.home, own_process=True)
     environ = dict(read_environment())
     if settings.accept_api_server_key:
-        environ.pop(apiserver.VARIABLE, None)  # It is one of our secrets now.
+        environ.pop(api_server.VARIABLE, None)  # It is one of our secrets now.
 
     def find() -> Hermes:
         return locate(settings.hermes_python, environ)

@@ -21,7 +21,7 @@ from twisted.web import http
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from .core.admission import Refused
+from .access.refusals import Refused
 from .core.heads import HEAD_TOO_LARGE, HeadCheck
 from .core.journal import Journal
 from .limits import Limits

@@ -9,12 +9,13 @@ from importlib import resources
 
 from twisted.python import usage
 
-from . import __version__, plainkey
+from . import __version__
+from .access import plaintext
+from .access.keys import new_secret
 from .cli_control import kick, status
 from .cli_key import key
 from .cli_url import url
 from .config.options import ENVIRONMENT_PREFIX
-from .core.keys import new_secret
 from .install import install_service
 from .listen.endpoints import port_number
 from .reactors import ensure_asyncio
@@ -92,7 +93,7 @@ def demo(options: Sequence[str]) -> None:
         # Settings of the real server, its key above all, are not for the demonstration.
         for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
             del os.environ[name]
-        os.environ[plainkey.VARIABLE] = new_secret()
+        os.environ[plaintext.VARIABLE] = new_secret()
         # No home: the real server's keys are not for the demonstration. Nor a temporary one,
         # which nobody would remove: twistd ends the process by the signal that stopped it.
         home = script.with_name("no-home")

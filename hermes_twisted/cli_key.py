@@ -12,14 +12,15 @@ from typing import Any, Final, TextIO
 
 from twisted.python import usage
 
-from . import keystore, terminal
+from . import terminal
+from .access import store as keystore
+from .access.keys import KeyProblem, Record, Same, Scope
+from .access.plaintext import Secret
+from .access.store_format import time_text
 from .cli_options import Interspersed
 from .cli_url import ADDRESS_FLAGS, ADDRESS_PARAMETERS, HOME_PARAMETER, address_url, home_of
 from .config import parsing
-from .core.keyfile import time_text
-from .core.keys import KeyProblem, Record, Same, Scope
 from .files import BadKey
-from .plainkey import Secret
 from .settings import BadSetting
 
 USAGE: Final = """\

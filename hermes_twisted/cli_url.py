@@ -10,11 +10,12 @@ from typing import Any
 
 from twisted.python import usage
 
-from . import apiserver, keyring, keystore, plainkey, terminal
+from . import terminal
+from .access import api_server, keyring, plaintext, store
+from .access.plaintext import Secret
 from .config import parsing
 from .config.options import DEFAULT_PORT
 from .files import BadKey
-from .plainkey import Secret
 from .settings import BadSetting, default_home, read_environment
 from .shells import shell
 
@@ -113,8 +114,8 @@ def _known_secret(options: usage.Options) -> Secret | None:
     environ: Any = read_environment()
     home = home_of(options)
     if options["accept-api-server-key"]:
-        return apiserver.read(home, environ)
-    secret = plainkey.find(Path(options["key-file"]) if options["key-file"] else None, environ)
-    if secret is None and not keystore.read(home).active:
+        return api_server.read(home, environ)
+    secret = plaintext.find(Path(options["key-file"]) if options["key-file"] else None, environ)
+    if secret is None and not store.read(home).active:
         raise BadKey(keyring.no_key(home, environ))
     return secret

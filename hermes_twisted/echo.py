@@ -17,10 +17,12 @@ from twisted.python import usage
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from .access.handshake import Head, check_handshake
+from .access.keys import Key
+from .access.refusals import Refused
+from .access.rules import Admitted
 from .config.options import DEFAULT_PORT, usage_rows
-from .core.admission import Admitted, Head, Refused, check_handshake
 from .core.journal import Journal, NullAudit
-from .core.keys import Key
 from .core.seats import Seat
 from .limits import Limits
 from .listen.peers import TrustedProxies

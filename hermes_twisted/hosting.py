@@ -12,11 +12,12 @@ from typing import Any, ClassVar, Final
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger, STDLibLogObserver, globalLogBeginner
 
-from . import hardening, keyring, plainkey, redaction, terminal
+from . import hardening, redaction, terminal
+from .access import keyring, plaintext
+from .access.keyring import ServerKeys
 from .build import build_gateway_backend, build_keys, build_service, check_tls
 from .config.options import ENVIRONMENT_PREFIX, OPTIONS
 from .files import BadKey
-from .keyring import ServerKeys
 from .listen.ports import CannotStart
 from .reactors import WrongReactor, adopt_running_loop
 from .service import AttachService
@@ -130,9 +131,9 @@ class Hosted:
 
     @classmethod
     def _take_key(cls, environ: Mapping[str, str]) -> Mapping[str, str]:
-        cls._taken = os.environ.get(plainkey.VARIABLE, "") or cls._taken
-        hardening.forget_variable(plainkey.VARIABLE)
-        taken = {plainkey.VARIABLE: cls._taken} if cls._taken else {}
+        cls._taken = os.environ.get(plaintext.VARIABLE, "") or cls._taken
+        hardening.forget_variable(plaintext.VARIABLE)
+        taken = {plaintext.VARIABLE: cls._taken} if cls._taken else {}
         return {**environ, **taken}
 
     @classmethod

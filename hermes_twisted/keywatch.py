@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from .core.keys import Keyring
+from .access.keys import Keyring
 from .core.seats import CLOSE_POLICY, Seats
 
 #: How often the keys are looked at, in seconds.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import rpc
-from .core import sources
+from .access import sources
 from .shared import backlog, lanes, outbox
 
 KIB: Final = 1024

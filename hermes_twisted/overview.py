@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from . import __version__
+from .access.keys import Scope
 from .backends import Backend, State
-from .core.keys import Scope
 from .metrics import Readings
 from .roster import Roster
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from .core.admission import Admitted
+from .access.rules import Admitted
 from .core.round_trips import RoundTrips
 from .core.seats import Seat
 from .core.websocket import split_texts, text_frames

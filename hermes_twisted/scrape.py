@@ -7,9 +7,10 @@ from typing import cast
 
 from twisted.web.server import Request
 
+from .access.handshake import Head
+from .access.refusals import Refused
+from .access.sources import source_of
 from .channel import FrontRequest
-from .core.admission import Head, Refused
-from .core.sources import source_of
 from .listen.endpoints import is_local
 from .metrics import CONTENT_TYPE, Metrics
 from .pages import Page, refuse, write_bytes

@@ -14,12 +14,12 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from . import __version__
+from .access.admission import Gate
+from .access.keys import Keyring
+from .access.rules import Admitted, HostRule, Rules
 from .backends import Backend, State
-from .core.admission import Admitted, HostRule, Rules
 from .core.journal import Audit, Journal, NullAudit
-from .core.keys import Keyring
 from .core.seats import Seat, Seats
-from .gate import Gate
 from .keywatch import KeyWatch
 from .links import Links
 from .listen.endpoints import Listener, is_local, port_number

@@ -14,12 +14,13 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.logger import LogLevel
 from twisted.python import usage
 
-from . import __version__, hardening, keyring, logs, plainkey, redaction, terminal
+from . import __version__, hardening, logs, redaction, terminal
+from .access import keyring, plaintext
+from .access.keyring import ServerKeys
 from .backends.scripted import Script
 from .build import build_backend, build_keys, build_service, check_tls, read_script
 from .config.options import REPEATED, Option, usage_rows
 from .files import BadKey
-from .keyring import ServerKeys
 from .listen.ports import CannotStart
 from .reactors import WrongReactor, ensure_asyncio
 from .settings import BadSetting, Settings, read_environment
@@ -78,7 +79,7 @@ class Options(usage.Options):
             self.settings = Settings.gather({**given, **self._repeated}, read_environment())
             self.server_keys = build_keys(self.settings, read_environment(), redaction.know)
             # Whatever we start shall not inherit it, and nobody read it in /proc.
-            hardening.forget_variable(plainkey.VARIABLE)
+            hardening.forget_variable(plaintext.VARIABLE)
             self.script = read_script(self.settings)
             check_tls(self.reactor, self.settings)
             self.server_keys.load()

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from twisted.internet.interfaces import IAddress
 
-from .core.admission import PATH
+from .access.handshake import PATH
+from .access.plaintext import Secret
 from .listen.endpoints import Listener
-from .plainkey import Secret
 from .shells import assignment, assignments
 
 #: Where the lines to paste put the authority's certificate, below the client's home.

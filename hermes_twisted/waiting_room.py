@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from .core.admission import Refused
+from .access.refusals import Refused
 from .core.courtesy import Places, explanation, reply
 from .limits import KIB, Limits
 from .meter import Meter

@@ -19,11 +19,13 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 from zope.interface import classImplementsOnly, implementedBy
 
+from .access.handshake import PATH, Head
+from .access.refusals import Refused
+from .access.rules import Admitted
+from .access.sources import source_of
 from .channel import FrontChannel, FrontRequest, Pending, descriptor_share
-from .core.admission import PATH, Admitted, Head, Refused
 from .core.courtesy import looks_like_terminal
 from .core.journal import Journal
-from .core.sources import source_of
 from .limits import Limits
 from .listen.peers import TrustedProxies, peer_name
 from .meter import Meter, NullMeter

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 from .. import rpc
+from ..access.handshake import Head
+from ..access.refusals import Refused
+from ..access.sources import Tenants
 from ..limits import Limits
-from .admission import Head, Refused
-from .sources import Tenants
 
 #: What the UI's WebSocket library calls itself: Node's own, or the one in the bundle.
 _USER_AGENTS: Final = frozenset({b"node", b"undici"})

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ..access.refusals import Refused
 from ..limits import Limits
-from .admission import Refused
 
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE: Final = re.compile(_TOKEN + rb" [\x21-\x7e]+ HTTP/([0-9])\.([0-9])")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ..access.keys import Key
+from ..access.refusals import Refused
+from ..access.rules import Admitted
 from ..quota import Quota
-from .admission import Admitted, Refused
-from .keys import Key
 from .seats import Seat
 
 #: A field's value; what has none is left out.

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from .. import rpc
+from ..access import scopes
+from ..access.keys import Key
 from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..shared.outbox import ANSWER, Outbox
-from . import scopes
-from .keys import Key
 
 #: Bytes that are handed to the socket in one write.
 BATCH: Final = 256 * 1024

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from twisted.python import usage
 
-from .. import plainkey
+from ..access import plaintext
 from ..config import parsing
 from ..files import BadKey
 from ..settings import BadSetting, Settings
@@ -121,10 +121,10 @@ def _at(url: str, options: Options, environ: Mapping[str, str]) -> Report:
 
 def _key(options: Options, environ: Mapping[str, str]) -> str | None:
     """The key for an address without one: named, or of the environment; none of this machine's."""
-    if options["key-file"] is None and plainkey.VARIABLE not in environ:
+    if options["key-file"] is None and plaintext.VARIABLE not in environ:
         return None
     key_file = parsing.path(options["key-file"]) if options["key-file"] else None
-    secret = plainkey.find(key_file, environ)
+    secret = plaintext.find(key_file, environ)
     return None if secret is None else secret.text
 
 

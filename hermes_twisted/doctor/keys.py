@@ -7,9 +7,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..access.keyring import ServerKeys, no_key
+from ..access.store import store_path
 from ..files import BadKey
-from ..keyring import ServerKeys, no_key
-from ..keystore import store_path
 from .findings import Finding, ok, problem, warning
 
 CHECK = "key"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
-from ..core.admission import PATH
+from ..access.handshake import PATH
 from .findings import Finding, ok, problem, warning
 
 CHECK: Final = "url"

@@ -10,8 +10,8 @@ import sys
 
 from twisted.logger import globalLogBeginner, textFileLogObserver
 
+from hermes_twisted.access.keys import Key, Scope
 from hermes_twisted.build import build_backend
-from hermes_twisted.core.keys import Key, Scope
 from hermes_twisted.reactors import ensure_asyncio
 from hermes_twisted.service import AttachService
 from hermes_twisted.tap import Options

@@ -17,7 +17,8 @@ import pytest
 import websockets.exceptions
 from websockets.sync.client import connect
 
-from hermes_twisted import apiserver, keystore
+from hermes_twisted.access import api_server
+from hermes_twisted.access import store as keystore
 from tests.conftest import hermes_python
 from tests.system.conftest import (
     PATIENCE,
@@ -315,7 +316,7 @@ def test_as_hermes_reads_it(
             (tmp_path / name).touch(0o600)
             (tmp_path / name).write_text(text)
 
-    ours = apiserver.read(tmp_path, environ).text
+    ours = api_server.read(tmp_path, environ).text
 
     printed = subprocess.run(
         [str(python), "-c", _ASK_HERMES],

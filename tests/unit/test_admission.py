@@ -4,7 +4,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hermes_twisted.core.admission import (
+from hermes_twisted.access.handshake import Head
+from hermes_twisted.access.keys import Key
+from hermes_twisted.access.refusals import (
     AMBIGUOUS_TOKEN,
     BAD_HANDSHAKE,
     HOST_REFUSED,
@@ -14,14 +16,9 @@ from hermes_twisted.core.admission import (
     ORIGIN_REFUSED,
     UPGRADE_REQUIRED,
     WRONG_VERSION,
-    Admitted,
-    Head,
-    HostRule,
     Refused,
-    Rules,
-    admit,
 )
-from hermes_twisted.core.keys import Key
+from hermes_twisted.access.rules import Admitted, HostRule, Rules, admit
 
 SECRET = b"hat_AAAAbbbbCCCCddddEEEE-ffff_gggg"
 OTHER = b"hat_zzzzyyyyXXXXwwwwVVVV-uuuu_tttt"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hermes_twisted import apiserver
+from hermes_twisted.access import api_server
 from hermes_twisted.files import BadKey
 
 KEY = "0123456789abcdef"
@@ -26,12 +26,12 @@ def write(path: Path, text: str | bytes, mode: int) -> None:
 
 
 def read(home: Path, **environ: str) -> str:
-    return apiserver.read(home, environ).text
+    return api_server.read(home, environ).text
 
 
 def complaint(home: Path, **environ: str) -> str:
     with pytest.raises(BadKey) as caught:
-        apiserver.read(home, environ)
+        api_server.read(home, environ)
     return str(caught.value)
 
 
@@ -113,7 +113,7 @@ def test_no_key(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "weak", [*sorted(apiserver.PLACEHOLDERS), "YOUR_API_KEY_HERE", " your_api_key_here ",
+    "weak", [*sorted(api_server.PLACEHOLDERS), "YOUR_API_KEY_HERE", " your_api_key_here ",
              "0123456789abcde", "   0123456789   "]
 )  # fmt: skip
 def test_weak(tmp_path: Path, weak: str) -> None:
@@ -128,11 +128,11 @@ def test_any_characters(tmp_path: Path) -> None:
     """Of a long enough key any character will do, and each counts."""
     key = "a b/c?d&e=f%g+h'ü"
 
-    secret = apiserver.read(tmp_path, {"API_SERVER_KEY": key})
+    secret = api_server.read(tmp_path, {"API_SERVER_KEY": key})
 
-    assert apiserver.key_of(secret).find(key.encode()) is not None
-    assert apiserver.key_of(secret).find(key.strip("ü").encode()) is None
-    assert apiserver.key_of(secret).name == "api-server"
+    assert api_server.key_of(secret).find(key.encode()) is not None
+    assert api_server.key_of(secret).find(key.strip("ü").encode()) is None
+    assert api_server.key_of(secret).name == "api-server"
 
 
 def test_not_text(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted import __version__, cli, keystore, plainkey
-from hermes_twisted.core.keys import Scope
+from hermes_twisted import __version__, cli
+from hermes_twisted.access import plaintext
+from hermes_twisted.access import store as keystore
+from hermes_twisted.access.keys import Scope
 
 #: A URL without a key.
 BARE = "ws://127.0.0.1:8643/api/ws?token=KEY"
@@ -30,7 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def given(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key in the environment."""
-    monkeypatch.setenv(plainkey.VARIABLE, TEXT)
+    monkeypatch.setenv(plaintext.VARIABLE, TEXT)
 
 
 @pytest.fixture
@@ -173,7 +175,7 @@ def test_url_with_a_weak_key(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], weak: str
 ) -> None:
     """A key that the server refuses, and that may break out of the line, is not printed."""
-    monkeypatch.setenv(plainkey.VARIABLE, weak)
+    monkeypatch.setenv(plaintext.VARIABLE, weak)
 
     assert exit_status(lambda: cli.url([])) == 2
     captured = capsys.readouterr()

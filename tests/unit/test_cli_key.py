@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted import __version__, cli, keystore, terminal
-from hermes_twisted.core.keys import Scope
+from hermes_twisted import __version__, cli, terminal
+from hermes_twisted.access import store
+from hermes_twisted.access.keys import Scope
 
 Run = Callable[..., tuple[int, str, str]]
 SECRET = r"hat_[A-Za-z0-9_-]{43}"
@@ -50,7 +51,7 @@ def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def admits(home: Path, secret: str) -> str | None:
-    key = keystore.read(home).find(secret.encode())
+    key = store.read(home).find(secret.encode())
     return key.name if key else None
 
 
@@ -86,7 +87,7 @@ class TestNew:
 
         assert run(*arguments)[0] == 0
 
-        (record,) = keystore.read(home).records
+        (record,) = store.read(home).records
         assert (record.key.name, record.key.scope) == ("laptop", Scope.CHAT)
         assert record.disconnect
         assert record.expires is not None
@@ -97,13 +98,13 @@ class TestNew:
 
         assert run("new", "a", "--print", "--hermes-home", str(other))[0] == 0
 
-        assert [record.key.name for record in keystore.read(other).records] == ["a"]
-        assert keystore.read(home).records == ()
+        assert [record.key.name for record in store.read(other).records] == ["a"]
+        assert store.read(home).records == ()
 
     def test_without_a_terminal(self, home: Path, run: Run) -> None:
         """A key that nobody would see is not made."""
         assert "--print" in fails(run, "new", "laptop")
-        assert keystore.read(home).records == ()
+        assert store.read(home).records == ()
 
     def test_on_the_terminal(self, home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         """In a pipe it is shown on the terminal beside it, with the lines of four shells."""
@@ -174,7 +175,7 @@ class TestNew:
     def test_bad_name(self, home: Path, run: Run, name: str) -> None:
         fails(run, "new", "--print", "--", name)
 
-        assert keystore.read(home).records == ()
+        assert store.read(home).records == ()
 
 
 class TestRotate:
@@ -186,15 +187,15 @@ class TestRotate:
         assert status == 0
         assert admits(home, old) is None
         assert admits(home, out.strip()) == "a"
-        assert keystore.read(home).ended() == {}
+        assert store.read(home).ended() == {}
 
     def test_disconnect_and_expires(self, home: Path, run: Run) -> None:
         run("new", "a", "--print", "--expires", "1h")
 
         assert run("rotate", "--disconnect", "a", "--expires", "never", "--print")[0] == 0
 
-        old, new = keystore.read(home).records
-        assert list(keystore.read(home).ended()) == [old.key.id]
+        old, new = store.read(home).records
+        assert list(store.read(home).ended()) == [old.key.id]
         assert new.expires is None
 
     def test_absent(self, run: Run) -> None:
@@ -209,7 +210,7 @@ class TestRevoke:
         assert run("revoke", "a", *["--disconnect"] * disconnect) == (0, "", "")
 
         assert admits(home, secret) is None
-        assert bool(keystore.read(home).ended()) == disconnect
+        assert bool(store.read(home).ended()) == disconnect
 
     def test_absent(self, run: Run) -> None:
         assert "there is no key 'a'" in fails(run, "revoke", "a")
@@ -241,7 +242,7 @@ class TestList:
         out = run("list", "--json")[1]
 
         (entry,) = json.loads(out)
-        assert entry.pop("id") == keystore.read(home).records[0].key.id
+        assert entry.pop("id") == store.read(home).records[0].key.id
         assert entry.pop("created").endswith("Z")
         assert entry == {
             "name": "laptop",
@@ -260,14 +261,14 @@ class TestList:
 
     def test_bad_store(self, home: Path, run: Run) -> None:
         run("new", "a", "--print")
-        keystore.store_path(home).chmod(0o640)
+        store.store_path(home).chmod(0o640)
 
         assert "chmod 600" in fails(run, "list")
 
 
 def assert_no_secret(home: Path, text: str, secrets: list[str]) -> None:
     assert not any(secret in text for secret in secrets)
-    assert not any(record.key.digest.hex() in text for record in keystore.read(home).records)
+    assert not any(record.key.digest.hex() in text for record in store.read(home).records)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",), ("help",)])

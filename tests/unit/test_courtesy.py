@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from hermes_twisted.core.admission import KEY_WRONG, Head
+from hermes_twisted.access.handshake import Head
+from hermes_twisted.access.refusals import KEY_WRONG
 from hermes_twisted.core.courtesy import Places, explanation, looks_like_terminal, reply
 from hermes_twisted.limits import Limits
 

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from hermes_twisted import gate, pages
-from hermes_twisted.core import admission
-from hermes_twisted.core.admission import Refused
+from hermes_twisted import pages
+from hermes_twisted.access import handshake
+from hermes_twisted.access import refusals as admission_refusals
+from hermes_twisted.access import refusals as gate_refusals
+from hermes_twisted.access.refusals import Refused
 from hermes_twisted.doctor import refusals
 from hermes_twisted.doctor.findings import Finding
 from hermes_twisted.doctor.http import Response
@@ -24,9 +26,9 @@ def explain(status: int, peer: Peer, body: bytes = b"", **headers: str) -> Findi
 
 
 def all_refusals() -> Iterator[Refused]:
-    for module in (admission, gate, pages):
+    for module in (handshake, gate_refusals, pages):
         yield from (value for value in vars(module).values() if isinstance(value, Refused))
-    yield admission.too_many_failures(5)
+    yield admission_refusals.too_many_failures(5)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hermes_twisted import keystore, plainkey
-from hermes_twisted.core.keys import Scope
+from hermes_twisted.access import plaintext
+from hermes_twisted.access import store as keystore
+from hermes_twisted.access.keys import Scope
 from hermes_twisted.doctor import hermes, keys, listening, node, service
 from hermes_twisted.doctor.findings import Level
 from hermes_twisted.doctor.identity import Identity, Peer
@@ -144,8 +145,8 @@ def test_a_folder_that_others_write(key: Path, tmp_path: Path) -> None:
     ("environ", "level"),
     [
         ({}, Level.PROBLEM),
-        ({plainkey.VARIABLE: KEY}, Level.OK),
-        ({plainkey.VARIABLE: "x"}, Level.PROBLEM),
+        ({plaintext.VARIABLE: KEY}, Level.OK),
+        ({plaintext.VARIABLE: "x"}, Level.PROBLEM),
     ],
 )
 def test_keys_from_elsewhere(environ: dict[str, str], level: str, tmp_path: Path) -> None:

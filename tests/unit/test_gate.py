@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from hermes_twisted.core.admission import Admitted, Head, HostRule, Refused, Rules
-from hermes_twisted.core.keys import Key
-from hermes_twisted.gate import Gate
+from hermes_twisted.access.admission import Gate
+from hermes_twisted.access.handshake import Head
+from hermes_twisted.access.keys import Key
+from hermes_twisted.access.refusals import Refused
+from hermes_twisted.access.rules import Admitted, HostRule, Rules
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import Tally
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hermes_twisted.core.admission import Refused
+from hermes_twisted.access.refusals import Refused
 from hermes_twisted.core.heads import HEAD_TOO_LARGE, MALFORMED, WRONG_HTTP, HeadCheck
 from hermes_twisted.limits import Limits
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hermes_twisted import rpc
-from hermes_twisted.core.keys import Scope
+from hermes_twisted.access.keys import Scope
 from hermes_twisted.limits import Limits
 from tests.hostile import CORPUS, TEXTS
 from tests.unit.test_seats import LIMITS, Table

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_twisted.core import keyfile
-from hermes_twisted.core.keyfile import MAX_BYTES, BadKeyFile
-from hermes_twisted.core.keys import MAX_KEYS, Keys, Scope
+from hermes_twisted.access import store_format
+from hermes_twisted.access.keys import MAX_KEYS, Keys, Scope
+from hermes_twisted.access.store_format import MAX_BYTES, BadKeyFile
 
 
 def now() -> float:
@@ -26,7 +26,7 @@ def keys() -> Keys:
 
 def changed(keys: Keys, number: int = 0, **fields: Any) -> bytes:
     """The text of *keys*, with other fields in one entry; `...` takes one away."""
-    content = json.loads(keyfile.dump(keys))
+    content = json.loads(store_format.dump(keys))
     entry = content["keys"][number]
     entry |= fields
     for name in [name for name, value in entry.items() if value is ...]:
@@ -36,19 +36,19 @@ def changed(keys: Keys, number: int = 0, **fields: Any) -> bytes:
 
 def complaint(text: bytes) -> str:
     with pytest.raises(BadKeyFile) as caught:
-        keyfile.load(text, now)
+        store_format.load(text, now)
     return str(caught.value)
 
 
 def test_round_trip(keys: Keys) -> None:
     """What was written is read again, whole."""
-    assert keyfile.load(keyfile.dump(keys), now) == keys
+    assert store_format.load(store_format.dump(keys), now) == keys
 
 
 def test_format(keys: Keys) -> None:
     """The text is JSON with a version, times in RFC 3339, and hashes alone."""
     keys, record, secret = keys.make("new", Scope.FULL)
-    text = keyfile.dump(keys)
+    text = store_format.dump(keys)
 
     content = json.loads(text)
 
@@ -128,7 +128,7 @@ def test_bad_entry(keys: Keys, fields: dict[str, Any], what: str) -> None:
 @pytest.mark.parametrize("field", ["id", "sha256", "name"])
 def test_twice(keys: Keys, field: str) -> None:
     """Two keys with one id, hash or name would make it a guess which is meant."""
-    first = json.loads(keyfile.dump(keys))["keys"][0]
+    first = json.loads(store_format.dump(keys))["keys"][0]
 
     assert f"key 3 ({first['name'] if field == 'name' else 'phone'}) has the {field}" in complaint(
         changed(keys, 2, **{field: first[field]})
@@ -142,10 +142,10 @@ def test_largest() -> None:
         keys = keys.make(f"{number:064}", Scope.WATCH, expires=1_900_000_000)[0].revoke(
             f"{number:064}"
         )
-    text = keyfile.dump(keys)
+    text = store_format.dump(keys)
 
     assert len(text) < MAX_BYTES / 2
-    assert keyfile.load(text, now) == keys
+    assert store_format.load(text, now) == keys
 
     content = json.loads(text)
     content["keys"].append(content["keys"][0])
@@ -166,7 +166,7 @@ def test_any_entry(fields: dict[str, Any]) -> None:
     good = Keys(now).make("laptop", Scope.FULL)[0]
 
     try:
-        loaded = keyfile.load(changed(good, **fields), now)
+        loaded = store_format.load(changed(good, **fields), now)
     except BadKeyFile as bad:
         assert str(bad).startswith("key 1")
     else:
@@ -177,4 +177,4 @@ def test_any_entry(fields: dict[str, Any]) -> None:
 def test_any_json(content: Any) -> None:
     """Whatever the file holds, it is a store or a clear refusal."""
     with pytest.raises(BadKeyFile):
-        keyfile.load(json.dumps(content).encode(), now)
+        store_format.load(json.dumps(content).encode(), now)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from twisted.logger import LogLevel, globalLogPublisher
 
-from hermes_twisted import keystore, plainkey
-from hermes_twisted.core.keys import Scope
+from hermes_twisted.access import plaintext
+from hermes_twisted.access import store as keystore
+from hermes_twisted.access.keyring import FIRST_NAME, ServerKeys, former_key, no_key
+from hermes_twisted.access.keys import Scope
 from hermes_twisted.files import BadKey
-from hermes_twisted.keyring import FIRST_NAME, ServerKeys, former_key, no_key
 
 TEXT = "hat_AAAAbbbbCCCCddddEEEE"
 OTHER = "hat_ffffGGGGhhhhIIIIjjjj"
@@ -201,7 +202,7 @@ class TestStore:
         keystore.store_path(tmp_path).chmod(0o644)
 
         with pytest.raises(BadKey, match="chmod 600"):
-            serve(tmp_path, now, {plainkey.VARIABLE: TEXT})
+            serve(tmp_path, now, {plaintext.VARIABLE: TEXT})
 
     def test_reload(self, tmp_path: Path, now: Now, monkeypatch: pytest.MonkeyPatch) -> None:
         """A reload reads everything, whatever `stat` says."""
@@ -224,7 +225,7 @@ class TestUnion:
         keys = serve(
             tmp_path,
             now,
-            {plainkey.VARIABLE: OTHER},
+            {plaintext.VARIABLE: OTHER},
             key_file=write_key(tmp_path / "key", TEXT + "\n"),
             api_server=True,
         )
@@ -241,7 +242,7 @@ class TestUnion:
     def test_api_server_only_if_asked(self, tmp_path: Path, now: Now) -> None:
         write_key(tmp_path / ".env", f"API_SERVER_KEY={OTHER}")
 
-        keys = serve(tmp_path, now, {plainkey.VARIABLE: TEXT, "API_SERVER_KEY": OTHER})
+        keys = serve(tmp_path, now, {plaintext.VARIABLE: TEXT, "API_SERVER_KEY": OTHER})
 
         assert name_of(keys, OTHER) is None
 
@@ -250,7 +251,7 @@ class TestUnion:
         with keystore.changing(tmp_path, now) as store:
             changed, _record, secret = store.keys.make("viewer", Scope.WATCH)
             store.write(changed)
-        keys = serve(tmp_path, now, {plainkey.VARIABLE: secret})
+        keys = serve(tmp_path, now, {plaintext.VARIABLE: secret})
 
         key = keys.find(secret.encode())
 
@@ -288,7 +289,7 @@ class TestUnion:
 
     def test_environment_is_forgotten(self, tmp_path: Path, now: Now) -> None:
         """Once hashed, the environment's secret is not kept but to be shown once."""
-        keys = serve(tmp_path, now, {plainkey.VARIABLE: TEXT})
+        keys = serve(tmp_path, now, {plaintext.VARIABLE: TEXT})
         secret = keys.take_secret()
 
         keys.refresh(anew=True)
@@ -346,7 +347,7 @@ class TestFirstStart:
     def test_any_key_will_do(self, tmp_path: Path, now: Now, source: str) -> None:
         environ, key_file = {}, None
         if source == "environment":
-            environ = {plainkey.VARIABLE: TEXT}
+            environ = {plaintext.VARIABLE: TEXT}
         elif source == "file":
             key_file = write_key(tmp_path / "key", TEXT)
         else:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hermes_twisted.core.keys import (
+from hermes_twisted.access.keys import (
     MAX_KEYS,
     RESERVED,
     Key,

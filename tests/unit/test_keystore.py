@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hermes_twisted import keystore
-from hermes_twisted.core.keys import Keys, Scope
+from hermes_twisted.access import store as keystore
+from hermes_twisted.access.keys import Keys, Scope
 from hermes_twisted.files import BadKey
 
 

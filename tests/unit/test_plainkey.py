@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hermes_twisted import plainkey
+from hermes_twisted.access import plaintext
+from hermes_twisted.access.plaintext import MAX_FILE, VARIABLE, Secret
 from hermes_twisted.files import BadKey
-from hermes_twisted.plainkey import MAX_FILE, VARIABLE, Secret
 
 TEXT = "hat_AAAAbbbbCCCCddddEEEE"
 
@@ -26,7 +26,7 @@ def write(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
 
 def complaint(path: Path) -> str:
     with pytest.raises(BadKey) as caught:
-        plainkey.find(path, {})
+        plaintext.find(path, {})
     text = str(caught.value)
     assert str(path) in text
     return text
@@ -34,18 +34,18 @@ def complaint(path: Path) -> str:
 
 def test_key_file_comes_first(key_file: Path) -> None:
     """Of a named file and the environment, the file's key is the one to show."""
-    assert plainkey.find(key_file, {VARIABLE: "another"}) == Secret(TEXT, str(key_file))
+    assert plaintext.find(key_file, {VARIABLE: "another"}) == Secret(TEXT, str(key_file))
 
 
 def test_environment_comes_second() -> None:
     """Without a file it is the environment's."""
-    assert plainkey.find(None, {VARIABLE: TEXT}) == Secret(TEXT, VARIABLE)
+    assert plaintext.find(None, {VARIABLE: TEXT}) == Secret(TEXT, VARIABLE)
 
 
 def test_no_key() -> None:
     """Where there is no key, none is invented; an empty variable is none."""
-    assert plainkey.find(None, {}) is None
-    assert plainkey.find(None, {VARIABLE: ""}) is None
+    assert plaintext.find(None, {}) is None
+    assert plaintext.find(None, {VARIABLE: ""}) is None
 
 
 def test_absent_file(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_readable_by_its_owner(tmp_path: Path, mode: int) -> None:
     """What only its owner may touch will do."""
     path = write(tmp_path / "key", TEXT, mode)
 
-    assert plainkey.find(path, {}) == Secret(TEXT, str(path))
+    assert plaintext.find(path, {}) == Secret(TEXT, str(path))
 
 
 @pytest.mark.parametrize("content", [TEXT, f"{TEXT}\n", f"{TEXT}\r\n", f"\n  {TEXT}\t\n\n"])
@@ -109,7 +109,7 @@ def test_white_space(tmp_path: Path, content: str) -> None:
     """White space around the key does not count."""
     path = write(tmp_path / "key", content)
 
-    assert plainkey.find(path, {}) == Secret(TEXT, str(path))
+    assert plaintext.find(path, {}) == Secret(TEXT, str(path))
 
 
 @pytest.mark.parametrize(
@@ -138,13 +138,13 @@ def test_largest_file(tmp_path: Path) -> None:
     """A file of just the largest size is read whole."""
     path = write(tmp_path / "key", TEXT + "\n" * (MAX_FILE - len(TEXT)))
 
-    assert plainkey.find(path, {}) == Secret(TEXT, str(path))
+    assert plaintext.find(path, {}) == Secret(TEXT, str(path))
 
 
 def test_weak_key() -> None:
     """A weak key is refused with its source and a recipe, and not quoted."""
     with pytest.raises(BadKey, match="shorter than") as caught:
-        plainkey.find(None, {VARIABLE: "hunter2"})
+        plaintext.find(None, {VARIABLE: "hunter2"})
 
     text = str(caught.value)
     assert VARIABLE in text
@@ -165,7 +165,7 @@ def test_link_to_a_key_file(key_file: Path, tmp_path: Path) -> None:
     """A named file may be a link: secrets are often mounted so."""
     (tmp_path / "link").symlink_to(key_file)
 
-    assert plainkey.find(tmp_path / "link", {}) == Secret(TEXT, str(tmp_path / "link"))
+    assert plaintext.find(tmp_path / "link", {}) == Secret(TEXT, str(tmp_path / "link"))
 
 
 def test_systemd_credential(tmp_path: Path) -> None:
@@ -173,9 +173,9 @@ def test_systemd_credential(tmp_path: Path) -> None:
     path = write(tmp_path / "attach-key", TEXT, 0o440)
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
 
-    assert plainkey.find(path, environ) == Secret(TEXT, str(path))
+    assert plaintext.find(path, environ) == Secret(TEXT, str(path))
     with pytest.raises(BadKey, match="by others"):
-        plainkey.find(path, {"CREDENTIALS_DIRECTORY": str(tmp_path / "other")})
+        plaintext.find(path, {"CREDENTIALS_DIRECTORY": str(tmp_path / "other")})
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o404, 0o420, 0o460])
@@ -184,14 +184,14 @@ def test_not_how_a_credential_looks(tmp_path: Path, mode: int) -> None:
     path = write(tmp_path / "attach-key", TEXT, mode)
 
     with pytest.raises(BadKey, match="by others"):
-        plainkey.find(path, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+        plaintext.find(path, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
 
 
 def test_owner(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key file may be ours or root's, and nobody else's: its owner can exchange the key."""
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    monkeypatch.setattr(plainkey, "_ROOT", os.getuid())
-    assert plainkey.find(key_file, {}) is not None
+    monkeypatch.setattr(plaintext, "_ROOT", os.getuid())
+    assert plaintext.find(key_file, {}) is not None
 
-    monkeypatch.setattr(plainkey, "_ROOT", 54321)
+    monkeypatch.setattr(plaintext, "_ROOT", 54321)
     assert "belongs to another user" in complaint(key_file)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from hermes_twisted.core.admission import Head, HostRule, Rules
-from hermes_twisted.core.keys import Key
-from hermes_twisted.core.reading import may_read
+from hermes_twisted.access.admission import may_read
+from hermes_twisted.access.handshake import Head
+from hermes_twisted.access.keys import Key
+from hermes_twisted.access.rules import HostRule, Rules
 
 SECRET = "hat_AAAAbbbbCCCCddddEEEE-ffff_gggg"
 LOCAL = HostRule(ports=frozenset({8643}))

@@ -9,15 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hermes_twisted import rpc
-from hermes_twisted.core.keys import Scope
-from hermes_twisted.core.scope_table import (
-    CONVERSATION_COMMANDS,
-    NO,
-    PLAIN_SETTINGS,
-    TABLE,
-    YES,
-)
-from hermes_twisted.core.scopes import group_of, refusal, verdict
+from hermes_twisted.access.keys import Scope
+from hermes_twisted.access.scope_table import CONVERSATION_COMMANDS, NO, PLAIN_SETTINGS, TABLE, YES
+from hermes_twisted.access.scopes import group_of, refusal, verdict
 
 DATA = Path(__file__).parents[1] / "data"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "scopes.md"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hermes_twisted import rpc
-from hermes_twisted.core.keys import Key, Scope
+from hermes_twisted.access.keys import Key, Scope
 from hermes_twisted.core.seats import BATCH, CLOSE_POLICY, Seat, Seats
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import Tally

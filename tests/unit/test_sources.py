@@ -5,7 +5,7 @@ import sys
 import pytest
 from twisted.internet.task import Clock
 
-from hermes_twisted.core.sources import LOCAL, Failures, Tenants, source_of
+from hermes_twisted.access.sources import LOCAL, Failures, Tenants, source_of
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
 
 from hermes_twisted import terminal
+from hermes_twisted.access.plaintext import Secret
 from hermes_twisted.listen.endpoints import Listener
-from hermes_twisted.plainkey import Secret
 
 SECRET = Secret("hat_AAAAbbbbCCCCddddEEEE", "a file")
 TCP = Listener("tcp:8643")

@@ -21,7 +21,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, globalLogPublisher
 from zope.interface import implementer
 
-from hermes_twisted.core.keys import Key, Keyring, Scope
+from hermes_twisted.access.keys import Key, Keyring, Scope
 from hermes_twisted.limits import Limits
 from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.listen.tls import TLS

@@ -20,10 +20,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 
+from hermes_twisted.access.keys import Key
 from hermes_twisted.backends import Backend, Problem, State
 from hermes_twisted.backends.inprocess import InProcessBackend
 from hermes_twisted.backends.worker import LOST, WorkerBackend
-from hermes_twisted.core.keys import Key
 from hermes_twisted.core.seats import Seat
 from hermes_twisted.hermes.host import Host
 from hermes_twisted.hermes.locate import Hermes, worker_environment

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted import keystore
-from hermes_twisted.core.keys import Scope
-from hermes_twisted.keyring import ServerKeys
+from hermes_twisted.access import store as keystore
+from hermes_twisted.access.keyring import ServerKeys
+from hermes_twisted.access.keys import Scope
 from hermes_twisted.testing import CLOSE, client_frame
 
 CLOSE_POLICY = 1008

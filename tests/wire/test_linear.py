@@ -16,9 +16,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection
 
+from hermes_twisted.access.keys import Key
 from hermes_twisted.backends import State, StateListener
 from hermes_twisted.backends.worker import WorkerBackend
-from hermes_twisted.core.keys import Key
 from hermes_twisted.hermes.worker import Worker
 from hermes_twisted.limits import MIB, Limits
 from hermes_twisted.listen.endpoints import Listener

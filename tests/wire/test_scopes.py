@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.core.keys import Scope
+from hermes_twisted.access.keys import Scope
 
 Start = Callable[..., Any]
 

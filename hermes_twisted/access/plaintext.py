@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .core.keys import FROM_ENVIRONMENT, FROM_FILE, Key, WeakKey
-from .files import BadKey, credential_permissions, read_private
+from ..files import BadKey, credential_permissions, read_private
+from .keys import FROM_ENVIRONMENT, FROM_FILE, Key, WeakKey
 
 VARIABLE: Final = "HERMES_ATTACH_KEY"
 #: A key file is one line; more is somebody's other file.

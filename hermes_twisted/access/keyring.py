@@ -11,11 +11,11 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from . import apiserver, keystore, plainkey
-from .core.keys import FROM_ENVIRONMENT, FROM_FILE, Key, KeyProblem, Keyring, Keys, Scope
-from .files import BadKey, Signature, signature
-from .plainkey import Secret
-from .settings import default_home
+from ..files import BadKey, Signature, signature
+from ..settings import default_home
+from . import api_server, plaintext, store
+from .keys import FROM_ENVIRONMENT, FROM_FILE, Key, KeyProblem, Keyring, Keys, Scope
+from .plaintext import Secret
 
 #: The key that the first start makes.
 FIRST_NAME: Final = "default"
@@ -93,22 +93,22 @@ class ServerKeys:
         self._home = home
         self._now = now
         # Not the environment itself: it will not have our secret for long.
-        names = (plainkey.VARIABLE, apiserver.VARIABLE, "CREDENTIALS_DIRECTORY")
+        names = (plaintext.VARIABLE, api_server.VARIABLE, "CREDENTIALS_DIRECTORY")
         self._environ = {name: environ[name] for name in names if name in environ}
         self._given: Key | None = None
         self._secret: Secret | None = None
         self._is_wanted = True
-        path = keystore.store_path(home)
+        path = store.store_path(home)
         self._store = Source(
-            f"the key store {path}", (path.parent, path), lambda: keystore.read(home, now)
+            f"the key store {path}", (path.parent, path), lambda: store.read(home, now)
         )
         self._sources = [self._store]
         if key_file is not None:
             self._add(f"the key file {key_file}", (key_file,), lambda: self._from_file(key_file))
-        if plainkey.VARIABLE in self._environ:
+        if plaintext.VARIABLE in self._environ:
             self._add("the environment", (), self._from_environment)
         if api_server:
-            self._add("Hermes' API server", apiserver.paths(home), self._from_api_server)
+            self._add("Hermes' API server", api_server.paths(home), self._from_api_server)
 
     def _add(self, what: str, paths: Sequence[Path], read: Callable[[], Keyring]) -> None:
         self._sources.append(Source(what, paths, read))
@@ -140,13 +140,13 @@ class ServerKeys:
     def make_first(self) -> Secret:
         """Make the key of the first start. Raises `BadKey`."""
         try:
-            with keystore.changing(self._home, self._now) as store:
+            with store.changing(self._home, self._now) as store:
                 keys, _record, secret = store.keys.make(FIRST_NAME, Scope.FULL)
                 store.write(keys)
         except KeyProblem as problem:  # Somebody was quicker.
             raise BadKey(f"The first key cannot be made: {problem}.") from None
         self._store.load()
-        return Secret(secret, str(keystore.store_path(self._home)))
+        return Secret(secret, str(store.store_path(self._home)))
 
     def take_secret(self) -> Secret | None:
         """One that can be shown, if there is one, and forget it: those of the store are unknown."""
@@ -173,18 +173,18 @@ class ServerKeys:
             source.refresh(anew=anew)
 
     def _from_file(self, path: Path) -> Keyring:
-        return self._known(plainkey.read_key_file(path, self._environ)).key(FROM_FILE)
+        return self._known(plaintext.read_key_file(path, self._environ)).key(FROM_FILE)
 
     def _from_environment(self) -> Keyring:
-        secret = plainkey.from_environment(self._environ)
+        secret = plaintext.from_environment(self._environ)
         if secret is not None:
             self._given = self._known(secret).key(FROM_ENVIRONMENT)
-            del self._environ[plainkey.VARIABLE]
+            del self._environ[plaintext.VARIABLE]
         assert self._given is not None
         return self._given
 
     def _from_api_server(self) -> Keyring:
-        return apiserver.key_of(self._known(apiserver.read(self._home, self._environ)))
+        return api_server.key_of(self._known(api_server.read(self._home, self._environ)))
 
     def _known(self, secret: Secret) -> Secret:
         """Keep the first to show it, until it is taken."""
@@ -196,7 +196,7 @@ class ServerKeys:
 
 def no_key(home: Path, environ: Mapping[str, str]) -> str:
     """That no key admits, and what to do."""
-    path = keystore.store_path(home)
+    path = store.store_path(home)
     what = f"Every key in {path} is revoked or expired."
     if not os.path.lexists(path):
         what = f"There is no key yet, in {path}."
@@ -209,8 +209,8 @@ def no_key(home: Path, environ: Mapping[str, str]) -> str:
 
 def former_key(home: Path) -> str:
     """A sentence on the key file of earlier versions, if there is one."""
-    former = keystore.former_path(home)
-    if not os.path.lexists(former) or os.path.lexists(keystore.store_path(home)):
+    former = store.former_path(home)
+    if not os.path.lexists(former) or os.path.lexists(store.store_path(home)):
         return ""
     return (
         f" The key in {former} is no longer read by itself: --key-file {former} takes it as it is."

@@ -1,29 +1,74 @@
-"""Admission, with what it has to remember: who failed, and who is in."""
+"""Who may read the metrics: whoever has a key, or is on this machine and no web page."""
+# MERGED: """Admission, with what it has to remember: who failed, and who is in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
-from .core.admission import (
+from ..limits import Limits
+from ..meter import Meter
+from .handshake import Head, presented
+from .refusals import (
     FULL,
+    HOST_REFUSED,
+    KEY_MISSING,
     KEY_WRONG,
+    ORIGIN_REFUSED,
+    SERVER_STOPS,
     SOURCE_FULL,
-    Admitted,
-    Head,
     Refused,
-    Rules,
-    Standing,
-    admit,
+    too_many_failures,
 )
-from .core.reading import may_read
-from .core.sources import Failures, Tenants
-from .limits import Limits
-from .meter import Meter
+from .rules import Admitted, Rules, Standing, admit
+from .sources import Failures, Tenants
 
-SERVER_STOPS: Final = Refused(
-    503, "stopping", "This server is stopping.", "Try again in a moment.", (("Retry-After", "5"),)
+#: What tells that a request was passed on by a proxy: then "from this machine" says nothing.
+_PASSED_ON: Final = (
+    b"forwarded",
+    b"via",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-real-ip",
 )
+
+
+def may_read(head: Head, rules: Rules, *, local: bool, blocked_for: float = 0.0) -> Refused | None:
+    """None if the request may have the page. *local*: it comes from this machine.
+
+    *blocked_for*: as `Standing` has it. A key that is shown has to be right, even locally.
+    """
+    key = presented(head)
+    if key is KEY_MISSING:
+        return _without_key(head, rules, local)
+    if isinstance(key, Refused):
+        return key
+    problem = _reach(head, rules)
+    if problem is not None:
+        return problem
+    if rules.keyring.find(key) is None:
+        return too_many_failures(blocked_for) if blocked_for else KEY_WRONG
+    return None
+
+
+def _without_key(head: Head, rules: Rules, local: bool) -> Refused | None:
+    # Whoever speaks 1.0 here may be a proxy that adds no header, as nginx is by itself.
+    if not local or head.version != b"HTTP/1.1" or any(name in head.headers for name in _PASSED_ON):
+        return KEY_MISSING
+    # By a name of this machine, wherever else it listens: a web page that lets its own name
+    # point here cannot choose the Host header. And none names an origin here.
+    strict = replace(rules, hosts=replace(rules.hosts, any_host=False), origins=frozenset())
+    return _reach(head, strict)
+
+
+def _reach(head: Head, rules: Rules) -> Refused | None:
+    if not rules.hosts.allows(head.one(b"host")):
+        return HOST_REFUSED
+    if b"origin" in head.headers and head.one(b"origin") not in rules.origins:
+        return ORIGIN_REFUSED
+    return None
 
 
 class Gate:

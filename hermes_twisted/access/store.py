@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from .core import keyfile
-from .core.keys import Keys
-from .files import BadKey, check_directory, read_private
+from ..files import BadKey, check_directory, read_private
+from . import store_format
+from .keys import Keys
 
 #: How long a change waits for another that is under way, in seconds.
 PATIENCE: Final = 10.0
@@ -40,10 +40,10 @@ def read(home: Path, now: Clock = time.time) -> Keys:
     if not os.path.lexists(path):
         return Keys(now)
     check_directory(path.parent)
-    text = read_private(path, "The key store", keyfile.MAX_BYTES + 1, follow=False)
+    text = read_private(path, "The key store", store_format.MAX_BYTES + 1, follow=False)
     try:
-        return keyfile.load(text, now)
-    except keyfile.BadKeyFile as bad:
+        return store_format.load(text, now)
+    except store_format.BadKeyFile as bad:
         raise BadKey(
             f"The key store {path} cannot be used: {bad}. Correct that, or move the file away "
             "and make new keys."
@@ -80,7 +80,7 @@ class Change:
                 temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600
             )
             with os.fdopen(descriptor, "wb") as file:
-                file.write(keyfile.dump(keys))
+                file.write(store_format.dump(keys))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self._path)

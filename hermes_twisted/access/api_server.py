@@ -17,9 +17,9 @@ from typing import Any, Final
 import yaml
 from dotenv import dotenv_values
 
-from .core.keys import FROM_API_SERVER, MIN_LENGTH, Key, digest_of
-from .files import BadKey, read_private
-from .plainkey import Secret
+from ..files import BadKey, read_private
+from .keys import FROM_API_SERVER, MIN_LENGTH, Key, digest_of
+from .plaintext import Secret
 
 VARIABLE: Final = "API_SERVER_KEY"
 #: Bytes of `.env` and of `config.yaml`.

@@ -1,0 +1,97 @@
+"""Who may attach: the decision on a handshake, before there is a WebSocket.
+
+A pure function from the request's head to `Admitted` or `Refused`. Everything is
+compared on raw bytes: nothing is decoded, normalised or guessed, except the token,
+which is percent-decoded once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from .refusals import (
+    AMBIGUOUS_TOKEN,
+    BAD_HANDSHAKE,
+    KEY_MISSING,
+    METHOD_NOT_ALLOWED,
+    UPGRADE_REQUIRED,
+    WRONG_VERSION,
+    Refused,
+)
+
+PATH: Final = b"/api/ws"
+#: RFC 6455 §4.1: 16 bytes in base64.
+_WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
+#: Headers that mean one thing only when they come once.
+_SINGLE: Final = (
+    b"host",
+    b"origin",
+    b"upgrade",
+    b"sec-websocket-key",
+    b"sec-websocket-version",
+    b"authorization",
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A request's head. Header names are in lower case."""
+
+    method: bytes
+    target: bytes
+    version: bytes
+    headers: Mapping[bytes, list[bytes]]
+
+    def one(self, name: bytes) -> bytes | None:
+        """The value of a header that came once, else None."""
+        values = self.headers.get(name, [])
+        return values[0] if len(values) == 1 else None
+
+    def tokens(self, name: bytes) -> set[bytes]:
+        """The comma-separated values of a header, in lower case."""
+        joined = b",".join(self.headers.get(name, []))
+        return {token.strip().lower() for token in joined.split(b",")}
+
+
+def check_handshake(head: Head) -> Refused | None:
+    """What keeps a request from opening a WebSocket, whoever it comes from."""
+    if head.method != b"GET":
+        return METHOD_NOT_ALLOWED
+    if head.version != b"HTTP/1.1" or any(len(head.headers.get(n, [])) > 1 for n in _SINGLE):
+        return BAD_HANDSHAKE
+    if b"websocket" not in head.tokens(b"upgrade") or b"upgrade" not in head.tokens(b"connection"):
+        return UPGRADE_REQUIRED
+    if b"sec-websocket-version" in head.headers and head.one(b"sec-websocket-version") != b"13":
+        return WRONG_VERSION
+    key = head.one(b"sec-websocket-key") or b""
+    has_body = b"transfer-encoding" in head.headers or any(
+        length != b"0" for length in head.headers.get(b"content-length", [])
+    )
+    if b"sec-websocket-version" not in head.headers or not _WEBSOCKET_KEY.fullmatch(key):
+        return BAD_HANDSHAKE
+    return BAD_HANDSHAKE if has_body else None
+
+
+def presented(head: Head) -> bytes | Refused:
+    """The one key that the client shows."""
+    keys = list(_query_tokens(head.target))
+    authorization = head.one(b"authorization")
+    if authorization is not None:
+        scheme, _, credential = authorization.partition(b" ")
+        if scheme.lower() == b"bearer":
+            keys.append(credential.strip())
+    if not keys:
+        return KEY_MISSING
+    return keys[0] if len(keys) == 1 else AMBIGUOUS_TOKEN
+
+
+def _query_tokens(target: bytes) -> Iterable[bytes]:
+    _path, _, query = target.partition(b"?")
+    for part in query.split(b"&"):
+        name, _, value = part.partition(b"=")
+        if unquote_to_bytes(name) == b"token":
+            yield unquote_to_bytes(value)

@@ -1,0 +1,124 @@
+"""Who may attach: the decision on a handshake, before there is a WebSocket.
+
+A pure function from the request's head to `Admitted` or `Refused`. Everything is
+compared on raw bytes: nothing is decoded, normalised or guessed, except the token,
+which is percent-decoded once.
+"""
+# MERGED: """Admission, with what it has to remember: who failed, and who is in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Kept out: an HTTP status, what is wrong and what to do. Quotes nothing of the request."""
+
+    status: int
+    code: str
+    """What is wrong in a word or two, for programs: logs, metrics, problem pages."""
+    title: str
+    advice: str
+    headers: tuple[tuple[str, str], ...] = ()
+    holdable: bool = False
+    """Whether the handshake was whole, so that a person's UI may be told in its own window."""
+
+
+METHOD_NOT_ALLOWED: Final = Refused(
+    405, "method", "Only GET opens a WebSocket.", "Use a WebSocket client.", (("Allow", "GET"),)
+)
+UPGRADE_REQUIRED: Final = Refused(
+    426,
+    "upgrade-required",
+    "This is a WebSocket, and the request does not ask for one.",
+    "Set HERMES_TUI_GATEWAY_URL to this address with ws:// in front and ?token=KEY behind, "
+    "then run hermes --tui. Behind a proxy: let it pass the Upgrade and Connection headers.",
+    (("Upgrade", "websocket"), ("Connection", "Upgrade")),
+)
+WRONG_VERSION: Final = Refused(
+    426,
+    "version",
+    "Only version 13 of the WebSocket protocol is spoken here.",
+    "Use a client that speaks RFC 6455.",
+    (("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"), ("Connection", "Upgrade")),
+)
+BAD_HANDSHAKE: Final = Refused(
+    400, "handshake", "The WebSocket handshake is malformed.", "Use a client that speaks RFC 6455."
+)
+AMBIGUOUS_TOKEN: Final = Refused(
+    400,
+    "key-ambiguous",
+    "The key must be given exactly once.",
+    "Send one token parameter in the query, or one Authorization: Bearer header.",
+    holdable=True,
+)
+KEY_MISSING: Final = Refused(
+    401,
+    "key-missing",
+    "A key is needed.",
+    "Append ?token=KEY to the URL, or send Authorization: Bearer KEY. "
+    "On the server, hermes-attach key new NAME makes one and prints the line to paste.",
+    (("WWW-Authenticate", "Bearer"),),
+    holdable=True,
+)
+KEY_WRONG: Final = Refused(
+    401,
+    "key-wrong",
+    "This key is not known here, or no longer.",
+    "On the server, hermes-attach key list shows the keys' names and which have ended; "
+    "key new NAME makes another and prints the line to paste.",
+    (("WWW-Authenticate", "Bearer"),),
+    holdable=True,
+)
+ORIGIN_REFUSED: Final = Refused(
+    403,
+    "origin",
+    "Web pages may not attach.",
+    "If this page is yours, name its origin with --allow-origin on the server.",
+)
+HOST_REFUSED: Final = Refused(
+    403,
+    "host",
+    "The Host header does not name this server.",
+    "Use the address and port it listens on, or name the other with --allow-host on the server "
+    "(for a tunnel from another port: --allow-host 127.0.0.1).",
+    holdable=True,
+)
+_FULL_HEADERS: Final = (("Retry-After", "10"),)
+FULL: Final = Refused(
+    503,
+    "full",
+    "As many terminals are attached as this server allows.",
+    "Close one, or raise --max-connections on the server.",
+    _FULL_HEADERS,
+    holdable=True,
+)
+SOURCE_FULL: Final = Refused(
+    503,
+    "source-full",
+    "As many terminals are attached from this address as this server allows.",
+    "Close one, or raise --max-connections-per-address on the server.",
+    _FULL_HEADERS,
+    holdable=True,
+)
+
+
+def too_many_failures(seconds: float) -> Refused:
+    """Wrong keys from one source, again and again; *seconds* until they are looked at again."""
+    wait = max(1, math.ceil(seconds))
+    return Refused(
+        429,
+        "too-many-failures",
+        "Too many wrong keys came from this address.",
+        f"Check the key; a right one is let in at once, others not for {wait} s.",
+        (("Retry-After", str(wait)),),
+        holdable=True,
+    )
+
+
+SERVER_STOPS: Final = Refused(
+    503, "stopping", "This server is stopping.", "Try again in a moment.", (("Retry-After", "5"),)
+)
