@@ -16,14 +16,14 @@ from typing import Any, Final
 
 from hermes_twisted import rpc
 from hermes_twisted.access.keys import Key
-from hermes_twisted.core.calls import Calls
-from hermes_twisted.core.seats import Seat
 from hermes_twisted.core.websocket import split_texts, text_frames
 from hermes_twisted.hermes.decode import decode
 from hermes_twisted.hermes.encode import encode
 from hermes_twisted.hermes.host import Host
 from hermes_twisted.limits import Limits
 from hermes_twisted.metrics import Metrics
+from hermes_twisted.seats.calls import Calls
+from hermes_twisted.seats.seat import Seat
 from hermes_twisted.shared.lanes import LanePool
 from hermes_twisted.shared.outbox import ANSWER, DELTA, Outbox
 from hermes_twisted.shared.packets import HEADER, Op, Unpacker, pack

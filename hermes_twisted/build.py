@@ -17,11 +17,9 @@ from .access.keyring import FIRST_NAME, ServerKeys, former_key
 from .access.keys import Keyring
 from .access.plaintext import Secret
 from .audit import AuditLog
-from .backends import Backend
 from .backends.inprocess import InProcessBackend
 from .backends.scripted import BadScript, Script, ScriptedBackend
 from .backends.worker import WorkerBackend
-from .core.journal import Audit, NullAudit
 from .files import BadKey
 from .hermes.cures import check_gateway, gateway_cures
 from .hermes.host import Host
@@ -31,6 +29,8 @@ from .listen.pem import BadTLS
 from .listen.ports import CannotStart
 from .listen.tls import TLS, Own, build_source
 from .metrics import Metrics
+from .seats.journal import Audit, NullAudit
+from .seats.ports import Backend
 from .service import AttachService
 from .settings import BadSetting, Settings, read_environment
 from .threads import in_thread
@@ -47,7 +47,7 @@ def build_keys(
         settings.home,
         environ,
         key_file=settings.key_file,
-        api_server=settings.accept_api_server_key,
+        accept_api_server_key=settings.accept_api_server_key,
         tell=tell,
     )
 

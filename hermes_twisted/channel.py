@@ -23,11 +23,11 @@ from zope.interface import implementer
 
 from .access.refusals import Refused
 from .core.heads import HEAD_TOO_LARGE, HeadCheck
-from .core.journal import Journal
 from .limits import Limits
 from .listen.peers import TrustedProxies, peer_name
 from .listen.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
 from .meter import Meter
+from .seats.journal import Journal
 from .tcp import tune
 
 BODY_TOO_LARGE = Refused(

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from twisted.logger import Logger
 
-from .core.seats import CLOSE_POLICY
 from .meter import Meter
 from .overview import Overview
-from .roster import Roster
+from .seats.roster import Roster
+from .seats.seat import CLOSE_POLICY
 
 #: RFC 6455 §5.5: of a close frame's 125 bytes two are the code.
 MAX_REASON: Final = 123

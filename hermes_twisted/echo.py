@@ -22,12 +22,12 @@ from .access.keys import Key
 from .access.refusals import Refused
 from .access.rules import Admitted
 from .config.options import DEFAULT_PORT, usage_rows
-from .core.journal import Journal, NullAudit
-from .core.seats import Seat
 from .limits import Limits
 from .listen.peers import TrustedProxies
 from .protocol import AttachFactory, AttachProtocol
 from .rpc import Frame
+from .seats.journal import Journal, NullAudit
+from .seats.seat import Seat
 from .settings import Settings
 from .shared.outbox import Outbox
 from .web import AttachResource, FrontSite

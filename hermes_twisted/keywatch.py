@@ -9,7 +9,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from .access.keys import Keyring
-from .core.seats import CLOSE_POLICY, Seats
+from .seats.directory import Seats
+from .seats.seat import CLOSE_POLICY
 
 #: How often the keys are looked at, in seconds.
 INTERVAL: Final = 1.0

@@ -8,15 +8,15 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
-from .backends import Backend
 from .commands import Commands
 from .control import Control
 from .looplag import LoopLag
 from .meter import Meter
 from .metrics import Metrics
 from .overview import Overview
-from .roster import Roster
 from .scrape import MayRead, metrics_page
+from .seats.ports import Backend
+from .seats.roster import Roster
 from .settings import Settings
 
 

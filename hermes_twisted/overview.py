@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from . import __version__
 from .access.keys import Scope
-from .backends import Backend, State
 from .metrics import Readings
-from .roster import Roster
+from .seats.ports import Backend, State
+from .seats.roster import Roster
 
 STOPPING: Final = "stopping"
 #: For everybody: what exactly is wrong may have paths in it, so it is for the operator.

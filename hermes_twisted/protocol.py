@@ -9,10 +9,10 @@ from twisted.logger import Logger
 
 from .access.rules import Admitted
 from .core.round_trips import RoundTrips
-from .core.seats import Seat
 from .core.websocket import split_texts, text_frames
 from .limits import Limits
 from .meter import Meter
+from .seats.seat import Seat
 from .strict import StrictFactory, StrictProtocol
 from .tcp import write_promptly
 from .websocket.writer import Outlet, Valve

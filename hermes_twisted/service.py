@@ -17,9 +17,6 @@ from . import __version__
 from .access.admission import Gate
 from .access.keys import Keyring
 from .access.rules import Admitted, HostRule, Rules
-from .backends import Backend, State
-from .core.journal import Audit, Journal, NullAudit
-from .core.seats import Seat, Seats
 from .keywatch import KeyWatch
 from .links import Links
 from .listen.endpoints import Listener, is_local, port_number
@@ -29,9 +26,13 @@ from .listen.ports import CannotStart, open_port
 from .listen.tls import TLS
 from .meter import Meter, NullMeter
 from .metrics import Metrics
-from .news import News
 from .operations import Operations
 from .protocol import AttachFactory, AttachProtocol
+from .seats.directory import Seats
+from .seats.journal import Audit, Journal, NullAudit
+from .seats.notices import News
+from .seats.ports import Backend, State
+from .seats.seat import Seat
 from .settings import Settings
 from .waiting_room import WaitingRoom
 from .web import AttachResource, FrontSite

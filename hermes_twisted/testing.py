@@ -21,12 +21,13 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from .backends import Problem, State, StateListener
-from .core.journal import Value
 from .limits import Limits
 from .meter import Meter, NullMeter
 from .rpc import Frame
+from .seats.journal import Value
+from .seats.ports import State, StateListener
 from .shared.outbox import Outbox
+from .shared.problem import Problem
 
 #: RFC 6455 §5.2
 CONTINUATION: Final = 0

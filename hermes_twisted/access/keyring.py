@@ -84,7 +84,7 @@ class ServerKeys:
         environ: Mapping[str, str],
         *,
         key_file: Path | None = None,
-        api_server: bool = False,
+        accept_api_server_key: bool = False,
         now: Callable[[], float] = time.time,
         tell: Callable[[str], None] = lambda secret: None,
     ) -> None:
@@ -107,7 +107,7 @@ class ServerKeys:
             self._add(f"the key file {key_file}", (key_file,), lambda: self._from_file(key_file))
         if plaintext.VARIABLE in self._environ:
             self._add("the environment", (), self._from_environment)
-        if api_server:
+        if accept_api_server_key:
             self._add("Hermes' API server", api_server.paths(home), self._from_api_server)
 
     def _add(self, what: str, paths: Sequence[Path], read: Callable[[], Keyring]) -> None:
@@ -121,8 +121,8 @@ class ServerKeys:
     @property
     def is_first_start(self) -> bool:
         """Whether no key has ever been given or made."""
-        store = self._store.latest
-        return len(self._sources) == 1 and isinstance(store, Keys) and not store.records
+        stored = self._store.latest
+        return len(self._sources) == 1 and isinstance(stored, Keys) and not stored.records
 
     @property
     def admits(self) -> bool:
@@ -140,9 +140,9 @@ class ServerKeys:
     def make_first(self) -> Secret:
         """Make the key of the first start. Raises `BadKey`."""
         try:
-            with store.changing(self._home, self._now) as store:
-                keys, _record, secret = store.keys.make(FIRST_NAME, Scope.FULL)
-                store.write(keys)
+            with store.changing(self._home, self._now) as change:
+                keys, _record, secret = change.keys.make(FIRST_NAME, Scope.FULL)
+                change.write(keys)
         except KeyProblem as problem:  # Somebody was quicker.
             raise BadKey(f"The first key cannot be made: {problem}.") from None
         self._store.load()

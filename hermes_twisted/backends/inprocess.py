@@ -14,20 +14,20 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .. import rpc
-from ..core.calls import Calls
-from ..core.supervision import State
 from ..hermes.host import Host, explain_shedding
 from ..hermes.problem import HostProblem
 from ..hermes.seat import HostSeat
 from ..limits import Limits
 from ..meter import Meter, NullMeter
+from ..seats.calls import Calls
+from ..seats.ports import State, StateListener
 from ..shared import tuning
 from ..shared.backlog import Backlog
 from ..shared.lanes import LanePool
 from ..shared.outbox import Outbox
 from ..shared.problem import Problem
 from ..threads import in_thread
-from . import SHUTDOWN_LIMIT, StateListener, refuse
+from .refusal import SHUTDOWN_LIMIT, refuse
 
 #: What to do about a failure that nobody has foreseen.
 UNEXPECTED_ADVICE: Final = (

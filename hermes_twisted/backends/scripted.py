@@ -12,13 +12,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from .. import rpc
-from ..core.supervision import State
 from ..limits import Limits
 from ..meter import Meter, NullMeter
+from ..seats.ports import State, StateListener
 from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, EVENT, Outbox
 from ..shared.problem import Problem
-from . import StateListener
 
 #: JSON-RPC 2.0 §5.1
 METHOD_NOT_FOUND = -32601

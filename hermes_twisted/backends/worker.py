@@ -11,19 +11,20 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from .. import rpc
-from ..core.calls import Calls
-from ..core.recovery import Recollection
-from ..core.supervision import State, Supervisor
 from ..hermes.locate import Hermes
 from ..hermes.problem import HostProblem
 from ..limits import Limits
 from ..meter import Meter, NullMeter
+from ..seats.calls import Calls
+from ..seats.ledger import Recollection
+from ..seats.ports import State, StateListener
 from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, Outbox
 from ..shared.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
 from ..shared.problem import Problem
-from . import SHUTDOWN_LIMIT, StateListener, refuse
 from .process import WorkerProcess
+from .refusal import SHUTDOWN_LIMIT, refuse
+from .supervision import Supervisor
 
 #: How much longer than the time of a drain its outcome is waited for.
 DRAIN_MARGIN: Final = 1.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.core.recovery import RESUMED
+from hermes_twisted.seats.ledger import RESUMED
 from tests.conftest import hermes_python
 from tests.fake_model import FakeModel, words
 from tests.system.conftest import (

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from hermes_twisted import pages
-from hermes_twisted.access import handshake
 from hermes_twisted.access import refusals as admission_refusals
-from hermes_twisted.access import refusals as gate_refusals
 from hermes_twisted.access.refusals import Refused
 from hermes_twisted.doctor import refusals
 from hermes_twisted.doctor.findings import Finding
@@ -26,7 +24,7 @@ def explain(status: int, peer: Peer, body: bytes = b"", **headers: str) -> Findi
 
 
 def all_refusals() -> Iterator[Refused]:
-    for module in (handshake, gate_refusals, pages):
+    for module in (admission_refusals, pages):
         yield from (value for value in vars(module).values() if isinstance(value, Refused))
     yield admission_refusals.too_many_failures(5)
 

@@ -104,9 +104,9 @@ class TestStore:
     ) -> None:
         """What was read just after a change is read again: another may look the same."""
         clock = 10**18
-        monkeypatch.setattr("hermes_twisted.keyring.time.time_ns", lambda: clock)
+        monkeypatch.setattr("hermes_twisted.access.keyring.time.time_ns", lambda: clock)
         same = (1, 2, 0o100600, 0, 500, 10**18, 10**18)
-        monkeypatch.setattr("hermes_twisted.keyring.signature", lambda _path: same)
+        monkeypatch.setattr("hermes_twisted.access.keyring.signature", lambda _path: same)
         keys = serve(tmp_path, now)
 
         secret = make(tmp_path, "a", now)
@@ -122,7 +122,7 @@ class TestStore:
         """While nothing changes a look is a few `stat` calls."""
         secret = make(tmp_path, "laptop", now)
         past = keystore.store_path(tmp_path).stat().st_ctime_ns + 10**10
-        monkeypatch.setattr("hermes_twisted.keyring.time.time_ns", lambda: past)
+        monkeypatch.setattr("hermes_twisted.access.keyring.time.time_ns", lambda: past)
         keys = serve(tmp_path, now)
         monkeypatch.setattr(keystore, "read", lambda *_: pytest.fail("read again"))
 
@@ -207,7 +207,7 @@ class TestStore:
     def test_reload(self, tmp_path: Path, now: Now, monkeypatch: pytest.MonkeyPatch) -> None:
         """A reload reads everything, whatever `stat` says."""
         secret = make(tmp_path, "a", now)
-        monkeypatch.setattr("hermes_twisted.keyring.signature", lambda _path: (0,))
+        monkeypatch.setattr("hermes_twisted.access.keyring.signature", lambda _path: (0,))
         keys = serve(tmp_path, now)
         revoke(tmp_path, "a", now)
         assert name_of(keys, secret) == "a"
@@ -227,7 +227,7 @@ class TestUnion:
             now,
             {plaintext.VARIABLE: OTHER},
             key_file=write_key(tmp_path / "key", TEXT + "\n"),
-            api_server=True,
+            accept_api_server_key=True,
         )
 
         secrets = [stored, TEXT, OTHER, f"{OTHER} and more", "none"]
@@ -270,7 +270,7 @@ class TestUnion:
 
     def test_other_api_server_key(self, tmp_path: Path, now: Now, errors: list[str]) -> None:
         path = write_key(tmp_path / ".env", f"API_SERVER_KEY={OTHER}")
-        keys = serve(tmp_path, now, api_server=True)
+        keys = serve(tmp_path, now, accept_api_server_key=True)
         assert name_of(keys, OTHER) == "api-server"
 
         path.write_text(f"API_SERVER_KEY={TEXT}")
@@ -279,7 +279,9 @@ class TestUnion:
         assert name_of(keys, TEXT) is None
         assert len(errors) == 1
 
-    @pytest.mark.parametrize("missing", [{"api_server": True}, {"key_file": Path("/nowhere")}])
+    @pytest.mark.parametrize(
+        "missing", [{"accept_api_server_key": True}, {"key_file": Path("/nowhere")}]
+    )
     def test_asked_for_in_vain(self, tmp_path: Path, now: Now, missing: dict[str, Any]) -> None:
         """A source that was named and has no key is an error of the start."""
         make(tmp_path, "a", now)
@@ -400,9 +402,9 @@ def test_a_look_is_cheap(tmp_path: Path, now: Now, monkeypatch: pytest.MonkeyPat
 
     path = keystore.store_path(tmp_path)
     newest = max(path.stat().st_ctime_ns, (tmp_path / "key").stat().st_ctime_ns)
-    monkeypatch.setattr("hermes_twisted.keyring.time.time_ns", lambda: newest + 10**10)
+    monkeypatch.setattr("hermes_twisted.access.keyring.time.time_ns", lambda: newest + 10**10)
     keys.refresh()
-    monkeypatch.setattr("hermes_twisted.private.os.stat", count)
+    monkeypatch.setattr("hermes_twisted.files.os.stat", count)
 
     keys.find(b"whatever")
 

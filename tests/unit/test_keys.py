@@ -165,7 +165,7 @@ class TestMaking:
             compared.append(other)
             return one == other
 
-        monkeypatch.setattr("hermes_twisted.core.keys.hmac.compare_digest", compare)
+        monkeypatch.setattr("hermes_twisted.access.keys.hmac.compare_digest", compare)
         for secret in [*secrets, "wrong"]:
             compared.clear()
             keys.find(secret.encode())

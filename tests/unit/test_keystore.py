@@ -159,7 +159,7 @@ def test_failing_write(store: Path, monkeypatch: pytest.MonkeyPatch, call: str) 
         raise OSError(28, "No space left on device")
 
     if call == "write":
-        monkeypatch.setattr("hermes_twisted.core.keyfile.dump", fail)
+        monkeypatch.setattr("hermes_twisted.access.store_format.dump", fail)
     else:
         monkeypatch.setattr(os, call, fail)
     with pytest.raises(BadKey, match="No space left"):
@@ -173,8 +173,8 @@ def test_failing_write(store: Path, monkeypatch: pytest.MonkeyPatch, call: str) 
 _DYING = """
 import os, sys
 from pathlib import Path
-from hermes_twisted import keystore
-from hermes_twisted.core.keys import Scope
+from hermes_twisted.access import store as keystore
+from hermes_twisted.access.keys import Scope
 
 def die(*_):
     os._exit(9)
@@ -203,8 +203,8 @@ def test_dying_writer(store: Path, call: str) -> None:
 _ADDING = """
 import sys
 from pathlib import Path
-from hermes_twisted import keystore
-from hermes_twisted.core.keys import Scope
+from hermes_twisted.access import store as keystore
+from hermes_twisted.access.keys import Scope
 
 for number in range(10):
     with keystore.changing(Path(sys.argv[1])) as change:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hermes_twisted.core.recovery import BEGUN_ANEW, RESUMED, TURN_LOST, Recollection
+from hermes_twisted.seats.ledger import BEGUN_ANEW, RESUMED, TURN_LOST, Recollection
 
 SESSION = {"id": "a", "key": "k", "cols": 80, "running": True}
 

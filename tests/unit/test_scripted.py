@@ -8,7 +8,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from hermes_twisted import rpc
-from hermes_twisted.backends import Problem, State
 from hermes_twisted.backends.scripted import (
     BadScript,
     Script,
@@ -16,6 +15,8 @@ from hermes_twisted.backends.scripted import (
     ScriptedChannel,
 )
 from hermes_twisted.limits import Limits
+from hermes_twisted.seats.ports import State
+from hermes_twisted.shared.problem import Problem
 
 EVERYTHING = 2**40
 

@@ -9,9 +9,10 @@ import pytest
 
 from hermes_twisted import rpc
 from hermes_twisted.access.keys import Key, Scope
-from hermes_twisted.core.seats import BATCH, CLOSE_POLICY, Seat, Seats
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import Tally
+from hermes_twisted.seats.directory import Seats
+from hermes_twisted.seats.seat import BATCH, CLOSE_POLICY, Seat
 from hermes_twisted.shared.outbox import ANSWER, Outbox
 
 LAPTOP = Key.of("laptop", "hat_0123456789abcdef")

@@ -5,16 +5,16 @@ from collections.abc import Callable
 import pytest
 from twisted.internet.task import Clock
 
-from hermes_twisted.core.supervision import (
+from hermes_twisted.backends.supervision import (
     BROKEN_PAUSE,
     DEATHS_WINDOW,
     FIRST_PAUSE,
     GROWTH,
     JITTER,
     MAX_DEATHS,
-    State,
     Supervisor,
 )
+from hermes_twisted.seats.ports import State
 from hermes_twisted.shared.problem import Problem
 
 CRASH = Problem("The worker died.", "See the log.")

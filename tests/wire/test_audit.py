@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.core.journal import REFUSALS
+from hermes_twisted.seats.journal import REFUSALS
 from hermes_twisted.testing import CLOSE, PING, client_frame, handshake, request
 
 HOST = ("Host", "127.0.0.1:8643")

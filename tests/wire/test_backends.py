@@ -21,17 +21,18 @@ from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 
 from hermes_twisted.access.keys import Key
-from hermes_twisted.backends import Backend, Problem, State
 from hermes_twisted.backends.inprocess import InProcessBackend
 from hermes_twisted.backends.worker import LOST, WorkerBackend
-from hermes_twisted.core.seats import Seat
 from hermes_twisted.hermes.host import Host
 from hermes_twisted.hermes.locate import Hermes, worker_environment
 from hermes_twisted.hermes.problem import HostProblem
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import Tally
+from hermes_twisted.seats.ports import Backend, State
+from hermes_twisted.seats.seat import Seat
 from hermes_twisted.shared import tuning
 from hermes_twisted.shared.lanes import LanePool
+from hermes_twisted.shared.problem import Problem
 
 reactor = cast("AsyncioSelectorReactor", global_reactor)
 

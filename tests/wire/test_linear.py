@@ -17,11 +17,11 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection
 
 from hermes_twisted.access.keys import Key
-from hermes_twisted.backends import State, StateListener
 from hermes_twisted.backends.worker import WorkerBackend
 from hermes_twisted.hermes.worker import Worker
 from hermes_twisted.limits import MIB, Limits
 from hermes_twisted.listen.endpoints import Listener
+from hermes_twisted.seats.ports import State, StateListener
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
 from hermes_twisted.shared.packets import HEADER, Op, Packet, Unpacker, pack

@@ -14,8 +14,8 @@ import pytest
 from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.logger import LogLevel
 
-from hermes_twisted.backends import State
 from hermes_twisted.listen.peers import peer_name
+from hermes_twisted.seats.ports import State
 from hermes_twisted.testing import (
     MemoryWire,
     Response,

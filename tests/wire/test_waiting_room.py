@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.backends import State
+from hermes_twisted.seats.ports import State
 from hermes_twisted.testing import MemoryWire, client_frame, handshake
 
 Start = Callable[..., Any]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from twisted.logger import LogLevel
 
 from hermes_twisted import protocol
-from hermes_twisted.backends import Problem, State
+from hermes_twisted.seats.ports import State
 from hermes_twisted.shared.packets import LARGE
+from hermes_twisted.shared.problem import Problem
 from hermes_twisted.testing import (
     BINARY,
     CLOSE,

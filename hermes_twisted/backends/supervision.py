@@ -12,11 +12,11 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Final, Protocol
 
 from automat import TypeMachineBuilder
 
+from ..seats.ports import State
 from ..shared.problem import Problem
 
 #: First pause before a restart, in seconds, and its growth with each death.
@@ -28,16 +28,6 @@ JITTER: Final = 0.2
 MAX_DEATHS: Final = 5
 DEATHS_WINDOW: Final = 60.0
 BROKEN_PAUSE: Final = 30.0
-
-
-class State(Enum):
-    """What a backend can do for its clients."""
-
-    STOPPED = "stopped"
-    STARTING = "starting"
-    READY = "ready"
-    RESTARTING = "restarting"
-    BROKEN = "broken"
 
 
 class DelayedCall(Protocol):

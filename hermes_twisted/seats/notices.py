@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from .backends import Backend, Problem, State
-from .core.seats import Seat, Seats
-from .meter import Meter
-from .shared.schema import found_in_words
+from ..meter import Meter
+from ..shared.problem import Problem
+from ..shared.schema import found_in_words
+from .directory import Seats
+from .ports import Backend, State
+from .seat import Seat
 
 
 class News:

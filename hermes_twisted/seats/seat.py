@@ -6,17 +6,17 @@ the event loop and knows neither. Threads reach it through the outbox alone.
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 from .. import rpc
 from ..access import scopes
 from ..access.keys import Key
 from ..limits import Limits
 from ..meter import Meter, NullMeter
-from ..shared.outbox import ANSWER, Outbox
+from ..shared.outbox import ANSWER
+from .ports import Channel, Link
 
 #: Bytes that are handed to the socket in one write.
 BATCH: Final = 256 * 1024
@@ -24,46 +24,6 @@ BATCH: Final = 256 * 1024
 #: RFC 6455 §7.4.1
 CLOSE_GOING_AWAY: Final = 1001
 CLOSE_POLICY: Final = 1008
-
-
-class Link(Protocol):
-    """The open WebSocket below a seat."""
-
-    @property
-    def writable(self) -> bool:
-        """Whether the socket takes more without buffering."""
-
-    def send(self, payloads: list[bytes]) -> None:
-        """Send each payload as one text message, in one write."""
-
-    def pause_reading(self) -> None:
-        """Stop reading the socket."""
-
-    def resume_reading(self) -> None:
-        """Read the socket again."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake."""
-
-    def abort(self) -> None:
-        """Drop the connection now."""
-
-
-class Channel(Protocol):
-    """A seat's line to its backend, which owns the seat's outbox."""
-
-    @property
-    def outbox(self) -> Outbox:
-        """The frames for the client."""
-
-    def submit(self, frame: rpc.Frame) -> None:
-        """Run *frame* after the client's earlier ones, or soon if it is urgent."""
-
-    def delivered(self, size: int) -> None:
-        """*size* bytes of the outbox have gone to the socket."""
-
-    def close(self) -> None:
-        """The client is gone."""
 
 
 class Seat:
@@ -275,29 +235,3 @@ class Seat:
         return (
             count >= self._limits.waiting_requests * of or size >= self._limits.waiting_bytes * of
         )
-
-
-class Seats:
-    """The seats that are taken."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-        self._seats: dict[int, Seat] = {}
-
-    def __len__(self) -> int:
-        return len(self._seats)
-
-    def __iter__(self) -> Iterator[Seat]:
-        return iter(list(self._seats.values()))
-
-    def next_number(self) -> int:
-        """A number that no seat of this process has had."""
-        return next(self._numbers)
-
-    def add(self, seat: Seat) -> None:
-        """Remember *seat*."""
-        self._seats[seat.number] = seat
-
-    def remove(self, seat: Seat) -> None:
-        """Forget *seat*."""
-        self._seats.pop(seat.number, None)

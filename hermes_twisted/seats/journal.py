@@ -9,7 +9,7 @@ from ..access.keys import Key
 from ..access.refusals import Refused
 from ..access.rules import Admitted
 from ..quota import Quota
-from .seats import Seat
+from .seat import Seat
 
 #: A field's value; what has none is left out.
 Value = str | int | float | bool | None

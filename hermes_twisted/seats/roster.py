@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
-from .core.seats import Seat
-from .protocol import AttachProtocol
+from ..protocol import AttachProtocol
+from .seat import Seat
 
 #: Rates are those of the last one to two of these, in seconds.
 RATE_PERIOD: Final = 5.0

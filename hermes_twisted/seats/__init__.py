@@ -1,0 +1,1 @@
+"""One client as Hermes sees it: what it owns, whatever becomes of its connection."""
