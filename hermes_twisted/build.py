@@ -18,12 +18,13 @@ from .access.keys import Keyring
 from .access.plaintext import Secret
 from .audit import AuditLog
 from .backends.inprocess import InProcessBackend
+from .backends.locate import Hermes, locate, worker_environment
 from .backends.scripted import BadScript, Script, ScriptedBackend
+from .backends.threads import in_thread
 from .backends.worker import WorkerBackend
 from .files import BadKey
 from .hermes.cures import check_gateway, gateway_cures
 from .hermes.host import Host
-from .hermes.locate import Hermes, locate, worker_environment
 from .hermes.problem import HostProblem
 from .listen.pem import BadTLS
 from .listen.ports import CannotStart
@@ -33,7 +34,6 @@ from .seats.journal import Audit, NullAudit
 from .seats.ports import Backend
 from .service import AttachService
 from .settings import BadSetting, Settings, read_environment
-from .threads import in_thread
 
 #: Hermes' own name for `--session-grace`; who has set it there meant it.
 SESSION_GRACE: Final = "HERMES_TUI_WS_ORPHAN_REAP_GRACE_S"

@@ -26,8 +26,8 @@ from ..shared.backlog import Backlog
 from ..shared.lanes import LanePool
 from ..shared.outbox import Outbox
 from ..shared.problem import Problem
-from ..threads import in_thread
 from .refusal import SHUTDOWN_LIMIT, refuse
+from .threads import in_thread
 
 #: What to do about a failure that nobody has foreseen.
 UNEXPECTED_ADVICE: Final = (

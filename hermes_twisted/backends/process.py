@@ -17,10 +17,10 @@ from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..hermes.locate import Hermes
 from ..shared.packets import CALM, BadPacket, Unpacker
 from ..shared.problem import Problem
 from ..tcp import write_promptly
+from .locate import Hermes
 from .output import OutputLines
 
 #: How long a worker may take to load Hermes. A cold disk and a first byte-compilation

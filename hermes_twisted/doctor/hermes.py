@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from ..hermes.locate import Hermes, locate, worker_environment
+from ..backends.locate import Hermes, locate, worker_environment
 from ..hermes.problem import HostProblem
 from ..shared.schema import found_in_words
 from .findings import Finding, ok, problem, warning

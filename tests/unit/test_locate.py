@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.hermes import locate as module
-from hermes_twisted.hermes.locate import Hermes, locate, worker_environment
+from hermes_twisted.backends import locate as module
+from hermes_twisted.backends.locate import Hermes, locate, worker_environment
 from hermes_twisted.hermes.problem import HostProblem
 
 

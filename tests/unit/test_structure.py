@@ -193,7 +193,7 @@ def test_core_loads_alone() -> None:
 
 def test_locate_does_not_import_hermes() -> None:
     """Looking for Hermes, in the front, imports nothing of it."""
-    tops = {imported.partition(".")[0] for imported, _ in imports("hermes_twisted.hermes.locate")}
+    tops = {imported.partition(".")[0] for imported, _ in imports("hermes_twisted.backends.locate")}
 
     assert not tops & LAZILY
 

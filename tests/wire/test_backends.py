@@ -22,9 +22,10 @@ from twisted.logger import globalLogPublisher
 
 from hermes_twisted.access.keys import Key
 from hermes_twisted.backends.inprocess import InProcessBackend
-from hermes_twisted.backends.worker import LOST, WorkerBackend
+from hermes_twisted.backends.locate import Hermes, worker_environment
+from hermes_twisted.backends.worker import WorkerBackend
+from hermes_twisted.backends.worker_channel import LOST
 from hermes_twisted.hermes.host import Host
-from hermes_twisted.hermes.locate import Hermes, worker_environment
 from hermes_twisted.hermes.problem import HostProblem
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import Tally

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .problem import HostProblem
+from ..hermes.problem import HostProblem
 
 #: Where Hermes' installer, pipx, uv and its container image put it, below the home
 #: directory or absolute.
