@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from hermes_twisted import rpc
 from hermes_twisted.access.keys import Key
-from hermes_twisted.core.websocket import split_texts, text_frames
 from hermes_twisted.hermes.decode import decode
 from hermes_twisted.hermes.encode import encode
 from hermes_twisted.hermes.host import Host
@@ -27,6 +26,7 @@ from hermes_twisted.seats.seat import Seat
 from hermes_twisted.shared.lanes import LanePool
 from hermes_twisted.shared.outbox import ANSWER, DELTA, Outbox
 from hermes_twisted.shared.packets import HEADER, Op, Unpacker, pack
+from hermes_twisted.websocket.frames import split_texts, text_frames
 
 from .masking import masked
 from .starters import STUB

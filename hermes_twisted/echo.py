@@ -24,13 +24,13 @@ from .access.rules import Admitted
 from .config.options import DEFAULT_PORT, usage_rows
 from .limits import Limits
 from .listen.peers import TrustedProxies
-from .protocol import AttachFactory, AttachProtocol
 from .rpc import Frame
 from .seats.journal import Journal, NullAudit
 from .seats.seat import Seat
 from .settings import Settings
 from .shared.outbox import Outbox
 from .web import AttachResource, FrontSite
+from .websocket.link import AttachFactory, AttachProtocol
 
 _PARAMETERS, _FLAGS = usage_rows()
 

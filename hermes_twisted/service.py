@@ -18,7 +18,6 @@ from .access.admission import Gate
 from .access.keys import Keyring
 from .access.rules import Admitted, HostRule, Rules
 from .keywatch import KeyWatch
-from .links import Links
 from .listen.endpoints import Listener, is_local, port_number
 from .listen.peers import peer_name
 from .listen.pem import BadTLS
@@ -27,15 +26,16 @@ from .listen.tls import TLS
 from .meter import Meter, NullMeter
 from .metrics import Metrics
 from .operations import Operations
-from .protocol import AttachFactory, AttachProtocol
 from .seats.directory import Seats
 from .seats.journal import Audit, Journal, NullAudit
 from .seats.notices import News
 from .seats.ports import Backend, State
 from .seats.seat import Seat
 from .settings import Settings
-from .waiting_room import WaitingRoom
 from .web import AttachResource, FrontSite
+from .websocket.keepalive import Links
+from .websocket.link import AttachFactory, AttachProtocol
+from .websocket.waiting_room import WaitingRoom
 
 #: How often a stop looks whether the clients have got what waits for them, in seconds.
 DRAIN_POLL: Final = 0.05

@@ -24,15 +24,14 @@ from .access.refusals import Refused
 from .access.rules import Admitted
 from .access.sources import source_of
 from .channel import FrontChannel, FrontRequest, Pending, descriptor_share
-from .core.courtesy import looks_like_terminal
 from .limits import Limits
 from .listen.peers import TrustedProxies, peer_name
 from .meter import Meter, NullMeter
 from .pages import NO_SUCH_PAGE, Page, refuse, write_index, write_json
-from .protocol import AttachFactory, AttachProtocol
 from .quota import Quota
 from .seats.journal import Journal
-from .waiting_room import WaitingProtocol, WaitingRoom
+from .websocket.link import AttachFactory, AttachProtocol
+from .websocket.waiting_room import WaitingProtocol, WaitingRoom, looks_like_terminal
 
 #: Refusals that are logged in a minute; more are counted.
 LOGGED_REFUSALS = 10

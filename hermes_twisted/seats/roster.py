@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
-from ..protocol import AttachProtocol
+from ..websocket.link import AttachProtocol
 from .seat import Seat
 
 #: Rates are those of the last one to two of these, in seconds.

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from hermes_twisted.core.assembly import Assembly
-from hermes_twisted.core.budget import Budget
 from hermes_twisted.meter import NullMeter, Tally
+from hermes_twisted.websocket.assembly import Assembly, Budget
 
 
 def test_message() -> None:

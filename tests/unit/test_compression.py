@@ -4,8 +4,7 @@ import zlib
 
 import pytest
 
-from hermes_twisted.compression import Compression
-from hermes_twisted.core.deflate import Agreed
+from hermes_twisted.websocket.deflate import Agreed, Compression
 
 AGREED = Agreed(12, 12, "")
 

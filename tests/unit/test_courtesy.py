@@ -6,8 +6,8 @@ import pytest
 
 from hermes_twisted.access.handshake import Head
 from hermes_twisted.access.refusals import KEY_WRONG
-from hermes_twisted.core.courtesy import Places, explanation, looks_like_terminal, reply
 from hermes_twisted.limits import Limits
+from hermes_twisted.websocket.waiting_room import Places, explanation, looks_like_terminal, reply
 
 
 def head(**headers: list[bytes]) -> Head:

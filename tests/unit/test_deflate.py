@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_twisted.core import deflate
-from hermes_twisted.core.deflate import Agreed, Corrupt, Inflater, TooLarge, agree
+from hermes_twisted.websocket import deflate
+from hermes_twisted.websocket.deflate import Agreed, Corrupt, Inflater, TooLarge, agree
 
 TAIL = b"\0\0\xff\xff"
 BASE = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"

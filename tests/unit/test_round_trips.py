@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hermes_twisted.core.round_trips import MAX_OUTSTANDING, RoundTrips
+from hermes_twisted.websocket.round_trips import MAX_OUTSTANDING, RoundTrips
 
 
 def test_round_trip() -> None:

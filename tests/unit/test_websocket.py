@@ -8,8 +8,8 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from hermes_twisted.core.deflate import deflate
-from hermes_twisted.core.websocket import text_frames, text_header
+from hermes_twisted.websocket.deflate import deflate
+from hermes_twisted.websocket.frames import text_frames, text_header
 
 
 def read_frames(data: bytes, *extensions: Extension) -> list[Frame]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.core.deflate import LARGEST
 from hermes_twisted.testing import (
     CLOSE,
     CONTINUATION,
@@ -24,6 +23,7 @@ from hermes_twisted.testing import (
     handshake,
     request,
 )
+from hermes_twisted.websocket.deflate import LARGEST
 
 #: Starts servers; `tests/wire/conftest.py` has these.
 Start = Callable[..., Any]

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogLevel
 
-from hermes_twisted import protocol
 from hermes_twisted.seats.ports import State
 from hermes_twisted.shared.packets import LARGE
 from hermes_twisted.shared.problem import Problem
@@ -31,6 +30,7 @@ from hermes_twisted.testing import (
     masked,
     read_frames,
 )
+from hermes_twisted.websocket import link
 
 CLOSE_NORMAL = b"\x03\xe8"
 
@@ -956,7 +956,7 @@ def both_ways(start: Start, chunks: list[bytes], **limits: Any) -> list[Any]:
     for short in (True, False):
         with pytest.MonkeyPatch.context() as patch:
             if not short:
-                patch.setattr(protocol, "split_texts", lambda data, limit: ([], data))
+                patch.setattr(link, "split_texts", lambda data, limit: ([], data))
             server = start(waiting_requests=10**6, waiting_bytes=10**9, **limits)
             wire, channel = server.attach()
             wire.feed(*chunks)

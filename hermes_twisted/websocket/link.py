@@ -7,15 +7,15 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from .access.rules import Admitted
-from .core.round_trips import RoundTrips
-from .core.websocket import split_texts, text_frames
-from .limits import Limits
-from .meter import Meter
-from .seats.seat import Seat
+from ..access.rules import Admitted
+from ..limits import Limits
+from ..meter import Meter
+from ..seats.seat import Seat
+from ..tcp import write_promptly
+from .frames import split_texts, text_frames
+from .round_trips import RoundTrips
 from .strict import StrictFactory, StrictProtocol
-from .tcp import write_promptly
-from .websocket.writer import Outlet, Valve
+from .writer import Outlet, Valve
 
 #: Makes a seat for an admitted link.
 OpenSeat = Callable[["AttachProtocol", Admitted], Seat]

@@ -9,9 +9,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from .limits import Limits
-from .meter import Meter
-from .protocol import AttachProtocol
+from ..limits import Limits
+from ..meter import Meter
+from .link import AttachProtocol
 
 #: A round of pings is spread over so many moments: thousands at once would keep everybody
 #: else waiting for as long as they take.

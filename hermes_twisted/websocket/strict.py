@@ -10,13 +10,11 @@ from typing import Any, Final
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 
-from .compression import Compression
-from .core.assembly import Assembly
-from .core.budget import Budget
-from .core.closing import CloseWatch
-from .core.deflate import agree
-from .limits import Limits
-from .meter import Meter, NullMeter
+from ..limits import Limits
+from ..meter import Meter, NullMeter
+from .assembly import Assembly, Budget
+from .closing import CloseWatch
+from .deflate import Compression, agree
 
 #: RFC 6455 §7.4.1, and IANA's registry for 1013.
 CLOSE_UNSUPPORTED: Final = 1003
