@@ -22,6 +22,8 @@ from .access.keys import Key
 from .access.refusals import Refused
 from .access.rules import Admitted
 from .config.options import DEFAULT_PORT, usage_rows
+from .http.site import FrontSite
+from .http.upgrade import AttachResource
 from .limits import Limits
 from .listen.peers import TrustedProxies
 from .rpc import Frame
@@ -29,7 +31,6 @@ from .seats.journal import Journal, NullAudit
 from .seats.seat import Seat
 from .settings import Settings
 from .shared.outbox import Outbox
-from .web import AttachResource, FrontSite
 from .websocket.link import AttachFactory, AttachProtocol
 
 _PARAMETERS, _FLAGS = usage_rows()

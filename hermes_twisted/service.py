@@ -17,6 +17,8 @@ from . import __version__
 from .access.admission import Gate
 from .access.keys import Keyring
 from .access.rules import Admitted, HostRule, Rules
+from .http.site import FrontSite
+from .http.upgrade import AttachResource
 from .keywatch import KeyWatch
 from .listen.endpoints import Listener, is_local, port_number
 from .listen.peers import peer_name
@@ -32,7 +34,6 @@ from .seats.notices import News
 from .seats.ports import Backend, State
 from .seats.seat import Seat
 from .settings import Settings
-from .web import AttachResource, FrontSite
 from .websocket.keepalive import Links
 from .websocket.link import AttachFactory, AttachProtocol
 from .websocket.waiting_room import WaitingRoom

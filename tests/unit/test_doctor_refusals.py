@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from hermes_twisted import pages
 from hermes_twisted.access import refusals as admission_refusals
 from hermes_twisted.access.refusals import Refused
 from hermes_twisted.doctor import refusals
@@ -13,6 +12,7 @@ from hermes_twisted.doctor.findings import Finding
 from hermes_twisted.doctor.http import Response
 from hermes_twisted.doctor.identity import Identity, Peer
 from hermes_twisted.doctor.target import parse
+from hermes_twisted.http import pages
 
 TARGET, _ = parse("ws://attach.example:8643/api/ws?token=hat_AAAAbbbbCCCCdddd")
 

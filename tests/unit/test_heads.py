@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hermes_twisted.access.refusals import Refused
-from hermes_twisted.core.heads import HEAD_TOO_LARGE, MALFORMED, WRONG_HTTP, HeadCheck
+from hermes_twisted.http.head import HEAD_TOO_LARGE, MALFORMED, WRONG_HTTP, HeadCheck
 from hermes_twisted.limits import Limits
 
 LINE = b"GET / HTTP/1.1"

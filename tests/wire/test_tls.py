@@ -12,6 +12,7 @@ import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IProtocolFactory, IProtocolNegotiationFactory
 
+from hermes_twisted.http.site import LOGGED_TLS_FAILURES
 from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.listen.ports import CannotStart
 from hermes_twisted.listen.tls import TLS, Files
@@ -22,7 +23,6 @@ from hermes_twisted.testing import (
     read_frames,
     request,
 )
-from hermes_twisted.web import LOGGED_TLS_FAILURES
 from tests.certs import Issued, issue
 
 #: Starts servers; `tests/wire/conftest.py` has these.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import AnyStr, Protocol, cast
@@ -21,14 +20,15 @@ from twisted.web import http
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from .access.refusals import Refused
-from .core.heads import HEAD_TOO_LARGE, HeadCheck
-from .limits import Limits
-from .listen.peers import TrustedProxies, peer_name
-from .listen.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
-from .meter import Meter
-from .seats.journal import Journal
-from .tcp import tune
+from ..access.refusals import Refused
+from ..limits import Limits
+from ..listen.peers import TrustedProxies, peer_name
+from ..listen.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
+from ..meter import Meter
+from ..seats.journal import Journal
+from ..tcp import tune
+from .head import HEAD_TOO_LARGE, HeadCheck
+from .pending import Pending
 
 BODY_TOO_LARGE = Refused(
     413, "body", "The request's body is too large.", "Send none: no page here reads it."
@@ -233,38 +233,3 @@ class FrontChannel(http.HTTPChannel):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-def descriptor_share() -> float:
-    """How many of the process's file descriptors may be sockets that have shown no key."""
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return float("inf") if soft == resource.RLIM_INFINITY else max(1, soft // 4)
-
-
-class Pending:
-    """Connections without a key. When there are too many, the oldest goes.
-
-    Never the newest: else whoever holds them all open would keep the owner out.
-    """
-
-    def __init__(self, limit: float, meter: Meter) -> None:
-        self._limit = limit
-        self._meter = meter
-        self._channels: dict[FrontChannel, None] = {}
-
-    def __len__(self) -> int:
-        return len(self._channels)
-
-    def add(self, channel: FrontChannel) -> None:
-        """A connection has come."""
-        self._channels[channel] = None
-        if len(self._channels) > self._limit:
-            # Out at once: many come in one turn of the loop, and each has to push one out.
-            oldest = next(iter(self._channels))
-            del self._channels[oldest]
-            self._meter.count("limit", "pending")
-            oldest.drop()
-
-    def remove(self, channel: FrontChannel) -> None:
-        """It has gone, or shown a key."""
-        self._channels.pop(channel, None)

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from .access.refusals import Refused
+from ..access.refusals import Refused
 
 NO_SUCH_PAGE: Final = Refused(
     404,
