@@ -20,7 +20,7 @@ from hermes_twisted.hermes.decode import decode
 from hermes_twisted.hermes.encode import encode
 from hermes_twisted.hermes.host import Host
 from hermes_twisted.limits import Limits
-from hermes_twisted.metrics import Metrics
+from hermes_twisted.operate.metrics import Metrics
 from hermes_twisted.seats.calls import Calls
 from hermes_twisted.seats.seat import Seat
 from hermes_twisted.shared.lanes import LanePool

@@ -16,7 +16,6 @@ from .access import api_server
 from .access.keyring import FIRST_NAME, ServerKeys, former_key
 from .access.keys import Keyring
 from .access.plaintext import Secret
-from .audit import AuditLog
 from .backends.inprocess import InProcessBackend
 from .backends.locate import Hermes, locate, worker_environment
 from .backends.scripted import BadScript, Script, ScriptedBackend
@@ -29,7 +28,8 @@ from .hermes.problem import HostProblem
 from .listen.pem import BadTLS
 from .listen.ports import CannotStart
 from .listen.tls import TLS, Own, build_source
-from .metrics import Metrics
+from .operate.audit import AuditLog
+from .operate.metrics import Metrics
 from .seats.journal import Audit, NullAudit
 from .seats.ports import Backend
 from .service import AttachService

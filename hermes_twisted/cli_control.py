@@ -11,12 +11,12 @@ from typing import Any, Final, NoReturn
 
 from twisted.python import usage
 
-from . import statustext
 from .cli_options import Interspersed
 from .cli_url import HOME_PARAMETER, home_of
 from .config import parsing
 from .config.options import ENVIRONMENT_PREFIX
 from .listen.endpoints import socket_path_problem
+from .operate import status_text
 from .settings import CONTROL, BadSetting, read_environment
 
 #: A server answers at once; one that does not in so many seconds is in trouble.
@@ -151,7 +151,7 @@ def status(arguments: Sequence[str]) -> None:
             found = server.ask("status")["status"]
     except NoAnswer as problem:
         fail("status", str(problem), 1)
-    print(json.dumps(found, indent=1) if options["json"] else statustext.text(found))
+    print(json.dumps(found, indent=1) if options["json"] else status_text.text(found))
 
 
 def kick(arguments: Sequence[str]) -> None:

@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from . import statustext
 from .cli_control import Connection, ControlOptions, NoAnswer, fail, parse
+from .operate import status_text
 
 #: Seconds between two looks.
 INTERVAL: Final = 1.0
@@ -56,19 +56,19 @@ def watch(
 def picture(status: dict[str, Any]) -> Group:
     """One screenful."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in statustext.HEADINGS:
-        table.add_column(name, justify="right" if name in statustext.NUMERIC else "left")
+    for name in status_text.HEADINGS:
+        table.add_column(name, justify="right" if name in status_text.NUMERIC else "left")
     for seat in status["seats"]:
         style = "" if seat["writable"] and seat["reading"] else "yellow"
         # As text: else what is in brackets, such as an IPv6 address, would be markup.
-        table.add_row(*map(Text, statustext.row(seat)), style=style)
-    first, *others = statustext.summary(status)
+        table.add_row(*map(Text, status_text.row(seat)), style=style)
+    first, *others = status_text.summary(status)
     ready = "green" if status["ready"] else "red"
     return Group(
         Text(first, style="bold"),
         *(Text(line, style=ready) for line in others),
         Text(),
-        table if status["seats"] else Text(statustext.NOBODY),
+        table if status["seats"] else Text(status_text.NOBODY),
         Text(),
         Text("q quits", style="dim"),
     )

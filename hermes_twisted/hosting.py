@@ -12,13 +12,14 @@ from typing import Any, ClassVar, Final
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger, STDLibLogObserver, globalLogBeginner
 
-from . import hardening, redaction, terminal
+from . import hardening, terminal
 from .access import keyring, plaintext
 from .access.keyring import ServerKeys
 from .build import build_gateway_backend, build_keys, build_service, check_tls
 from .config.options import ENVIRONMENT_PREFIX, OPTIONS
 from .files import BadKey
 from .listen.ports import CannotStart
+from .operate import redaction
 from .reactors import WrongReactor, adopt_running_loop
 from .service import AttachService
 from .settings import BadSetting, Settings, read_environment

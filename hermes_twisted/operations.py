@@ -8,13 +8,12 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
-from .commands import Commands
-from .control import Control
-from .looplag import LoopLag
 from .meter import Meter
-from .metrics import Metrics
-from .overview import Overview
-from .scrape import MayRead, metrics_page
+from .operate.control import Commands, Control
+from .operate.looplag import LoopLag
+from .operate.metrics import Metrics
+from .operate.metrics_page import MayRead, metrics_page
+from .operate.status import Overview
 from .seats.ports import Backend
 from .seats.roster import Roster
 from .settings import Settings

@@ -26,7 +26,7 @@ from .listen.pem import BadTLS
 from .listen.ports import CannotStart, open_port
 from .listen.tls import TLS
 from .meter import Meter, NullMeter
-from .metrics import Metrics
+from .operate.metrics import Metrics
 from .operations import Operations
 from .seats.directory import Seats
 from .seats.journal import Audit, Journal, NullAudit

@@ -14,7 +14,7 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.logger import LogLevel
 from twisted.python import usage
 
-from . import __version__, hardening, logs, redaction, terminal
+from . import __version__, hardening, terminal
 from .access import keyring, plaintext
 from .access.keyring import ServerKeys
 from .backends.scripted import Script
@@ -22,6 +22,7 @@ from .build import build_backend, build_keys, build_service, check_tls, read_scr
 from .config.options import REPEATED, Option, usage_rows
 from .files import BadKey
 from .listen.ports import CannotStart
+from .operate import logs, redaction
 from .reactors import WrongReactor, ensure_asyncio
 from .settings import BadSetting, Settings, read_environment
 from .shared import tuning

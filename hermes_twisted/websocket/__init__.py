@@ -1,1 +1,1 @@
-"""RFC 6455 between a seat and a socket: frames, compression, limits, pings, and the waiting room."""
+"""RFC 6455 between a seat and a socket: frames, compression, limits, pings, the waiting room."""

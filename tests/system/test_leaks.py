@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 from websockets.sync.client import connect
 
-from hermes_twisted.redaction import HIDDEN
+from hermes_twisted.operate.redaction import HIDDEN
 from hermes_twisted.testing import BINARY, TEXT, client_frame, handshake, request
 from tests.conftest import hermes_python
 from tests.fake_model import FakeModel
@@ -47,7 +47,7 @@ PLANTED = """\
 import os, sys, warnings
 from twisted.logger import Logger
 from twisted.python import log
-from hermes_twisted.overview import Overview
+from hermes_twisted.operate.status import Overview
 
 ready = Overview.readiness
 

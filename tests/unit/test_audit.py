@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from twisted.logger import LogLevel, capturedLogs
 
-from hermes_twisted.audit import AuditLog
+from hermes_twisted.operate.audit import AuditLog
 
 BEGIN = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
 

@@ -9,9 +9,15 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from hermes_twisted import control
-from hermes_twisted.commands import Commands
-from hermes_twisted.control import IDLE, MAX_CONNECTIONS, MAX_LINE, ControlFactory, peer_user
+from hermes_twisted.operate import control
+from hermes_twisted.operate.control import (
+    IDLE,
+    MAX_CONNECTIONS,
+    MAX_LINE,
+    Commands,
+    ControlFactory,
+    peer_user,
+)
 
 
 class Echo:

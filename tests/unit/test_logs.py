@@ -13,9 +13,9 @@ from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher
 from twisted.python import syslog
 from twisted.python.failure import Failure
 
-from hermes_twisted import logs
-from hermes_twisted.logs import FromLevel, Plan, format_json, format_text
-from hermes_twisted.redaction import RedactingObserver, Redactor
+from hermes_twisted.operate import logs
+from hermes_twisted.operate.logs import FromLevel, Plan, format_json, format_text
+from hermes_twisted.operate.redaction import RedactingObserver, Redactor
 
 
 def event(form: str, level: LogLevel = LogLevel.info, /, **more: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from hermes_twisted.metrics import CONTENT_TYPE, FAMILIES, MAX_LABELS, PREFIX, Metrics
+from hermes_twisted.operate.metrics import CONTENT_TYPE, FAMILIES, MAX_LABELS, PREFIX, Metrics
 from hermes_twisted.seats.calls import GROUPS
 
 ROOT = Path(__file__).parents[2]

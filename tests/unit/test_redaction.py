@@ -25,7 +25,7 @@ from twisted.logger import (
 from twisted.python import log as legacy_log
 from twisted.python.failure import Failure
 
-from hermes_twisted.redaction import HIDDEN, UNREDACTABLE, RedactingObserver, Redactor
+from hermes_twisted.operate.redaction import HIDDEN, UNREDACTABLE, RedactingObserver, Redactor
 
 SECRET = "correct+horse/battery~staple-7"
 MINTED = "hat_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789_-"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted import statustext
+from hermes_twisted.operate import status_text
 
 SEAT: dict[str, Any] = {
     "seat": 3,
@@ -37,13 +37,13 @@ STATUS: dict[str, Any] = {
 
 def test_table() -> None:
     """Everything is there, in columns as wide as they have to be."""
-    first, second, empty, heading, row = statustext.text(STATUS).splitlines()
+    first, second, empty, heading, row = status_text.text(STATUS).splitlines()
 
     assert first.startswith("hermes-twisted 1.2.3, process 99, up ")
     assert first.endswith("listening on 127.0.0.1:8643, unix")
     assert second == "Hermes 0.19.0 (worker): ready; loop lag 0.4ms; 1 attached"
     assert empty == ""
-    assert heading.split() == list(statustext.HEADINGS)
+    assert heading.split() == list(status_text.HEADINGS)
     for text in ("3", "laptop", "full", "[::1]:50000", "(1h1m)", "0.4/s 100B/s", "40/s 4.8MiB/s",
                  "2.0KiB slow", "7", "4 paused", "12ms", "12s"):  # fmt: skip
         assert text in row
@@ -52,20 +52,20 @@ def test_table() -> None:
 
 def test_nobody() -> None:
     """An empty table is a sentence."""
-    assert statustext.text({**STATUS, "seats": []}).endswith("\nNobody is attached.")
+    assert status_text.text({**STATUS, "seats": []}).endswith("\nNobody is attached.")
 
 
 def test_problem() -> None:
     """When something is wrong, the operator reads what, and what to do."""
     backend = {**STATUS["backend"], "state": "broken", "problem": "No model. Set one."}
-    assert "No model. Set one." in statustext.text({**STATUS, "ready": False, "backend": backend})
+    assert "No model. Set one." in status_text.text({**STATUS, "ready": False, "backend": backend})
     starting = {**STATUS, "ready": False, "reason": "Hermes is being loaded."}
-    assert "Hermes is being loaded." in statustext.text(starting)
+    assert "Hermes is being loaded." in status_text.text(starting)
 
 
 def test_no_ping_yet() -> None:
     """No round trip is not one of zero."""
-    assert statustext.row({**SEAT, "round_trip": None})[10] == "-"
+    assert status_text.row({**SEAT, "round_trip": None})[10] == "-"
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_no_ping_yet() -> None:
     [(-1, "0s"), (59.9, "59s"), (60, "1m"), (3599, "59m"), (7260, "2h1m"), (90_000, "1d1h")],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert statustext.duration(seconds) == text
+    assert status_text.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0B"), (1023, "1023B"), (1536, "1.5KiB"), (5 * 2**30, "5.0GiB")]
 )
 def test_size(count: float, text: str) -> None:
-    assert statustext.size(count) == text
+    assert status_text.size(count) == text

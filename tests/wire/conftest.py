@@ -26,7 +26,7 @@ from hermes_twisted.limits import Limits
 from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.listen.tls import TLS
 from hermes_twisted.meter import Tally
-from hermes_twisted.metrics import Metrics
+from hermes_twisted.operate.metrics import Metrics
 from hermes_twisted.service import AttachService
 from hermes_twisted.settings import Settings
 from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryAudit, MemoryWire

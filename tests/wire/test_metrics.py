@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.address import IPv4Address, UNIXAddress
 
-from hermes_twisted.commands import KICKED
-from hermes_twisted.metrics import Metrics
+from hermes_twisted.operate.control import KICKED
+from hermes_twisted.operate.metrics import Metrics
 from hermes_twisted.rpc import notice
 from hermes_twisted.seats.ports import State
 from hermes_twisted.shared.problem import Problem

@@ -7,7 +7,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from .meter import Meter
+from ..meter import Meter
 
 #: Seconds between two looks.
 INTERVAL: Final = 1.0

@@ -7,13 +7,13 @@ from typing import cast
 
 from twisted.web.server import Request
 
-from .access.handshake import Head
-from .access.refusals import Refused
-from .access.sources import source_of
-from .http.connection import FrontRequest
-from .http.pages import Page, refuse, write_bytes
-from .http.upgrade import head_of
-from .listen.endpoints import is_local
+from ..access.handshake import Head
+from ..access.refusals import Refused
+from ..access.sources import source_of
+from ..http.connection import FrontRequest
+from ..http.pages import Page, refuse, write_bytes
+from ..http.upgrade import head_of
+from ..listen.endpoints import is_local
 from .metrics import CONTENT_TYPE, Metrics
 
 #: Decides on a request from a source, which may be on this machine: None lets it read.

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from . import __version__
-from .access.keys import Scope
+from .. import __version__
+from ..access.keys import Scope
+from ..seats.ports import Backend, State
+from ..seats.roster import Roster
 from .metrics import Readings
-from .seats.ports import Backend, State
-from .seats.roster import Roster
 
 STOPPING: Final = "stopping"
 #: For everybody: what exactly is wrong may have paths in it, so it is for the operator.

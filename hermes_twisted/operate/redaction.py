@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import safe_str
 from zope.interface import implementer
 
-from .access.keys import KEY_PREFIX
+from ..access.keys import KEY_PREFIX
 
 #: Ways in which a failure may be asked to print itself.
 _DETAILS: Final = ("default", "brief", "verbose")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from twisted.logger import Logger
 
-from .seats.journal import Value
+from ..seats.journal import Value
 
 _PRIVATE: Final = 0o600
 
