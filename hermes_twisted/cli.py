@@ -18,8 +18,8 @@ from .cli_url import url
 from .config.options import ENVIRONMENT_PREFIX
 from .install import install_service
 from .listen.endpoints import port_number
-from .reactors import ensure_asyncio
-from .settings import BadSetting, read_environment
+from .server.reactor import ensure_asyncio
+from .server.settings import BadSetting, read_environment
 
 USAGE = """\
 Usage: hermes-attach COMMAND [options]

@@ -17,7 +17,7 @@ from .config import parsing
 from .config.options import ENVIRONMENT_PREFIX
 from .listen.endpoints import socket_path_problem
 from .operate import status_text
-from .settings import CONTROL, BadSetting, read_environment
+from .server.settings import CONTROL, BadSetting, read_environment
 
 #: A server answers at once; one that does not in so many seconds is in trouble.
 PATIENCE: Final = 5.0

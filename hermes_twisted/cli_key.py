@@ -12,7 +12,6 @@ from typing import Any, Final, TextIO
 
 from twisted.python import usage
 
-from . import terminal
 from .access import store as keystore
 from .access.keys import KeyProblem, Record, Same, Scope
 from .access.plaintext import Secret
@@ -21,7 +20,8 @@ from .cli_options import Interspersed
 from .cli_url import ADDRESS_FLAGS, ADDRESS_PARAMETERS, HOME_PARAMETER, address_url, home_of
 from .config import parsing
 from .files import BadKey
-from .settings import BadSetting
+from .server import attach_lines
+from .server.settings import BadSetting
 
 USAGE: Final = """\
 Usage: hermes-attach key COMMAND [options]
@@ -179,7 +179,7 @@ def _shown(options: usage.Options) -> Iterator[Callable[[Record, str], None]]:
         output: TextIO = sys.stdout
         if not (options["print"] or output.isatty()):
             try:
-                output = stack.enter_context(terminal.open_terminal())
+                output = stack.enter_context(attach_lines.open_terminal())
             except OSError:
                 raise BadKey(
                     "there is no terminal to show the secret on; --print writes it to standard "
@@ -207,7 +207,7 @@ def _shown_text(options: usage.Options, record: Record, secret: str) -> str:
     url = address_url(options, Secret(secret, "the store"))
     return (
         f"Key {record.key.name!r} (scope {record.key.scope}{expires}). It is shown this once:\n\n"
-        f"  {secret}\n\n{terminal.paste_lines(url, every_shell=True)}"
+        f"  {secret}\n\n{attach_lines.paste_lines(url, every_shell=True)}"
     )
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from twisted.python import usage
 
-from . import terminal
 from .access import api_server, keyring, plaintext, store
 from .access.plaintext import Secret
 from .config import parsing
 from .config.options import DEFAULT_PORT
 from .files import BadKey
-from .settings import BadSetting, default_home, read_environment
-from .shells import shell
+from .server import attach_lines
+from .server.attach_lines import shell
+from .server.settings import BadSetting, default_home, read_environment
 
 
 def _coerced(name: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -77,7 +77,7 @@ def url(arguments: Sequence[str]) -> str:
     try:
         options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
         secret = _known_secret(options)
-        line = terminal.export_line(address_url(options, secret), options["shell"])
+        line = attach_lines.export_line(address_url(options, secret), options["shell"])
     except (usage.UsageError, BadSetting, BadKey) as problem:
         print(f"hermes-attach url: {problem}", file=sys.stderr)
         sys.exit(2)
@@ -95,7 +95,7 @@ def address_url(options: usage.Options, secret: Secret | None) -> str:
     host = options["host"].removeprefix("[").removesuffix("]")
     if not _HOST.fullmatch(host):
         raise usage.UsageError(f"--host {host!r}: must be a name or an address.")
-    return terminal.attach_url(host, options["port"], secret, encrypted=bool(options["tls"]))
+    return attach_lines.attach_url(host, options["port"], secret, encrypted=bool(options["tls"]))
 
 
 def home_of(options: usage.Options) -> Path:

@@ -29,7 +29,7 @@ from .listen.peers import TrustedProxies
 from .rpc import Frame
 from .seats.journal import Journal, NullAudit
 from .seats.seat import Seat
-from .settings import Settings
+from .server.settings import Settings
 from .shared.outbox import Outbox
 from .websocket.link import AttachFactory, AttachProtocol
 

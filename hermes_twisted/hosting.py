@@ -12,17 +12,17 @@ from typing import Any, ClassVar, Final
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger, STDLibLogObserver, globalLogBeginner
 
-from . import hardening, terminal
 from .access import keyring, plaintext
 from .access.keyring import ServerKeys
-from .build import build_gateway_backend, build_keys, build_service, check_tls
 from .config.options import ENVIRONMENT_PREFIX, OPTIONS
 from .files import BadKey
 from .listen.ports import CannotStart
 from .operate import redaction
-from .reactors import WrongReactor, adopt_running_loop
-from .service import AttachService
-from .settings import BadSetting, Settings, read_environment
+from .server import attach_lines, process
+from .server.assemble import build_gateway_backend, build_keys, build_service, check_tls
+from .server.reactor import WrongReactor, adopt_running_loop
+from .server.service import AttachService
+from .server.settings import BadSetting, Settings, read_environment
 
 #: Where the settings are, for messages.
 WHERE: Final = "platforms.attach.extra in config.yaml"
@@ -133,7 +133,7 @@ class Hosted:
     @classmethod
     def _take_key(cls, environ: Mapping[str, str]) -> Mapping[str, str]:
         cls._taken = os.environ.get(plaintext.VARIABLE, "") or cls._taken
-        hardening.forget_variable(plaintext.VARIABLE)
+        process.forget_variable(plaintext.VARIABLE)
         taken = {plaintext.VARIABLE: cls._taken} if cls._taken else {}
         return {**environ, **taken}
 
@@ -177,6 +177,6 @@ def find_keys(settings: Settings, environ: Mapping[str, str]) -> ServerKeys:
     """
     keys = build_keys(settings, environ, redaction.know)
     keys.load()
-    if not (keys.admits or (keys.is_first_start and terminal.is_there())):
+    if not (keys.admits or (keys.is_first_start and attach_lines.is_there())):
         raise BadKey(keyring.no_key(settings.home, environ))
     return keys

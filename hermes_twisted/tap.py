@@ -14,20 +14,21 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.logger import LogLevel
 from twisted.python import usage
 
-from . import __version__, hardening, terminal
+from . import __version__
 from .access import keyring, plaintext
 from .access.keyring import ServerKeys
 from .backends.scripted import Script
-from .build import build_backend, build_keys, build_service, check_tls, read_script
 from .config.options import REPEATED, Option, usage_rows
 from .files import BadKey
 from .listen.ports import CannotStart
 from .operate import logs, redaction
-from .reactors import WrongReactor, ensure_asyncio
-from .settings import BadSetting, Settings, read_environment
+from .server import attach_lines, process
+from .server.assemble import build_backend, build_keys, build_service, check_tls, read_script
+from .server.reactor import WrongReactor, ensure_asyncio
+from .server.settings import BadSetting, Settings, read_environment
+from .server.signals import EndAtOnce, ReloadOnHangup
+from .server.systemd import Manager, Reporter
 from .shared import tuning
-from .signals import EndAtOnce, ReloadOnHangup
-from .systemd import Manager, Reporter
 
 _PARAMETERS, _FLAGS = usage_rows()
 
@@ -80,12 +81,12 @@ class Options(usage.Options):
             self.settings = Settings.gather({**given, **self._repeated}, read_environment())
             self.server_keys = build_keys(self.settings, read_environment(), redaction.know)
             # Whatever we start shall not inherit it, and nobody read it in /proc.
-            hardening.forget_variable(plaintext.VARIABLE)
+            process.forget_variable(plaintext.VARIABLE)
             self.script = read_script(self.settings)
             check_tls(self.reactor, self.settings)
             self.server_keys.load()
             makes_first = (
-                self.server_keys.is_first_start and not self.daemon and terminal.is_there()
+                self.server_keys.is_first_start and not self.daemon and attach_lines.is_there()
             )
             if not (self.server_keys.admits or makes_first):
                 raise BadSetting(keyring.no_key(self.settings.home, read_environment()))
@@ -201,10 +202,10 @@ def makeService(options: Options) -> IService:
     # Before twistd opens its log, which is what follows.
     redaction.install()
     if options.log_file is not None:
-        hardening.keep_private(options.log_file)
+        process.keep_private(options.log_file)
     # Where Hermes runs in this process, the limit is the one of its programs too.
     in_process = options.settings.backend == "inprocess"
-    core_limit = None if in_process else hardening.forbid_core_files()
+    core_limit = None if in_process else process.forbid_core_files()
     backend = build_backend(
         options.reactor, options.settings, options.script, umask=umask, core_limit=core_limit
     )

@@ -12,7 +12,7 @@ from typing import Final
 from twisted.logger import Logger
 
 from ..files import BadKey, Signature, signature
-from ..settings import default_home
+from ..server.settings import default_home
 from . import api_server, plaintext, store
 from .keys import FROM_ENVIRONMENT, FROM_FILE, Key, KeyProblem, Keyring, Keys, Scope
 from .plaintext import Secret

@@ -12,7 +12,7 @@ from twisted.python import usage
 from ..access import plaintext
 from ..config import parsing
 from ..files import BadKey
-from ..settings import BadSetting, Settings
+from ..server.settings import BadSetting, Settings
 from . import client, hermes, server, service, show
 from .findings import Report, warning
 from .network import RealNetwork

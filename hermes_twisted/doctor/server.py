@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ..settings import Settings
+from ..server.settings import Settings
 from . import hermes, keys, listening, node, service, trust
 from .findings import Report
 from .network import Network

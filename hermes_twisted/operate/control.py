@@ -26,7 +26,7 @@ from ..listen.ports import remove_stale_socket
 from ..meter import Meter
 from ..seats.roster import Roster
 from ..seats.seat import CLOSE_POLICY
-from ..settings import CONTROL
+from ..server.settings import CONTROL
 from .status import Overview
 
 #: RFC 6455 §5.5: of a close frame's 125 bytes two are the code.

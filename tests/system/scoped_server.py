@@ -11,9 +11,9 @@ import sys
 from twisted.logger import globalLogBeginner, textFileLogObserver
 
 from hermes_twisted.access.keys import Key, Scope
-from hermes_twisted.build import build_backend
-from hermes_twisted.reactors import ensure_asyncio
-from hermes_twisted.service import AttachService
+from hermes_twisted.server.assemble import build_backend
+from hermes_twisted.server.reactor import ensure_asyncio
+from hermes_twisted.server.service import AttachService
 from hermes_twisted.tap import Options
 
 

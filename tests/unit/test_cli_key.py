@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted import __version__, cli, terminal
+from hermes_twisted import __version__, cli
 from hermes_twisted.access import store
 from hermes_twisted.access.keys import Scope
+from hermes_twisted.server import attach_lines
 
 Run = Callable[..., tuple[int, str, str]]
 SECRET = r"hat_[A-Za-z0-9_-]{43}"
@@ -30,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def no_terminal() -> Any:
         raise OSError(6, "No such device or address")
 
-    monkeypatch.setattr(terminal, "open_terminal", no_terminal)
+    monkeypatch.setattr(attach_lines, "open_terminal", no_terminal)
     return tmp_path
 
 
@@ -109,7 +110,7 @@ class TestNew:
     def test_on_the_terminal(self, home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         """In a pipe it is shown on the terminal beside it, with the lines of four shells."""
         tty = home / "tty"
-        monkeypatch.setattr(terminal, "open_terminal", lambda: tty.open("w"))
+        monkeypatch.setattr(attach_lines, "open_terminal", lambda: tty.open("w"))
 
         address = ("--host", "h.example", "--port", "9", "--tls")
         status, out, err = run("new", "laptop", "--scope", "watch", "-e", "2199-12-31", *address)
@@ -140,7 +141,7 @@ class TestNew:
     ) -> None:
         """If it cannot be shown after all, it is said how to get another."""
         full = os.open("/dev/full", os.O_WRONLY)
-        monkeypatch.setattr(terminal, "open_terminal", lambda: os.fdopen(full, "w"))
+        monkeypatch.setattr(attach_lines, "open_terminal", lambda: os.fdopen(full, "w"))
 
         found, out, err = run("new", "laptop")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hermes_twisted.hardening import keep_private
+from hermes_twisted.server.process import keep_private
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
@@ -34,7 +34,7 @@ def test_a_variable_is_forgotten() -> None:
     """By this process, by its children, and by the kernel, which shows it to `ps e`."""
     shown = run(
         "import os, subprocess, sys\n"
-        "from hermes_twisted.hardening import forget_variable\n"
+        "from hermes_twisted.server.process import forget_variable\n"
         "assert forget_variable('SECRET')\n"
         "assert 'SECRET' not in os.environ\n"
         "print(open('/proc/self/environ').read())\n"
@@ -59,7 +59,7 @@ def test_a_variable_that_is_not_there(value: str | None) -> None:
     environ = {"OTHER": "kept"} if value is None else {"OTHER": "kept", "SECRET": value}
 
     shown = run(
-        "from hermes_twisted.hardening import forget_variable\n"
+        "from hermes_twisted.server.process import forget_variable\n"
         "print(forget_variable('SECRET'), open('/proc/self/environ').read())\n",
         **environ,
     )
@@ -75,7 +75,7 @@ def test_no_core_files() -> None:
 
     shown = run(
         "import resource\n"
-        "from hermes_twisted.hardening import forbid_core_files\n"
+        "from hermes_twisted.server.process import forbid_core_files\n"
         "hard = resource.getrlimit(resource.RLIMIT_CORE)[1]\n"
         f"resource.setrlimit(resource.RLIMIT_CORE, ({former}, hard))\n"
         "print(forbid_core_files(), resource.getrlimit(resource.RLIMIT_CORE) == (0, hard))\n"

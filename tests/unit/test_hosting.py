@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hermes_twisted import terminal
 from hermes_twisted.files import BadKey
 from hermes_twisted.hosting import FIXED, WHERE, find_keys, read_settings
 from hermes_twisted.limits import Limits
-from hermes_twisted.settings import BadSetting, Settings
+from hermes_twisted.server import attach_lines
+from hermes_twisted.server.settings import BadSetting, Settings
 
 HOME = Path("/some/home")
 GOOD = "k3y-for_tests-0123456789abcdef"
@@ -100,7 +100,7 @@ class TestKeys:
 
     def test_none(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a terminal nobody would see the first one: none is made."""
-        monkeypatch.setattr(terminal, "is_there", lambda: False)
+        monkeypatch.setattr(attach_lines, "is_there", lambda: False)
 
         with pytest.raises(BadKey, match="hermes-attach key new NAME"):
             find_keys(settings, {})
@@ -108,7 +108,7 @@ class TestKeys:
     def test_the_first_in_a_terminal(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(terminal, "is_there", lambda: True)
+        monkeypatch.setattr(attach_lines, "is_there", lambda: True)
 
         assert find_keys(settings, {}).is_first_start
 
@@ -142,7 +142,7 @@ def in_a_loop(body: str, before: str = "") -> str:
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     code = (
         "import asyncio, signal, threading\n"
-        "from hermes_twisted.reactors import WrongReactor, adopt_running_loop\n"
+        "from hermes_twisted.server.reactor import WrongReactor, adopt_running_loop\n"
         f"{before}\n"
         f"async def main():\n{lines}"
         "asyncio.run(main())\n"

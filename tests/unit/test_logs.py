@@ -22,7 +22,7 @@ def event(form: str, level: LogLevel = LogLevel.info, /, **more: Any) -> dict[st
     return {
         "log_time": 1_700_000_000.25,
         "log_level": level,
-        "log_namespace": "hermes_twisted.service",
+        "log_namespace": "hermes_twisted.server.service",
         "log_format": form,
         **more,
     }
@@ -92,7 +92,7 @@ class TestJson:
         assert line("seat {seat} attached", LogLevel.warn, seat=3, key="main") == {
             "time": "2023-11-14T22:13:20.250Z",
             "level": "warn",
-            "namespace": "hermes_twisted.service",
+            "namespace": "hermes_twisted.server.service",
             "message": "seat 3 attached",
             "fields": {"seat": 3, "key": "main"},
         }

@@ -11,7 +11,7 @@ from hermes_twisted.config.options import OPTIONS, usage_rows
 from hermes_twisted.limits import Limits
 from hermes_twisted.listen.endpoints import Listener, TLSChoice
 from hermes_twisted.listen.peers import TrustedProxies
-from hermes_twisted.settings import BadSetting, Settings, default_home, read_environment
+from hermes_twisted.server.settings import BadSetting, Settings, default_home, read_environment
 
 HOME = {"HERMES_HOME": "/srv/hermes"}
 MIB = 1024 * 1024

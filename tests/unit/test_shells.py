@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from hermes_twisted.shells import SHELLS, assignment, assignments, shell
+from hermes_twisted.server.attach_lines import SHELLS, assignment, assignments, shell
 
 VALUE = "wss://h.example:8643/api/ws?token=a%20b&c=$HOME"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.signals import EndAtOnce, ReloadOnHangup
+from hermes_twisted.server.signals import EndAtOnce, ReloadOnHangup
 
 
 class Turns:

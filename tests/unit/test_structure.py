@@ -209,7 +209,7 @@ def test_only_the_backends_and_the_builder_know_the_hermes_side() -> None:
             users.add(name)
 
     assert all(
-        name in ("hermes_twisted.build", "hermes_twisted.doctor.hermes")
+        name in ("hermes_twisted.server.assemble", "hermes_twisted.doctor.hermes")
         or name.startswith("hermes_twisted.backends.")
         for name in users
     ), users
@@ -265,7 +265,7 @@ def test_the_plugin_of_hermes_costs_nothing() -> None:
     }
 
 
-@pytest.mark.parametrize("module", ["hermes_twisted.hosting", "hermes_twisted.build"])
+@pytest.mark.parametrize("module", ["hermes_twisted.hosting", "hermes_twisted.server.assemble"])
 def test_no_reactor_is_installed_off_the_loop(module: str) -> None:
     """A gateway imports these in a thread, before its loop is adopted."""
     assert run(f"import sys, {module}; print('twisted.internet.reactor' in sys.modules)") == (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from hermes_twisted.systemd import Manager, Reporter
+from hermes_twisted.server.systemd import Manager, Reporter
 
 
 class Loop(Clock):

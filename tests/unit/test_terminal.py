@@ -10,9 +10,9 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
 
-from hermes_twisted import terminal
 from hermes_twisted.access.plaintext import Secret
 from hermes_twisted.listen.endpoints import Listener
+from hermes_twisted.server import attach_lines
 
 SECRET = Secret("hat_AAAAbbbbCCCCddddEEEE", "a file")
 TCP = Listener("tcp:8643")
@@ -38,7 +38,7 @@ def name(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_attach_lines(listener: Listener, address: IAddress, origin: str) -> None:
     """The lines hold the address that was bound, the right scheme, the key and the command."""
-    lines = terminal.attach_lines(listener, address, SECRET).splitlines()
+    lines = attach_lines.attach_lines(listener, address, SECRET).splitlines()
 
     url = f"{origin}/api/ws?token={SECRET.text}"
     assert f"  export HERMES_TUI_GATEWAY_URL='{url}'" in lines
@@ -47,7 +47,7 @@ def test_attach_lines(listener: Listener, address: IAddress, origin: str) -> Non
 
 def test_unix_socket() -> None:
     """A Unix socket is reached through a tunnel, whose port is the reader's to fill in."""
-    lines = terminal.attach_lines(Listener("unix:/a"), UNIXAddress("/a"), SECRET)
+    lines = attach_lines.attach_lines(Listener("unix:/a"), UNIXAddress("/a"), SECRET)
 
     assert f"'ws://127.0.0.1:PORT/api/ws?token={SECRET.text}'" in lines
     assert "tunnel" in lines
@@ -55,7 +55,7 @@ def test_unix_socket() -> None:
 
 def test_export_line_is_one_word() -> None:
     """A shell takes the URL as it is, with its question mark and ampersand."""
-    assert shlex.split(terminal.export_line("ws://h/?a=1&b=$x")) == [
+    assert shlex.split(attach_lines.export_line("ws://h/?a=1&b=$x")) == [
         "export",
         "HERMES_TUI_GATEWAY_URL=ws://h/?a=1&b=$x",
     ]
@@ -65,7 +65,7 @@ def test_authority_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """How to copy the authority's certificate and name it to Node, each line one to paste."""
     monkeypatch.setattr(getpass, "getuser", lambda: "ann")
 
-    text = terminal.authority_lines(Path("/home/ann/my hermes/ca.pem"), "sha256//abc=")
+    text = attach_lines.authority_lines(Path("/home/ann/my hermes/ca.pem"), "sha256//abc=")
 
     lines = [line.strip() for line in text.splitlines()]
     assert "scp ann@server.example:'/home/ann/my hermes/ca.pem' ~/hermes-attach-ca.pem" in lines
@@ -81,7 +81,9 @@ def test_authority_lines_of_a_user_without_a_name(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(getpass, "getuser", nobody)
 
-    assert "scp server.example:/ca.pem " in terminal.authority_lines(Path("/ca.pem"), "sha256//")
+    assert "scp server.example:/ca.pem " in attach_lines.authority_lines(
+        Path("/ca.pem"), "sha256//"
+    )
 
 
 def test_shown_on_the_terminal_alone(
@@ -94,12 +96,12 @@ def test_shown_on_the_terminal_alone(
         opened.append(path)
         return tty.open(mode)
 
-    monkeypatch.setattr(terminal, "open", open_tty, raising=False)
+    monkeypatch.setattr(attach_lines, "open", open_tty, raising=False)
 
-    terminal.show_attach_lines(TCP, LOOPBACK, SECRET)
+    attach_lines.show_attach_lines(TCP, LOOPBACK, SECRET)
 
     assert opened == ["/dev/tty"]
-    assert terminal.attach_lines(TCP, LOOPBACK, SECRET) in tty.read_text()
+    assert attach_lines.attach_lines(TCP, LOOPBACK, SECRET) in tty.read_text()
     captured = capfd.readouterr()
     assert SECRET.text not in captured.out + captured.err
 
@@ -110,9 +112,9 @@ def test_no_terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixtu
     def open_tty(path: str, mode: str) -> Any:
         raise OSError(6, "No such device or address")
 
-    monkeypatch.setattr(terminal, "open", open_tty, raising=False)
+    monkeypatch.setattr(attach_lines, "open", open_tty, raising=False)
 
-    terminal.show_attach_lines(TCP, LOOPBACK, SECRET)
+    attach_lines.show_attach_lines(TCP, LOOPBACK, SECRET)
 
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
@@ -120,7 +122,7 @@ def test_no_terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixtu
 
 def test_without_a_secret() -> None:
     """Where only hashes are known, KEY stands for the key, and how to get one is said."""
-    text = terminal.attach_lines(TCP, LOOPBACK, None)
+    text = attach_lines.attach_lines(TCP, LOOPBACK, None)
 
     assert "'ws://127.0.0.1:8643/api/ws?token=KEY'" in text
     assert "hermes-attach key rotate" in text
@@ -129,9 +131,9 @@ def test_without_a_secret() -> None:
 def test_first_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A key that was just made is shown with the lines of every shell."""
     tty = tmp_path / "tty"
-    monkeypatch.setattr(terminal, "open_terminal", lambda: tty.open("w"))
+    monkeypatch.setattr(attach_lines, "open_terminal", lambda: tty.open("w"))
 
-    terminal.show_attach_lines(TCP, LOOPBACK, SECRET, first="Shown once.\n\n")
+    attach_lines.show_attach_lines(TCP, LOOPBACK, SECRET, first="Shown once.\n\n")
 
     text = tty.read_text()
     assert text.startswith("\nShown once.")
@@ -149,13 +151,13 @@ def test_first_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 )
 def test_secrets_of_any_characters(secret: str, token: str) -> None:
     """In the URL a key is percent-encoded, as admission decodes it."""
-    assert terminal.attach_url("h", 1, Secret(secret, "")).endswith(f"?token={token}")
+    assert attach_lines.attach_url("h", 1, Secret(secret, "")).endswith(f"?token={token}")
 
 
 def test_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """There is a terminal if it can be opened."""
-    monkeypatch.setattr(terminal, "open_terminal", lambda: (tmp_path / "tty").open("w"))
-    assert terminal.is_there()
+    monkeypatch.setattr(attach_lines, "open_terminal", lambda: (tmp_path / "tty").open("w"))
+    assert attach_lines.is_there()
 
-    monkeypatch.setattr(terminal, "open_terminal", lambda: (tmp_path / "no" / "tty").open("w"))
-    assert not terminal.is_there()
+    monkeypatch.setattr(attach_lines, "open_terminal", lambda: (tmp_path / "no" / "tty").open("w"))
+    assert not attach_lines.is_there()

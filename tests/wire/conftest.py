@@ -27,8 +27,8 @@ from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.listen.tls import TLS
 from hermes_twisted.meter import Tally
 from hermes_twisted.operate.metrics import Metrics
-from hermes_twisted.service import AttachService
-from hermes_twisted.settings import Settings
+from hermes_twisted.server.service import AttachService
+from hermes_twisted.server.settings import Settings
 from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryAudit, MemoryWire
 
 # The same examples in every run: a failure is the change's, not the dice's.

@@ -22,8 +22,8 @@ from hermes_twisted.hermes.worker import Worker
 from hermes_twisted.limits import MIB, Limits
 from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.seats.ports import State, StateListener
-from hermes_twisted.service import AttachService
-from hermes_twisted.settings import Settings
+from hermes_twisted.server.service import AttachService
+from hermes_twisted.server.settings import Settings
 from hermes_twisted.shared.packets import HEADER, Op, Packet, Unpacker, pack
 from hermes_twisted.tcp import write_promptly
 from hermes_twisted.testing import PING, MemoryAudit, MemoryWire, client_frame

@@ -8,14 +8,14 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
-from .meter import Meter
-from .operate.control import Commands, Control
-from .operate.looplag import LoopLag
-from .operate.metrics import Metrics
-from .operate.metrics_page import MayRead, metrics_page
-from .operate.status import Overview
-from .seats.ports import Backend
-from .seats.roster import Roster
+from ..meter import Meter
+from ..operate.control import Commands, Control
+from ..operate.looplag import LoopLag
+from ..operate.metrics import Metrics
+from ..operate.metrics_page import MayRead, metrics_page
+from ..operate.status import Overview
+from ..seats.ports import Backend
+from ..seats.roster import Roster
 from .settings import Settings
 
 

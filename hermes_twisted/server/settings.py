@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from .config import parsing
-from .config.options import AUDIT_KEEP, AUDIT_MAX_BYTES, BY_NAME, OPTIONS, Option, variable
-from .limits import Limits
-from .listen.endpoints import (
+from ..config import parsing
+from ..config.options import AUDIT_KEEP, AUDIT_MAX_BYTES, BY_NAME, OPTIONS, Option, variable
+from ..limits import Limits
+from ..listen.endpoints import (
     Listener,
     TLSChoice,
     choose_tls,
@@ -26,7 +26,7 @@ from .listen.endpoints import (
     socket_path_problem,
     with_tls,
 )
-from .listen.peers import TrustedProxies
+from ..listen.peers import TrustedProxies
 
 #: The control socket, in Hermes' home.
 CONTROL: Final = Path("attach", "control.sock")

@@ -11,27 +11,27 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
-from . import terminal
-from .access import api_server
-from .access.keyring import FIRST_NAME, ServerKeys, former_key
-from .access.keys import Keyring
-from .access.plaintext import Secret
-from .backends.inprocess import InProcessBackend
-from .backends.locate import Hermes, locate, worker_environment
-from .backends.scripted import BadScript, Script, ScriptedBackend
-from .backends.threads import in_thread
-from .backends.worker import WorkerBackend
-from .files import BadKey
-from .hermes.cures import check_gateway, gateway_cures
-from .hermes.host import Host
-from .hermes.problem import HostProblem
-from .listen.pem import BadTLS
-from .listen.ports import CannotStart
-from .listen.tls import TLS, Own, build_source
-from .operate.audit import AuditLog
-from .operate.metrics import Metrics
-from .seats.journal import Audit, NullAudit
-from .seats.ports import Backend
+from ..access import api_server
+from ..access.keyring import FIRST_NAME, ServerKeys, former_key
+from ..access.keys import Keyring
+from ..access.plaintext import Secret
+from ..backends.inprocess import InProcessBackend
+from ..backends.locate import Hermes, locate, worker_environment
+from ..backends.scripted import BadScript, Script, ScriptedBackend
+from ..backends.threads import in_thread
+from ..backends.worker import WorkerBackend
+from ..files import BadKey
+from ..hermes.cures import check_gateway, gateway_cures
+from ..hermes.host import Host
+from ..hermes.problem import HostProblem
+from ..listen.pem import BadTLS
+from ..listen.ports import CannotStart
+from ..listen.tls import TLS, Own, build_source
+from ..operate.audit import AuditLog
+from ..operate.metrics import Metrics
+from ..seats.journal import Audit, NullAudit
+from ..seats.ports import Backend
+from . import attach_lines
 from .service import AttachService
 from .settings import BadSetting, Settings, read_environment
 
@@ -78,12 +78,12 @@ def build_service(
 
     def announce(ports: list[IListeningPort]) -> None:
         nonlocal made
-        terminal.show_attach_lines(
+        attach_lines.show_attach_lines(
             settings.listeners[0], ports[0].getHost(), made or keys.take_secret(), first=first
         )
         made = None
         if tls is not None and isinstance(tls.source, Own):
-            terminal.show_authority_lines(tls.source.authority.certificate, tls.pin)
+            attach_lines.show_authority_lines(tls.source.authority.certificate, tls.pin)
 
     return AttachService(
         reactor,

@@ -8,9 +8,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from .access.keys import Keyring
-from .seats.directory import Seats
-from .seats.seat import CLOSE_POLICY
+from ..access.keys import Keyring
+from ..seats.directory import Seats
+from ..seats.seat import CLOSE_POLICY
 
 #: How often the keys are looked at, in seconds.
 INTERVAL: Final = 1.0

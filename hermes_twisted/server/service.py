@@ -13,30 +13,30 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from . import __version__
-from .access.admission import Gate
-from .access.keys import Keyring
-from .access.rules import Admitted, HostRule, Rules
-from .http.site import FrontSite
-from .http.upgrade import AttachResource
-from .keywatch import KeyWatch
-from .listen.endpoints import Listener, is_local, port_number
-from .listen.peers import peer_name
-from .listen.pem import BadTLS
-from .listen.ports import CannotStart, open_port
-from .listen.tls import TLS
-from .meter import Meter, NullMeter
-from .operate.metrics import Metrics
+from .. import __version__
+from ..access.admission import Gate
+from ..access.keys import Keyring
+from ..access.rules import Admitted, HostRule, Rules
+from ..http.site import FrontSite
+from ..http.upgrade import AttachResource
+from ..listen.endpoints import Listener, is_local, port_number
+from ..listen.peers import peer_name
+from ..listen.pem import BadTLS
+from ..listen.ports import CannotStart, open_port
+from ..listen.tls import TLS
+from ..meter import Meter, NullMeter
+from ..operate.metrics import Metrics
+from ..seats.directory import Seats
+from ..seats.journal import Audit, Journal, NullAudit
+from ..seats.notices import News
+from ..seats.ports import Backend, State
+from ..seats.seat import Seat
+from ..websocket.keepalive import Links
+from ..websocket.link import AttachFactory, AttachProtocol
+from ..websocket.waiting_room import WaitingRoom
+from .key_watch import KeyWatch
 from .operations import Operations
-from .seats.directory import Seats
-from .seats.journal import Audit, Journal, NullAudit
-from .seats.notices import News
-from .seats.ports import Backend, State
-from .seats.seat import Seat
 from .settings import Settings
-from .websocket.keepalive import Links
-from .websocket.link import AttachFactory, AttachProtocol
-from .websocket.waiting_room import WaitingRoom
 
 #: How often a stop looks whether the clients have got what waits for them, in seconds.
 DRAIN_POLL: Final = 0.05
