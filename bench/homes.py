@@ -36,7 +36,7 @@ TOKENS, RATE = 150, 50
 #: Seconds that a server may take to start.
 START_LIMIT: Final = 60.0
 
-_RUN: Final = "from hermes_twisted.cli import main; main()"
+_RUN: Final = "from hermes_twisted.cli.main import main; main()"
 
 Table = defaultdict[str, defaultdict[str, list[float]]]
 

@@ -15,7 +15,7 @@ from .targets import AIOHTTP, FLOOR, INPROCESS, PEER, PLAIN, STDIO, WORKER
 STUB: Final = str(ROOT / "tests" / "stub")
 PEERS: Final = ROOT / "bench" / "peers"
 
-_RUN: Final = "from hermes_twisted.cli import main; main()"
+_RUN: Final = "from hermes_twisted.cli.main import main; main()"
 #: Without what makes it quick where it is installed.
 _RUN_PLAIN: Final = f"import sys; sys.modules['orjson'] = None; {_RUN}"
 #: More clients come from one address than the server lets in by default.

@@ -1,10 +1,9 @@
-"""How JSON texts may nest, judged without building what they describe."""
-# MERGED: """JSON-RPC frames, as far as the front has to look into them.
-#
-# An inbound frame is taken apart once, and no further than its outermost object:
-# `params` may hold megabytes and is Hermes' business. What the front says itself
-# (errors, notices) is made here too. Hermes' own frames pass as they are.
-# """
+"""JSON-RPC texts, as far as the front has to look into them.
+
+An inbound frame is taken apart once, and no further than its outermost object:
+`params` may hold megabytes and is Hermes' business. What the front says itself
+(errors, notices) is made here too. Hermes' own frames pass as they are.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Options of accepted TCP sockets: small frames go at once, a lost peer is noticed in time.
+"""Accepted TCP sockets: their options, and how to write to one at once.
 
-In time means: not before `--dead-after`. The kernel must not end what the service would
-keep (design, law 1): a laptop that sleeps for ten minutes comes back to its connection.
+Small frames go at once, a lost peer is noticed in time: not before `--dead-after`. The
+kernel must not end what the service would keep (design, law 1): a laptop that sleeps for
+ten minutes comes back to its connection.
 """
-# MERGED: """Write to a socket now, not at the loop's next turn."""
 
 from __future__ import annotations
 

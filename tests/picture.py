@@ -123,7 +123,7 @@ def take() -> str:
     )
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-c", "from hermes_twisted.cli import main; main()"]
+    command = [sys.executable, "-c", "from hermes_twisted.cli.main import main; main()"]
     with tempfile.TemporaryDirectory(prefix="picture-") as directory:
         terminal = Terminal(Path(directory))
         try:

@@ -12,7 +12,7 @@ import sys
 from unittest import mock
 
 from hermes_twisted.access.scope_table import TABLE
-from hermes_twisted.cli import main
+from hermes_twisted.cli.main import main
 from hermes_twisted.config.options import ENVIRONMENT_PREFIX, OPTIONS, Option
 from hermes_twisted.config.parsing import seconds, size, some_seconds
 from hermes_twisted.rpc import URGENT_METHODS, URGENT_SUFFIX

@@ -1,5 +1,4 @@
-"""Who may read the metrics: whoever has a key, or is on this machine and no web page."""
-# MERGED: """Admission, with what it has to remember: who failed, and who is in."""
+"""Admission, with what it has to remember: who failed, and who is in."""
 
 from __future__ import annotations
 

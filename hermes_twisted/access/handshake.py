@@ -1,8 +1,7 @@
-"""Who may attach: the decision on a handshake, before there is a WebSocket.
+"""A handshake's head: whether it asks for a WebSocket, and which key it shows.
 
-A pure function from the request's head to `Admitted` or `Refused`. Everything is
-compared on raw bytes: nothing is decoded, normalised or guessed, except the token,
-which is percent-decoded once.
+Everything is compared on raw bytes: nothing is decoded, normalised or guessed, except
+the token, which is percent-decoded once.
 """
 
 from __future__ import annotations

@@ -1,10 +1,4 @@
-"""Who may attach: the decision on a handshake, before there is a WebSocket.
-
-A pure function from the request's head to `Admitted` or `Refused`. Everything is
-compared on raw bytes: nothing is decoded, normalised or guessed, except the token,
-which is percent-decoded once.
-"""
-# MERGED: """Admission, with what it has to remember: who failed, and who is in."""
+"""Every reason for which a handshake is refused: status, title and what to do."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Who may attach: the decision on a handshake, before there is a WebSocket.
-
-A pure function from the request's head to `Admitted` or `Refused`. Everything is
-compared on raw bytes: nothing is decoded, normalised or guessed, except the token,
-which is percent-decoded once.
-"""
+"""The decision on a handshake: a pure function of the request's head."""
 
 from __future__ import annotations
 

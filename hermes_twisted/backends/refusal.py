@@ -1,9 +1,4 @@
-"""Who answers a seat's requests.
-
-`worker`: a supervised child process that runs Hermes (the default). `inprocess`:
-Hermes in this process. `scripted`: a recorded conversation. All three meet the
-same contract, `Backend`, and the same tests.
-"""
+"""The answer to a request while Hermes does not run."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The default backend: Hermes in a child process, supervised, over a socketpair."""
+"""One seat's line to the worker; it outlives the worker's restarts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from .. import rpc
 from ..seats.calls import Calls
@@ -11,8 +11,8 @@ from ..seats.ledger import Recollection
 from ..seats.ports import State
 from ..shared.outbox import ANSWER, Outbox
 from ..shared.packets import Op, pack
+from ..shared.problem import Problem
 from .refusal import refuse
-from .worker import WorkerBackend
 
 #: Largest tag of a packet.
 MAX_TAG: Final = 0xFFFFFFFF
@@ -20,12 +20,27 @@ LOST: Final = "Hermes' process ended before it answered this request; it is bein
 """Answer to a request that died with its worker."""
 
 
+class Worker(Protocol):
+    """What a channel needs of the backend that it belongs to."""
+
+    state: State
+    problem: Problem | None
+    credit_lot: int
+    """Bytes that are delivered before credit is given back."""
+
+    def say(self, packet: bytes) -> None:
+        """Send one packet, if there is a worker."""
+
+    def forget(self, channel: WorkerChannel) -> None:
+        """A seat has ended."""
+
+
 class WorkerChannel:
     """One seat's line to the worker; it outlives the worker's restarts."""
 
     def __init__(
         self,
-        backend: WorkerBackend,
+        backend: Worker,
         number: int,
         outbox: Outbox,
         wake: Callable[[], None],

@@ -166,7 +166,7 @@ def tls(value: str) -> str:
 
 
 def proxy(value: str) -> str:
-    """An address or a network, or `unix`: see `core.forwarded`."""
+    """An address or a network, or `unix`: see `listen.peers`."""
     try:
         TrustedProxies.parse([value])
     except ValueError:

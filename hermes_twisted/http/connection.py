@@ -58,6 +58,9 @@ class ChannelSite(Protocol):
     def log_tls_failure(self, what: str, peer: IAddress) -> None:
         """Say that somebody could not speak, or spoke the wrong protocol."""
 
+    def log_refusal(self, what: str, peer: str) -> None:
+        """Say who was refused, and why."""
+
 
 class FrontRequest(Request):
     """A request whose body is bounded, and thrown away: no page reads it.

@@ -1,17 +1,24 @@
-"""A connection before its WebSocket: HTTP/1.1, strictly, and little of it."""
+"""Connections that have shown no key yet: how many, and which one goes when there are too many."""
 
 from __future__ import annotations
 
 import resource
+from typing import Protocol
 
 from ..meter import Meter
-from .connection import FrontChannel
 
 
 def descriptor_share() -> float:
     """How many of the process's file descriptors may be sockets that have shown no key."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return float("inf") if soft == resource.RLIM_INFINITY else max(1, soft // 4)
+
+
+class Droppable(Protocol):
+    """A connection that can be ended at once."""
+
+    def drop(self) -> None:
+        """End it now."""
 
 
 class Pending:
@@ -23,12 +30,12 @@ class Pending:
     def __init__(self, limit: float, meter: Meter) -> None:
         self._limit = limit
         self._meter = meter
-        self._channels: dict[FrontChannel, None] = {}
+        self._channels: dict[Droppable, None] = {}
 
     def __len__(self) -> int:
         return len(self._channels)
 
-    def add(self, channel: FrontChannel) -> None:
+    def add(self, channel: Droppable) -> None:
         """A connection has come."""
         self._channels[channel] = None
         if len(self._channels) > self._limit:
@@ -38,6 +45,6 @@ class Pending:
             self._meter.count("limit", "pending")
             oldest.drop()
 
-    def remove(self, channel: FrontChannel) -> None:
+    def remove(self, channel: Droppable) -> None:
         """It has gone, or shown a key."""
         self._channels.pop(channel, None)

@@ -1,8 +1,7 @@
-"""HTTP on the port: which page, how much of a request, and the hand-over of upgrades.
+"""The pages and `/api/ws`, each at one exact path.
 
-Behind `Site` rather than on Autobahn's own server, for its limits on request heads
-and for refusals with a body. Everything that Autobahn or twisted.web would do with
-a secret in the URL (log it, echo it, parse it again) is kept from happening here.
+Behind twisted.web's `Site` rather than on Autobahn's own server, for its limits on
+request heads and for refusals with a body.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""HTTP on the port: which page, how much of a request, and the hand-over of upgrades.
+"""`/api/ws`: admission, then Autobahn takes the connection over.
 
-Behind `Site` rather than on Autobahn's own server, for its limits on request heads
-and for refusals with a body. Everything that Autobahn or twisted.web would do with
-a secret in the URL (log it, echo it, parse it again) is kept from happening here.
+Everything that Autobahn or twisted.web would do with a secret in the URL (log it, echo
+it, parse it again) is kept from happening here.
 """
 
 from __future__ import annotations
@@ -23,9 +22,8 @@ from ..access.sources import source_of
 from ..seats.journal import Journal
 from ..websocket.link import AttachFactory, AttachProtocol
 from ..websocket.waiting_room import WaitingProtocol, WaitingRoom, looks_like_terminal
-from .connection import FrontChannel, FrontRequest
+from .connection import ChannelSite, FrontChannel, FrontRequest
 from .pages import refuse
-from .site import FrontSite
 
 #: The headers of a handshake that Autobahn needs, which admission has looked at.
 _FOR_AUTOBAHN = frozenset(
@@ -81,7 +79,7 @@ class AttachResource(Resource):
             return refuse(request, decision)
         self._journal.refused(decision, client.name, held=True)
         told = f"{decision.status} {decision.code}, and its terminal is told so"
-        cast("FrontSite", request.site).log_refusal(told, client.name)
+        cast("ChannelSite", request.site).log_refusal(told, client.name)
         return _upgrade(request, held)
 
     def _hold(self, head: Head, refused: Refused, source: str) -> WaitingProtocol | None:

@@ -1,9 +1,8 @@
-"""Clients' addresses, as they stand in logs."""
-# MERGED: """Whom a trusted proxy speaks for: `X-Forwarded-For`, believed only as far as it can be.
-#
-# For logs and for limits that are counted by address. Never to decide that a client is on
-# this machine: what a proxy says is no proof of that.
-# """
+"""Where a client comes from: its address in logs, and whom a trusted proxy speaks for.
+
+For logs and for limits that are counted by address. Never to decide that a client is on
+this machine: what a proxy says is no proof of that.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ Twisted's own parser logs a traceback for some headers, cuts off others that com
 pieces, and does not know the shortest one of all, `PROXY UNKNOWN`. The format is
 https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 """
-# MERGED: """Clients behind a proxy: their address, from the PROXY header."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What an operator can ask a running server: values in, values out."""
-# MERGED: """The control socket: a Unix socket on which the operator's commands talk to the server."""
+"""The control socket: a Unix socket on which the operator's commands talk to the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client's place at the table: its requests on their way in, its frames on their way out.
+"""One client: its requests on their way in, its frames on their way out.
 
 A seat decides; the link (a WebSocket) and the channel (a backend) act. It lives on
 the event loop and knows neither. Threads reach it through the outbox alone.

@@ -1,5 +1,4 @@
 """What the person who starts the server is shown: on the terminal, never in a log."""
-# MERGED: """How the shells of a client's machine set a variable."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def _forbid_stop(reactor: AsyncioSelectorReactor) -> None:
     """A stop would end the event loop, and with it everything else that runs there."""
     from twisted.logger import Logger
 
-    log = Logger(namespace="hermes_twisted.reactors")
+    log = Logger(namespace="hermes_twisted.server.reactor")
 
     def refuse() -> None:
         log.warn("the reactor was told to stop: refused, for its event loop is not ours")

@@ -1,11 +1,10 @@
-"""Many chunks in few writes: what both ends of the worker's socket go by."""
-# MERGED: """Framing between the front and the worker: length-prefixed packets over a stream.
-#
-# A packet is a 13-byte header, `kind, seat, tag, length` in network byte order, and
-# `length` bytes of body. `docs/protocol.md` says what each kind means. Both ends are
-# ours and of one version, so an unknown kind or an impossible length is a bug and
-# ends the stream.
-# """
+"""Framing between the front and the worker: length-prefixed packets over a stream.
+
+A packet is a 13-byte header, `kind, seat, tag, length` in network byte order, and
+`length` bytes of body. `docs/protocol.md` says what each kind means. Both ends are
+ours and of one version, so an unknown kind or an impossible length is a bug and
+ends the stream. Small packets are joined into few writes.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +74,7 @@ class Op(IntEnum):
     OVERFLOW = 37
     """The seat's client reads too slowly: its hard limit was hit."""
     NOTE = 39
-    """What the front has to know of the seat's sessions, JSON: see `core.recovery`."""
+    """What the front has to know of the seat's sessions, JSON: see `seats.ledger`."""
     SHED = 40
     """*tag* more deltas were left out, because the seat's client reads slowly."""
     DRAINED = 38

@@ -1,10 +1,4 @@
-"""When the worker is started, started again, or left alone for a while.
-
-A state machine without IO: whoever drives it reports what happened, and it says
-what to do through `Crew`. Five deaths within a minute are taken for a fault that
-another start will not mend: the service then stays up, says why, and tries again
-every half a minute until a worker gets ready.
-"""
+"""Something that an operator can mend: what is wrong, and what to do."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Bytes that many share."""
-# MERGED: """A message of a client in the making, within its limits."""
+"""A message of a client in the making, within its limits."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 No context is kept from one message to the next, in either direction: an idle
 connection costs no memory, and every message can be judged by itself.
 """
-# MERGED: """permessage-deflate for one connection: what Autobahn asks while a message comes."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class AttachProtocol(StrictProtocol):
     admitted: Admitted
     peer_name = ""
     source = ""
-    """What limits are counted by: see `core.sources`."""
+    """What limits are counted by: see `access.sources`."""
     _log = Logger()
 
     seat: Seat | None = None

@@ -2,13 +2,9 @@
 
 The stock UI shows the same empty error for every HTTP refusal, and turns a WebSocket
 that is closed at once into a storm of new ones. So a few refused UIs are let through
-the upgrade, into a waiting room: they are told what is wrong, and that is all.
+the upgrade, into a waiting room: they are told what is wrong, and that is all. Nothing
+here leads to a seat or a backend.
 """
-# MERGED: """Where refused terminal UIs are held for a while: see `core.courtesy`.
-#
-# Nothing here leads to a seat or a backend. What a held client sends is read within
-# tiny limits and answered with nothing.
-# """
 
 from __future__ import annotations
 

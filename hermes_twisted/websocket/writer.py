@@ -1,5 +1,4 @@
-"""Between a seat and a socket that may be full."""
-# MERGED: """Write to a socket now, not at the loop's next turn."""
+"""The way out to a socket that may be full."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import websockets.exceptions
 
-from hermes_twisted import hosting
+from hermes_twisted.gateway import hosted
 from tests.fake_model import FakeModel, words
 from tests.system import gateways
 from tests.system.conftest import Client, World, find_port, is_open, text_of, wait_until
@@ -292,7 +292,7 @@ def test_second_profile(shared: Gateway) -> None:
     """One process, one attach server: another profile of the same gateway gets words."""
     found = shared.do(
         "from gateway.config import PlatformConfig\n"
-        "from hermes_twisted.hosted import make_adapter\n"
+        "from hermes_twisted.gateway.plugin import make_adapter\n"
         "second = make_adapter(PlatformConfig(enabled=True))\n"
         "connected = await second.connect()\n"
         "await second.disconnect()\n"
@@ -331,7 +331,7 @@ def test_refusal_of_the_only_platform(
 
     gateway.wait_for("attach", "fatal")
 
-    said = f"⚠ attach: {hosting.WHERE}: there is no setting 'prot'."
+    said = f"⚠ attach: {hosted.WHERE}: there is no setting 'prot'."
     wait_until(
         lambda: said in gateways.hermes(world, version, "gateway", "status").stdout, "the status"
     )

@@ -142,7 +142,7 @@ def test_installed_plugin_of_hermes(installed: Path, tmp_path: Path) -> None:
         "(found,) = entry_points(group='hermes_agent.plugins', name='attach')\n"
         "print(found.load().register.__module__)"
     )
-    assert run(installed / "python", "-c", look, cwd=tmp_path) == "hermes_twisted.hosted\n"
+    assert run(installed / "python", "-c", look, cwd=tmp_path) == "hermes_twisted.gateway.plugin\n"
 
 
 @pytest.mark.parametrize("command", ["twistd", "hermes-attach"])

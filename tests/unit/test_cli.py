@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted import __version__, cli
+from hermes_twisted import __version__
 from hermes_twisted.access import plaintext
 from hermes_twisted.access import store as keystore
 from hermes_twisted.access.keys import Scope
+from hermes_twisted.cli import main
+from hermes_twisted.cli import url as url_command
 
 #: A URL without a key.
 BARE = "ws://127.0.0.1:8643/api/ws?token=KEY"
@@ -62,15 +64,15 @@ def test_url(given: None, arguments: list[str], origin: str) -> None:
     """The line to paste has the server's address as asked for, and its key."""
     url = f"{origin}/api/ws?token={TEXT}"
 
-    assert shlex.split(cli.url(arguments)) == ["export", f"HERMES_TUI_GATEWAY_URL={url}"]
+    assert shlex.split(url_command.url(arguments)) == ["export", f"HERMES_TUI_GATEWAY_URL={url}"]
 
 
 def test_url_prints_a_line(given: None, capsys: pytest.CaptureFixture[str]) -> None:
     """`hermes-attach url` prints the line and nothing else: a shell may evaluate it."""
-    cli.main(["url", "--port", "9"])
+    main.main(["url", "--port", "9"])
 
     captured = capsys.readouterr()
-    assert captured.out == cli.url(["--port", "9"]) + "\n"
+    assert captured.out == url_command.url(["--port", "9"]) + "\n"
     assert captured.err == ""
 
 
@@ -80,7 +82,7 @@ def test_url_with_a_key_file(home: Path) -> None:
     other.write_text("hat_zzzzYYYYxxxxWWWWvvvv")
     other.chmod(0o600)
 
-    assert "token=hat_zzzzYYYYxxxxWWWWvvvv" in cli.url(["--key-file", str(other)])
+    assert "token=hat_zzzzYYYYxxxxWWWWvvvv" in url_command.url(["--key-file", str(other)])
 
 
 def test_url_with_a_home(
@@ -89,12 +91,12 @@ def test_url_with_a_home(
     """Hermes' home may be named, and counts before the environment."""
     monkeypatch.setenv("HERMES_HOME", "/nowhere")
 
-    assert BARE in cli.url(["--hermes-home", str(home)])
+    assert BARE in url_command.url(["--hermes-home", str(home)])
 
 
 def test_url_of_a_store(stored: None, capsys: pytest.CaptureFixture[str]) -> None:
     """A key of the store is not known: KEY stands for it, and a hint beside the line."""
-    cli.main(["url"])
+    main.main(["url"])
 
     captured = capsys.readouterr()
     assert captured.out == f"export HERMES_TUI_GATEWAY_URL='{BARE}'\n"
@@ -113,7 +115,7 @@ def test_url_of_a_store(stored: None, capsys: pytest.CaptureFixture[str]) -> Non
 )
 def test_url_for_a_shell(stored: None, shell: str, line: str) -> None:
     """The line is written for the client's shell."""
-    assert cli.url(["--shell", shell]) == line
+    assert url_command.url(["--shell", shell]) == line
 
 
 def test_url_with_the_api_servers_key(home: Path) -> None:
@@ -121,7 +123,7 @@ def test_url_with_the_api_servers_key(home: Path) -> None:
     (home / ".env").touch(0o600)
     (home / ".env").write_text("API_SERVER_KEY='a quote and & a % sign'\n")
 
-    assert cli.url(["--accept-api-server-key"]).endswith(
+    assert url_command.url(["--accept-api-server-key"]).endswith(
         "?token=a%20quote%20and%20%26%20a%20%25%20sign'"
     )
 
@@ -129,13 +131,13 @@ def test_url_with_the_api_servers_key(home: Path) -> None:
 @pytest.mark.parametrize("host", ["a'b", "a b", "$(id)", "a/b", "a@b", ""])
 def test_url_with_a_bad_host(stored: None, capsys: pytest.CaptureFixture[str], host: str) -> None:
     """A host that might break out of the line is refused."""
-    assert exit_status(lambda: cli.url(["--host", host])) == 2
+    assert exit_status(lambda: url_command.url(["--host", host])) == 2
     assert "--host" in capsys.readouterr().err
 
 
 def test_url_without_a_key(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a key `url` makes none: it says where it looked and what makes one."""
-    assert exit_status(lambda: cli.url([])) == 2
+    assert exit_status(lambda: url_command.url([])) == 2
 
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -151,7 +153,7 @@ def test_url_with_the_former_key(home: Path, capsys: pytest.CaptureFixture[str])
     former.parent.mkdir()
     former.write_text(TEXT)
 
-    assert exit_status(lambda: cli.url([])) == 2
+    assert exit_status(lambda: url_command.url([])) == 2
 
     err = capsys.readouterr().err
     assert "no longer read" in err
@@ -163,7 +165,7 @@ def test_url_with_a_bad_store(stored: None, home: Path, capsys: pytest.CaptureFi
     """A store that cannot be trusted is explained."""
     keystore.store_path(home).chmod(0o644)
 
-    assert exit_status(lambda: cli.url([])) == 2
+    assert exit_status(lambda: url_command.url([])) == 2
 
     captured = capsys.readouterr()
     assert "chmod 600" in captured.err
@@ -177,7 +179,7 @@ def test_url_with_a_weak_key(
     """A key that the server refuses, and that may break out of the line, is not printed."""
     monkeypatch.setenv(plaintext.VARIABLE, weak)
 
-    assert exit_status(lambda: cli.url([])) == 2
+    assert exit_status(lambda: url_command.url([])) == 2
     captured = capsys.readouterr()
     assert weak not in captured.out + captured.err
 
@@ -188,7 +190,7 @@ def test_url_without_a_home(
     """A home that is nowhere is explained, with status 2."""
     monkeypatch.setenv("HERMES_HOME", "~nobody-of-this-name")
 
-    assert exit_status(lambda: cli.url([])) == 2
+    assert exit_status(lambda: url_command.url([])) == 2
     assert "--hermes-home" in capsys.readouterr().err
 
 
@@ -199,14 +201,14 @@ def test_url_with_wrong_usage(
     home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     """Wrong usage is explained, with status 2."""
-    assert exit_status(lambda: cli.url(arguments)) == 2
+    assert exit_status(lambda: url_command.url(arguments)) == 2
     assert capsys.readouterr().err.startswith("hermes-attach url: ")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
 def test_help(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     """Asked for help, or for nothing, it tells its commands."""
-    cli.main(arguments)
+    main.main(arguments)
 
     out = capsys.readouterr().out
     assert all(f"\n  {command} " in out for command in ("serve", "demo", "key", "url"))
@@ -214,14 +216,14 @@ def test_help(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """The version is printed after the name."""
-    cli.main(["--version"])
+    main.main(["--version"])
 
     assert capsys.readouterr().out == f"hermes-twisted {__version__}\n"
 
 
 def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     """A command that is not there is named, with those that are, and status 2."""
-    assert exit_status(lambda: cli.main(["server"])) == 2
+    assert exit_status(lambda: main.main(["server"])) == 2
 
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -235,7 +237,7 @@ def test_arguments_of_the_process(
     """As a program it reads its own command line."""
     monkeypatch.setattr(sys, "argv", ["hermes-attach", "--version"])
 
-    cli.main()
+    main.main()
 
     assert capsys.readouterr().out.startswith("hermes-twisted ")
 
@@ -243,18 +245,18 @@ def test_arguments_of_the_process(
 def test_commands_get_their_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """`serve` and `demo` are handed what follows them."""
     called: list[tuple[str, list[str]]] = []
-    monkeypatch.setattr(cli, "serve", lambda options: called.append(("serve", options)))
-    monkeypatch.setattr(cli, "demo", lambda options: called.append(("demo", options)))
+    monkeypatch.setattr(main, "serve", lambda options: called.append(("serve", options)))
+    monkeypatch.setattr(main, "demo", lambda options: called.append(("demo", options)))
 
-    cli.main(["serve", "--port", "1"])
-    cli.main(["demo"])
+    main.main(["serve", "--port", "1"])
+    main.main(["demo"])
 
     assert called == [("serve", ["--port", "1"]), ("demo", [])]
 
 
 def test_echo_is_not_in_the_help() -> None:
     """It is for conformance tests alone."""
-    assert "echo" not in cli.USAGE
+    assert "echo" not in main.USAGE
 
 
 @pytest.mark.parametrize(
@@ -264,7 +266,7 @@ def test_echo_with_bad_options(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be used is said; that includes any address but its own."""
-    monkeypatch.setattr(cli, "ensure_asyncio", lambda: None)  # The tests' own is not to change.
-    assert exit_status(lambda: cli.main(["echo", *arguments])) == 2
+    monkeypatch.setattr(main, "ensure_asyncio", lambda: None)  # The tests' own is not to change.
+    assert exit_status(lambda: main.main(["echo", *arguments])) == 2
 
     assert capsys.readouterr().err.startswith("hermes-attach echo: ")

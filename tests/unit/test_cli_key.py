@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted import __version__, cli
+from hermes_twisted import __version__
 from hermes_twisted.access import store
 from hermes_twisted.access.keys import Scope
+from hermes_twisted.cli import main
 from hermes_twisted.server import attach_lines
 
 Run = Callable[..., tuple[int, str, str]]
@@ -41,7 +42,7 @@ def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
     def run(*arguments: str) -> tuple[int, str, str]:
         try:
-            cli.main(["key", *arguments])
+            main.main(["key", *arguments])
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(bool(end.code))
@@ -132,7 +133,7 @@ class TestNew:
         monkeypatch.setattr(output, "isatty", lambda: True)
         monkeypatch.setattr("sys.stdout", output)
 
-        cli.main(["key", "new", "laptop"])
+        main.main(["key", "new", "laptop"])
 
         assert re.search(SECRET, output.getvalue())
 

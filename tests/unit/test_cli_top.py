@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from hermes_twisted.cli_top import INTERVAL, picture, watch
+from hermes_twisted.cli.top import INTERVAL, picture, watch
 from tests.unit.test_statustext import SEAT, STATUS
 
 

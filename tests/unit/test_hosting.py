@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hermes_twisted.files import BadKey
-from hermes_twisted.hosting import FIXED, WHERE, find_keys, read_settings
+from hermes_twisted.gateway.hosted import FIXED, WHERE, find_keys, read_settings
 from hermes_twisted.limits import Limits
 from hermes_twisted.server import attach_lines
 from hermes_twisted.server.settings import BadSetting, Settings

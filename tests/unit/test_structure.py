@@ -217,7 +217,11 @@ def test_only_the_backends_and_the_builder_know_the_hermes_side() -> None:
 
 def test_only_the_plugin_knows_the_gateway() -> None:
     """The service and all below it do not know which home they are in."""
-    plugin = ("hermes_twisted.hosted", "hermes_twisted.hosting", "hermes_twisted.adapter")
+    plugin = (
+        "hermes_twisted.gateway.plugin",
+        "hermes_twisted.gateway.hosted",
+        "hermes_twisted.gateway.adapter",
+    )
     users = set()
     for path in PACKAGE.rglob("*.py"):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -225,7 +229,7 @@ def test_only_the_plugin_knows_the_gateway() -> None:
             if imported.split(".")[0] == "gateway" or imported.startswith(plugin):
                 users.add(name)
 
-    assert users == {"hermes_twisted.adapter", "hermes_twisted.hosted"}
+    assert users == {"hermes_twisted.gateway.adapter", "hermes_twisted.gateway.plugin"}
 
 
 def test_the_plugin_folders_are_no_packages() -> None:
@@ -255,17 +259,19 @@ def test_no_reactor_is_installed_by_an_import(module: str) -> None:
 def test_the_plugin_of_hermes_costs_nothing() -> None:
     """Every `hermes` command imports it: it loads nothing but itself."""
     loaded = run(
-        "import os, sys; before = set(sys.modules); import hermes_twisted.hosted;"
+        "import os, sys; before = set(sys.modules); import hermes_twisted.gateway.plugin;"
         "print(*sorted(set(sys.modules) - before))"
     ).split()
 
     assert set(loaded) - {"__future__", "typing"} - COMES_WITH_TYPING == {
         "hermes_twisted",
-        "hermes_twisted.hosted",
+        "hermes_twisted.gateway.plugin",
     }
 
 
-@pytest.mark.parametrize("module", ["hermes_twisted.hosting", "hermes_twisted.server.assemble"])
+@pytest.mark.parametrize(
+    "module", ["hermes_twisted.gateway.hosted", "hermes_twisted.server.assemble"]
+)
 def test_no_reactor_is_installed_off_the_loop(module: str) -> None:
     """A gateway imports these in a thread, before its loop is adopted."""
     assert run(f"import sys, {module}; print('twisted.internet.reactor' in sys.modules)") == (

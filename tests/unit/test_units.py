@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from twisted.python import usage
 
-from hermes_twisted.install import CannotInstall, install
-from hermes_twisted.units import Plan, service_unit, socket_unit
+from hermes_twisted.cli.install_service import CannotInstall, install
+from hermes_twisted.cli.units import Plan, service_unit, socket_unit
 
 PYTHON = f"--hermes-python={sys.executable}"
 
@@ -148,7 +148,7 @@ def test_systemd_understands(
     environ: dict[str, str], tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a complaint."""
-    monkeypatch.setattr("hermes_twisted.install.SYSTEM_UNITS", tmp_path / "system")
+    monkeypatch.setattr("hermes_twisted.cli.install_service.SYSTEM_UNITS", tmp_path / "system")
     install([*arguments, "--", PYTHON], environ)
     [unit] = tmp_path.rglob("hermes-attach.service")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from hermes_twisted.echo import EchoSite, make_echo_site
+from hermes_twisted.cli.echo import EchoSite, make_echo_site
 from hermes_twisted.limits import Limits
 from hermes_twisted.testing import (
     BINARY,

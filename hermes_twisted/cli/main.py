@@ -9,17 +9,17 @@ from importlib import resources
 
 from twisted.python import usage
 
-from . import __version__
-from .access import plaintext
-from .access.keys import new_secret
-from .cli_control import kick, status
-from .cli_key import key
-from .cli_url import url
-from .config.options import ENVIRONMENT_PREFIX
-from .install import install_service
-from .listen.endpoints import port_number
-from .server.reactor import ensure_asyncio
-from .server.settings import BadSetting, read_environment
+from .. import __version__
+from ..access import plaintext
+from ..access.keys import new_secret
+from ..config.options import ENVIRONMENT_PREFIX
+from ..listen.endpoints import port_number
+from ..server.reactor import ensure_asyncio
+from ..server.settings import BadSetting, read_environment
+from .install_service import install_service
+from .key import key
+from .status import kick, status
+from .url import url
 
 USAGE = """\
 Usage: hermes-attach COMMAND [options]
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif command == "status":
         status(rest)
     elif command == "top":
-        from .cli_top import top  # It alone needs the terminal library.
+        from .top import top
 
         top(rest)
     elif command == "kick":
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif command == "install-service":
         print(install_service(rest))
     elif command == "doctor":
-        from .doctor import command as doctor
+        from ..doctor import command as doctor
 
         sys.exit(doctor.main(rest, read_environment()))
     elif command == "echo":  # For conformance tests (docs/conformance.md): not in the help.

@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .cli_control import Connection, ControlOptions, NoAnswer, fail, parse
-from .operate import status_text
+from ..operate import status_text
+from .status import Connection, ControlOptions, NoAnswer, fail, parse
 
 #: Seconds between two looks.
 INTERVAL: Final = 1.0

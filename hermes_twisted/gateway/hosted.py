@@ -12,17 +12,17 @@ from typing import Any, ClassVar, Final
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger, STDLibLogObserver, globalLogBeginner
 
-from .access import keyring, plaintext
-from .access.keyring import ServerKeys
-from .config.options import ENVIRONMENT_PREFIX, OPTIONS
-from .files import BadKey
-from .listen.ports import CannotStart
-from .operate import redaction
-from .server import attach_lines, process
-from .server.assemble import build_gateway_backend, build_keys, build_service, check_tls
-from .server.reactor import WrongReactor, adopt_running_loop
-from .server.service import AttachService
-from .server.settings import BadSetting, Settings, read_environment
+from ..access import keyring, plaintext
+from ..access.keyring import ServerKeys
+from ..config.options import ENVIRONMENT_PREFIX, OPTIONS
+from ..files import BadKey
+from ..listen.ports import CannotStart
+from ..operate import redaction
+from ..server import attach_lines, process
+from ..server.assemble import build_gateway_backend, build_keys, build_service, check_tls
+from ..server.reactor import WrongReactor, adopt_running_loop
+from ..server.service import AttachService
+from ..server.settings import BadSetting, Settings, read_environment
 
 #: Where the settings are, for messages.
 WHERE: Final = "platforms.attach.extra in config.yaml"

@@ -10,14 +10,14 @@ from typing import Any
 
 from twisted.python import usage
 
-from .access import api_server, keyring, plaintext, store
-from .access.plaintext import Secret
-from .config import parsing
-from .config.options import DEFAULT_PORT
-from .files import BadKey
-from .server import attach_lines
-from .server.attach_lines import shell
-from .server.settings import BadSetting, default_home, read_environment
+from ..access import api_server, keyring, plaintext, store
+from ..access.plaintext import Secret
+from ..config import parsing
+from ..config.options import DEFAULT_PORT
+from ..files import BadKey
+from ..server import attach_lines
+from ..server.attach_lines import shell
+from ..server.settings import BadSetting, default_home, read_environment
 
 
 def _coerced(name: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -12,16 +12,16 @@ from typing import Any, Final, TextIO
 
 from twisted.python import usage
 
-from .access import store as keystore
-from .access.keys import KeyProblem, Record, Same, Scope
-from .access.plaintext import Secret
-from .access.store_format import time_text
-from .cli_options import Interspersed
-from .cli_url import ADDRESS_FLAGS, ADDRESS_PARAMETERS, HOME_PARAMETER, address_url, home_of
-from .config import parsing
-from .files import BadKey
-from .server import attach_lines
-from .server.settings import BadSetting
+from ..access import store
+from ..access.keys import KeyProblem, Record, Same, Scope
+from ..access.plaintext import Secret
+from ..access.store_format import time_text
+from ..config import parsing
+from ..files import BadKey
+from ..server import attach_lines
+from ..server.settings import BadSetting
+from .url import ADDRESS_FLAGS, ADDRESS_PARAMETERS, HOME_PARAMETER, address_url, home_of
+from .usage import Interspersed
 
 USAGE: Final = """\
 Usage: hermes-attach key COMMAND [options]
@@ -119,11 +119,11 @@ def _new(options: usage.Options) -> None:
     scope, expires = _scope(options["scope"]), _expires(options["expires"])
     address_url(options, None)  # Refused before there is a key.
     with _shown(options) as show:
-        with keystore.changing(home_of(options)) as store:
-            keys, record, secret = store.keys.make(
+        with store.changing(home_of(options)) as change:
+            keys, record, secret = change.keys.make(
                 options["name"], scope, expires=expires, disconnect=bool(options["disconnect"])
             )
-            store.write(keys)
+            change.write(keys)
         show(record, secret)
 
 
@@ -131,21 +131,21 @@ def _rotate(options: usage.Options) -> None:
     expires = Same.SAME if options["expires"] is None else _expires(options["expires"])
     address_url(options, None)
     with _shown(options) as show:
-        with keystore.changing(home_of(options)) as store:
-            keys, record, secret = store.keys.rotate(
+        with store.changing(home_of(options)) as change:
+            keys, record, secret = change.keys.rotate(
                 options["name"], disconnect=bool(options["disconnect"]), expires=expires
             )
-            store.write(keys)
+            change.write(keys)
         show(record, secret)
 
 
 def _revoke(options: usage.Options) -> None:
-    with keystore.changing(home_of(options)) as store:
-        store.write(store.keys.revoke(options["name"], disconnect=bool(options["disconnect"])))
+    with store.changing(home_of(options)) as change:
+        change.write(change.keys.revoke(options["name"], disconnect=bool(options["disconnect"])))
 
 
 def _list(options: usage.Options) -> None:
-    records, now = keystore.read(home_of(options)).records, time.time()
+    records, now = store.read(home_of(options)).records, time.time()
     if options["json"]:
         print(json.dumps([_public(record, now) for record in records], indent=1))
         return

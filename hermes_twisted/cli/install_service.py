@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from twisted.python import usage
 
-from .config import parsing
-from .server.assemble import find_hermes_python
-from .server.settings import BadSetting, read_environment
+from ..config import parsing
+from ..server.assemble import find_hermes_python
+from ..server.settings import BadSetting, read_environment
 from .units import Plan, service_unit, socket_unit
 
 SYSTEM_UNITS: Final = Path("/etc/systemd/system")

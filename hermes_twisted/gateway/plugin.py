@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+
 #: The platform in `config.yaml`, and the command.
 NAME: Final = "attach"
 LABEL: Final = "Terminal attach"
@@ -22,7 +23,7 @@ DESCRIPTION: Final = (
     "`hermes attach help` lists them, `hermes attach COMMAND --help` a command's options."
 )
 #: Run in place of this process; its own folder is no place to import from (-P).
-_COMMAND: Final = "from hermes_twisted.cli import main; main()"
+_COMMAND: Final = "from hermes_twisted.cli.main import main; main()"
 
 
 def register(ctx: Any) -> None:

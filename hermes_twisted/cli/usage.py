@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.python import usage
 
-from . import __version__
+from .. import __version__
 
 
 class Interspersed(usage.Options):

@@ -11,13 +11,13 @@ from typing import Any, Final, NoReturn
 
 from twisted.python import usage
 
-from .cli_options import Interspersed
-from .cli_url import HOME_PARAMETER, home_of
-from .config import parsing
-from .config.options import ENVIRONMENT_PREFIX
-from .listen.endpoints import socket_path_problem
-from .operate import status_text
-from .server.settings import CONTROL, BadSetting, read_environment
+from ..config import parsing
+from ..config.options import ENVIRONMENT_PREFIX
+from ..listen.endpoints import socket_path_problem
+from ..operate import status_text
+from ..server.settings import CONTROL, BadSetting, read_environment
+from .url import HOME_PARAMETER, home_of
+from .usage import Interspersed
 
 #: A server answers at once; one that does not in so many seconds is in trouble.
 PATIENCE: Final = 5.0

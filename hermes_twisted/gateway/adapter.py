@@ -18,10 +18,11 @@ from gateway.config import Platform
 from gateway.platforms.base import BasePlatformAdapter, SendResult
 from gateway.status import write_runtime_status
 
-from .hosted import NAME
+from .plugin import NAME
 
 if TYPE_CHECKING:
-    from .hosting import Hosted
+    from .hosted import Hosted
+
 
 #: So that the lines are in the gateway's log, and at its level.
 _log = logging.getLogger("gateway.attach")
@@ -46,10 +47,10 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
     async def connect(self, *, is_reconnect: bool = False) -> bool:
         """Start. False, and words in `hermes gateway status`, when that cannot be."""
         # Off the loop, which has chats to serve meanwhile; it installs no reactor.
-        hosting = await asyncio.to_thread(importlib.import_module, "hermes_twisted.hosting")
+        hosted = await asyncio.to_thread(importlib.import_module, "hermes_twisted.gateway.hosted")
         try:
-            self._hosted = await hosting.Hosted.start(self._given(), _home(), _patience())
-        except hosting.Refused as refused:
+            self._hosted = await hosted.Hosted.start(self._given(), _home(), _patience())
+        except hosted.Refused as refused:
             self._refuse(f"attach_{refused.code}", str(refused))
             return False
         AttachAdapter._reported = ""

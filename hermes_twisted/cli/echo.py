@@ -17,21 +17,21 @@ from twisted.python import usage
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from .access.handshake import Head, check_handshake
-from .access.keys import Key
-from .access.refusals import Refused
-from .access.rules import Admitted
-from .config.options import DEFAULT_PORT, usage_rows
-from .http.site import FrontSite
-from .http.upgrade import AttachResource
-from .limits import Limits
-from .listen.peers import TrustedProxies
-from .rpc import Frame
-from .seats.journal import Journal, NullAudit
-from .seats.seat import Seat
-from .server.settings import Settings
-from .shared.outbox import Outbox
-from .websocket.link import AttachFactory, AttachProtocol
+from ..access.handshake import Head, check_handshake
+from ..access.keys import Key
+from ..access.refusals import Refused
+from ..access.rules import Admitted
+from ..config.options import DEFAULT_PORT, usage_rows
+from ..http.site import FrontSite
+from ..http.upgrade import AttachResource
+from ..limits import Limits
+from ..listen.peers import TrustedProxies
+from ..rpc import Frame
+from ..seats.journal import Journal, NullAudit
+from ..seats.seat import Seat
+from ..server.settings import Settings
+from ..shared.outbox import Outbox
+from ..websocket.link import AttachFactory, AttachProtocol
 
 _PARAMETERS, _FLAGS = usage_rows()
 

@@ -1,0 +1,1 @@
+"""The plugin of Hermes: the attach server inside `hermes gateway run`."""
