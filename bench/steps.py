@@ -16,8 +16,7 @@ from typing import Any, Final
 
 from hermes_twisted import rpc
 from hermes_twisted.access.keys import Key
-from hermes_twisted.hermes.decode import decode
-from hermes_twisted.hermes.encode import encode
+from hermes_twisted.hermes.codec import decode, encode
 from hermes_twisted.hermes.host import Host
 from hermes_twisted.limits import Limits
 from hermes_twisted.operate.metrics import Metrics
@@ -195,7 +194,7 @@ def main() -> None:
 
 
 def _library() -> str:
-    fast: Any = sys.modules["hermes_twisted.hermes.encode"]._fast_encode
+    fast: Any = sys.modules["hermes_twisted.hermes.codec"]._fast_encode
     named = getattr(fast, "func", fast)
     return f"{named.__module__}" if fast is not None else json.__name__
 

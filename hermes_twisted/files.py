@@ -7,12 +7,10 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from .shared.problem import Problem
+
 #: What tells that a file may have changed.
 Signature = tuple[int, ...]
-
-
-class BadKey(Exception):
-    """No usable key; the text says why and what to do, and never the key."""
 
 
 def read_private(
@@ -24,7 +22,7 @@ def read_private(
     follow: bool = True,
     shared: int = 0,
 ) -> bytes:
-    """The first *limit* bytes of a regular file of ours. Raises `BadKey`.
+    """The first *limit* bytes of a regular file of ours. Raises `Problem`.
 
     *owners* may own it besides us; a link in its place is refused unless *follow*; of
     the permissions of others, those in *shared* are none.
@@ -35,17 +33,17 @@ def read_private(
             content = file.read(limit) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
         if not follow and os.path.islink(path):
-            raise BadKey(f"{what} {path} is a link, not a regular file.") from None
-        raise BadKey(f"{what} {path} cannot be read: {error.strerror}.") from None
+            raise Problem(f"{what} {path} is a link, not a regular file.") from None
+        raise Problem(f"{what} {path} cannot be read: {error.strerror}.") from None
     if not stat.S_ISREG(status.st_mode):
-        raise BadKey(f"{what} {path} is not a regular file.")
+        raise Problem(f"{what} {path} is not a regular file.")
     if status.st_uid not in (os.geteuid(), *owners):
-        raise BadKey(
+        raise Problem(
             f"{what} {path} belongs to another user (number {status.st_uid}). Start as that "
             "user, or give the file to the one that runs this."
         )
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) & ~shared:
-        raise BadKey(
+        raise Problem(
             f"{what} {path} can be read or changed by others than its owner. "
             f"If nobody has, run: chmod 600 {path}. Else make a new key."
         )
@@ -53,20 +51,20 @@ def read_private(
 
 
 def check_directory(path: Path) -> None:
-    """Raises `BadKey` for a directory in which others could look, or exchange files."""
+    """Raises `Problem` for a directory in which others could look, or exchange files."""
     try:
         status = os.stat(path)
     except OSError as error:
-        raise BadKey(f"The directory {path} cannot be used: {error.strerror}.") from None
+        raise Problem(f"The directory {path} cannot be used: {error.strerror}.") from None
     if not stat.S_ISDIR(status.st_mode):
-        raise BadKey(f"{path} is not a directory.")
+        raise Problem(f"{path} is not a directory.")
     if status.st_uid != os.geteuid():
-        raise BadKey(
+        raise Problem(
             f"The directory {path} belongs to another user (number {status.st_uid}). Start as "
             "that user, or give it to the one that runs this."
         )
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise BadKey(
+        raise Problem(
             f"The directory {path} can be read or changed by others than its owner. "
             f"If nobody has, run: chmod 700 {path}. Else remove it and make new keys."
         )

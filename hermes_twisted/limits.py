@@ -1,4 +1,5 @@
 """Every limit of the server, with its default. All sizes in bytes, times in seconds."""
+# MERGED: """Where connections come from, as far as limits are counted by it."""
 
 from __future__ import annotations
 
@@ -7,11 +8,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import rpc
-from .access import sources
 from .shared import backlog, lanes, outbox
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+
+
+#: Wrong keys from one source, in this many seconds, after which more are not looked at.
+FAILURES: Final = 10
+FAILURE_PERIOD: Final = 60.0
+#: Sources that are remembered; beyond, the one that was quiet longest is forgotten.
+MAX_SOURCES: Final = 65_536
 
 
 @dataclass(frozen=True)
@@ -61,11 +68,11 @@ class Limits:
     """The same, of one address."""
     hold: float = 60.0
     """How long each is held."""
-    failures: int = sources.FAILURES
+    failures: int = FAILURES
     """Wrong keys of one address, after which more are refused unlooked-at for a while."""
-    failure_period: float = sources.FAILURE_PERIOD
+    failure_period: float = FAILURE_PERIOD
     """That while, from the first of them on."""
-    failure_sources: int = sources.MAX_SOURCES
+    failure_sources: int = MAX_SOURCES
     """Addresses that are remembered for it."""
     pending: int = 256
     """Sockets that have shown no key yet; beyond, the oldest is dropped. At most a quarter

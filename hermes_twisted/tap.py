@@ -18,17 +18,18 @@ from . import __version__
 from .access import keyring, plaintext
 from .access.keyring import ServerKeys
 from .backends.scripted import Script
-from .config.options import REPEATED, Option, usage_rows
-from .files import BadKey
-from .listen.ports import CannotStart
+from .config.environment import read_environment
+from .config.option import Option
 from .operate import logs, redaction
 from .server import attach_lines, process
 from .server.assemble import build_backend, build_keys, build_service, check_tls, read_script
+from .server.options import REPEATED, usage_rows
 from .server.reactor import WrongReactor, ensure_asyncio
-from .server.settings import BadSetting, Settings, read_environment
+from .server.settings import Settings
 from .server.signals import EndAtOnce, ReloadOnHangup
 from .server.systemd import Manager, Reporter
 from .shared import tuning
+from .shared.problem import Problem
 
 _PARAMETERS, _FLAGS = usage_rows()
 
@@ -89,11 +90,11 @@ class Options(usage.Options):
                 self.server_keys.is_first_start and not self.daemon and attach_lines.is_there()
             )
             if not (self.server_keys.admits or makes_first):
-                raise BadSetting(keyring.no_key(self.settings.home, read_environment()))
+                raise Problem(keyring.no_key(self.settings.home, read_environment()))
             self._plan_log()
         except WrongReactor as wrong:
             raise usage.UsageError(self._advise(wrong)) from None
-        except (BadSetting, BadKey) as problem:
+        except Problem as problem:
             raise usage.UsageError(str(problem)) from None
 
     def _parent_option(self, name: str) -> Any:
@@ -123,7 +124,7 @@ class Options(usage.Options):
         return self._parent_option("logger") not in (None, logs.FACTORY, logs.observer)
 
     def _plan_log(self) -> None:
-        """Have twistd, or twist, write its log in our form. Raises `BadSetting`."""
+        """Have twistd, or twist, write its log in our form. Raises `Problem`."""
         parent, settings = self.parent, self.settings
         given = settings.log_format or settings.log_level
         if parent is None:
@@ -136,13 +137,13 @@ class Options(usage.Options):
                 parent["logLevel"] = LogLevel.levelWithName(plan.level)
         elif self._own_logger:
             if given:
-                raise BadSetting(
+                raise Problem(
                     "--log-format and --log-level are not for a log of your own: drop them, or "
                     "twistd's --logger."
                 )
         elif self._parent_option("syslog"):
             if plan.format == "json":
-                raise BadSetting("--log-format json is not for --syslog: drop one of them.")
+                raise Problem("--log-format json is not for --syslog: drop one of them.")
             prefix = self._parent_option("prefix") or ""
             self._use(dataclasses.replace(plan, syslog=prefix))
         elif not self.daemon or self._parent_option("logfile") != "-":
@@ -190,7 +191,7 @@ class ForegroundService(MultiService):
         """Start; exits with 1 when that cannot be."""
         try:
             super().startService()  # type: ignore[no-untyped-call]
-        except CannotStart as problem:
+        except Problem as problem:
             raise SystemExit(f"hermes-attach: {problem}") from None
 
 

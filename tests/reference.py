@@ -13,10 +13,11 @@ from unittest import mock
 
 from hermes_twisted.access.scope_table import TABLE
 from hermes_twisted.cli.main import main
-from hermes_twisted.config.options import ENVIRONMENT_PREFIX, OPTIONS, Option
+from hermes_twisted.config.option import ENVIRONMENT_PREFIX, Option
 from hermes_twisted.config.parsing import seconds, size, some_seconds
 from hermes_twisted.rpc import URGENT_METHODS, URGENT_SUFFIX
 from hermes_twisted.seats.calls import group_of
+from hermes_twisted.server.options import OPTIONS
 from tests.conftest import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"

@@ -17,7 +17,8 @@ from typing import Any, Final
 import yaml
 from dotenv import dotenv_values
 
-from ..files import BadKey, read_private
+from ..files import read_private
+from ..shared.problem import Problem
 from .keys import FROM_API_SERVER, MIN_LENGTH, Key, digest_of
 from .plaintext import Secret
 
@@ -50,7 +51,7 @@ def paths(home: Path) -> tuple[Path, ...]:
 
 
 def read(home: Path, environ: Mapping[str, str]) -> Secret:
-    """The key, as Hermes would take it. Raises `BadKey` for none, or a weak one."""
+    """The key, as Hermes would take it. Raises `Problem` for none, or a weak one."""
     dotenv, config = paths(home)
     value, source = environ.get(VARIABLE), f"{VARIABLE} in the environment"
     if os.path.lexists(dotenv):
@@ -63,7 +64,7 @@ def read(home: Path, environ: Mapping[str, str]) -> Secret:
         return _checked(value, source)
     key = _from_config(config) if os.path.lexists(config) else None
     if key in (None, ""):
-        raise BadKey(
+        raise Problem(
             f"--accept-api-server-key: there is no {VARIABLE} in {dotenv} or in the environment, "
             f"and no platforms.api_server.extra.key in {config}."
         )
@@ -76,19 +77,19 @@ def key_of(secret: Secret) -> Key:
 
 
 def _checked(value: Any, source: str) -> Secret:
-    """Hermes' own rule, as of 0.18, for every Hermes. Raises `BadKey`."""
+    """Hermes' own rule, as of 0.18, for every Hermes. Raises `Problem`."""
     if not isinstance(value, str):
-        raise BadKey(f"The API server's key, {source}, is not text: put it in quotes.")
+        raise Problem(f"The API server's key, {source}, is not text: put it in quotes.")
     cleaned = value.strip()
     if len(cleaned) < MIN_LENGTH or cleaned.lower() in PLACEHOLDERS:
-        raise BadKey(
+        raise Problem(
             f"The API server's key, {source}, is too weak to guard a shell: Hermes and this "
             f"server ask for {MIN_LENGTH} characters or more. Make one with: openssl rand -hex 32"
         )
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise BadKey(f"The API server's key, {source}, is not valid text.") from None
+        raise Problem(f"The API server's key, {source}, is not valid text.") from None
     return Secret(value, source)
 
 
@@ -107,7 +108,7 @@ def _from_config(path: Path) -> Any:
         config = yaml.safe_load(content.decode())
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
         # Not the reason: it quotes the file.
-        raise BadKey(f"{path} is not valid YAML: the API server's key cannot be read.") from None
+        raise Problem(f"{path} is not valid YAML: the API server's key cannot be read.") from None
     value = None
     # Hermes takes both; the plain one counts where it has the key.
     for section in (_inside(config, "gateway"), config):

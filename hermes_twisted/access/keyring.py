@@ -11,10 +11,11 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from ..files import BadKey, Signature, signature
-from ..server.settings import default_home
+from ..config.environment import default_home
+from ..files import Signature, signature
+from ..shared.problem import Problem
 from . import api_server, plaintext, store
-from .keys import FROM_ENVIRONMENT, FROM_FILE, Key, KeyProblem, Keyring, Keys, Scope
+from .keys import FROM_ENVIRONMENT, FROM_FILE, Key, Keyring, Keys, Scope
 from .plaintext import Secret
 
 #: The key that the first start makes.
@@ -43,7 +44,7 @@ class Source:
         """What was read last; None while that is not to be trusted."""
 
     def load(self) -> None:
-        """Read. Raises `BadKey`, and then has no keys."""
+        """Read. Raises `Problem`, and then has no keys."""
         seen = tuple(map(signature, self._paths))
         # Entry 6 is the time of the last change, where there is a file.
         newest = max((one[6] for one in seen if len(one) > 6), default=0)
@@ -58,7 +59,7 @@ class Source:
         before = self.latest
         try:
             self.load()
-        except BadKey as bad:
+        except Problem as bad:
             if str(bad) != self._problem:
                 self._log.error(
                     "no key of {what} admits until this is corrected: {problem}",
@@ -114,7 +115,7 @@ class ServerKeys:
         self._sources.append(Source(what, paths, read))
 
     def load(self) -> None:
-        """Read all sources. Raises `BadKey` for the first that cannot be used."""
+        """Read all sources. Raises `Problem` for the first that cannot be used."""
         for source in self._sources:
             source.load()
 
@@ -138,13 +139,13 @@ class ServerKeys:
         )
 
     def make_first(self) -> Secret:
-        """Make the key of the first start. Raises `BadKey`."""
+        """Make the key of the first start. Raises `Problem`."""
         try:
             with store.changing(self._home, self._now) as change:
                 keys, _record, secret = change.keys.make(FIRST_NAME, Scope.FULL)
                 change.write(keys)
-        except KeyProblem as problem:  # Somebody was quicker.
-            raise BadKey(f"The first key cannot be made: {problem}.") from None
+        except Problem as problem:  # Somebody was quicker.
+            raise Problem(f"The first key cannot be made: {problem}.") from None
         self._store.load()
         return Secret(secret, str(store.store_path(self._home)))
 

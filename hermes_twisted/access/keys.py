@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Final, Protocol
 
+from ..shared.problem import Problem
+
 #: Random bytes in a key of ours: 256 bits.
 KEY_BYTES: Final = 32
 #: So that secret scanners, and people, know what they found.
@@ -31,10 +33,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 class WeakKey(Exception):
     """A secret that must not guard a shell; the text says what is wrong, never the secret."""
-
-
-class KeyProblem(Exception):
-    """A key that cannot be made, found or changed; the text says which, why and what to do."""
 
 
 class Scope(StrEnum):
@@ -185,20 +183,20 @@ class Keys:
     def make(
         self, name: str, scope: Scope, *, expires: int | None = None, disconnect: bool = False
     ) -> tuple[Keys, Record, str]:
-        """With a new key: its record, and its secret. Raises `KeyProblem`."""
+        """With a new key: its record, and its secret. Raises `Problem`."""
         check_name(name)
         earlier = self._unrevoked(name)
         if earlier is None:
             return self._with_new(name, scope, expires, disconnect)
         if earlier.state(self.now()) is State.ACTIVE:
-            raise KeyProblem(
+            raise Problem(
                 f"there is a key {name!r} already: `key rotate {name}` gives it a new secret, "
                 f"`key revoke {name}` ends it"
             )
         return self._revoking(earlier)._with_new(name, scope, expires, disconnect)
 
     def revoke(self, name: str, *, disconnect: bool = False) -> Keys:
-        """Without the key of that name. Raises `KeyProblem`.
+        """Without the key of that name. Raises `Problem`.
 
         *disconnect* may come later: then it is for the keys of that name that were revoked.
         """
@@ -212,14 +210,14 @@ class Keys:
     def rotate(
         self, name: str, *, disconnect: bool = False, expires: int | Same | None = Same.SAME
     ) -> tuple[Keys, Record, str]:
-        """With a new secret for that name; the old one is revoked. Raises `KeyProblem`.
+        """With a new secret for that name; the old one is revoked. Raises `Problem`.
 
         Scope stays as it was, and so does the expiry unless *expires* says otherwise.
         """
         old = self._named(name)
         if expires is Same.SAME:
             if old.state(self.now()) is State.EXPIRED:
-                raise KeyProblem(
+                raise Problem(
                     f"key {name!r} has expired: say how long the new secret is to last, with "
                     "--expires 30d or --expires never"
                 )
@@ -232,7 +230,7 @@ class Keys:
     ) -> tuple[Keys, Record, str]:
         now = self.now()
         if expires is not None and expires <= now:
-            raise KeyProblem("a key must not expire before it is made: choose a later --expires")
+            raise Problem("a key must not expire before it is made: choose a later --expires")
         secret = new_secret()
         # Not the start of the digest: whoever reads a log shall not recognise a secret by it.
         key = Key(name, digest_of(secret.encode()), scope, id=secrets.token_hex(8))
@@ -244,7 +242,7 @@ class Keys:
             return self.records
         ended = [(end, r) for r in self.records if (end := r.ended_at(self.now())) is not None]
         if not ended:
-            raise KeyProblem(f"there are {MAX_KEYS} keys, which is the most: revoke some first")
+            raise Problem(f"there are {MAX_KEYS} keys, which is the most: revoke some first")
         _end, oldest = min(ended, key=lambda pair: pair[0])
         return tuple(record for record in self.records if record is not oldest)
 
@@ -257,8 +255,8 @@ class Keys:
         if record is not None:
             return record
         if any(record.key.name == name for record in self.records):
-            raise KeyProblem(f"key {name!r} is revoked already")
-        raise KeyProblem(f"there is no key {name!r}; `key list` names those there are")
+            raise Problem(f"key {name!r} is revoked already")
+        raise Problem(f"there is no key {name!r}; `key list` names those there are")
 
     def _unrevoked(self, name: str) -> Record | None:
         for record in self.records:
@@ -268,11 +266,11 @@ class Keys:
 
 
 def check_name(name: str) -> None:
-    """Raises `KeyProblem` for what a stored key cannot be called."""
+    """Raises `Problem` for what a stored key cannot be called."""
     if not _NAME.fullmatch(name):
-        raise KeyProblem(
+        raise Problem(
             f"{name!r} cannot be a key's name: up to 64 letters, digits and . _ -, the first a "
             "letter or digit"
         )
     if name.lower() in RESERVED:
-        raise KeyProblem(f"{name!r} is the name of a key from elsewhere: choose another")
+        raise Problem(f"{name!r} is the name of a key from elsewhere: choose another")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..files import BadKey, credential_permissions, read_private
+from ..files import credential_permissions, read_private
+from ..shared.problem import Problem
 from .keys import FROM_ENVIRONMENT, FROM_FILE, Key, WeakKey
 
 VARIABLE: Final = "HERMES_ATTACH_KEY"
@@ -27,18 +28,18 @@ class Secret:
         return f"<a key from {self.source}>"
 
     def key(self, name: str) -> Key:
-        """What admission compares with. Raises `BadKey` for a weak one."""
+        """What admission compares with. Raises `Problem` for a weak one."""
         try:
             return Key.of(name, self.text)
         except WeakKey as weak:
-            raise BadKey(
+            raise Problem(
                 f"The key from {self.source} {weak}. Make a good one with: "
                 "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
             ) from None
 
 
 def find(key_file: Path | None, environ: Mapping[str, str]) -> Secret | None:
-    """The key that was given, checked; None if none was. Raises `BadKey`."""
+    """The key that was given, checked; None if none was. Raises `Problem`."""
     if key_file is not None:
         secret = read_key_file(key_file, environ)
         secret.key(FROM_FILE)
@@ -56,7 +57,7 @@ def from_environment(environ: Mapping[str, str]) -> Secret | None:
 
 
 def read_key_file(path: Path, environ: Mapping[str, str]) -> Secret:
-    """The one secret in a file, such as a credential of systemd. Raises `BadKey`."""
+    """The one secret in a file, such as a credential of systemd. Raises `Problem`."""
     shared = credential_permissions(path, environ)
     content = read_private(path, "The key file", MAX_FILE + 1, owners=(_ROOT,), shared=shared)
     try:
@@ -64,5 +65,5 @@ def read_key_file(path: Path, environ: Mapping[str, str]) -> Secret:
     except UnicodeDecodeError:
         text = ""
     if not text or len(content) > MAX_FILE or len(text.split()) != 1:
-        raise BadKey(f"The key file {path} does not hold one key on one line.")
+        raise Problem(f"The key file {path} does not hold one key on one line.")
     return Secret(text, str(path))

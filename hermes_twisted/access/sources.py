@@ -7,16 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from ..limits import FAILURE_PERIOD, FAILURES, MAX_SOURCES
+
 #: What every client of a Unix socket counts as.
 LOCAL: Final = "local"
 #: One customer of a provider has a whole network of IPv6 addresses (RFC 6177).
 _IPV6_PREFIX: Final = 64
-
-#: Wrong keys from one source, in this many seconds, after which more are not looked at.
-FAILURES: Final = 10
-FAILURE_PERIOD: Final = 60.0
-#: Sources that are remembered; beyond, the one that was quiet longest is forgotten.
-MAX_SOURCES: Final = 65_536
 
 
 def source_of(host: str | None) -> str:

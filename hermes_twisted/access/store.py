@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from ..files import BadKey, check_directory, read_private
+from ..files import check_directory, read_private
+from ..shared.problem import Problem
 from . import store_format
 from .keys import Keys
 
@@ -35,7 +36,7 @@ def former_path(home: Path) -> Path:
 
 
 def read(home: Path, now: Clock = time.time) -> Keys:
-    """The keys of the store, none if there is no store. Raises `BadKey`."""
+    """The keys of the store, none if there is no store. Raises `Problem`."""
     path = store_path(home)
     if not os.path.lexists(path):
         return Keys(now)
@@ -44,7 +45,7 @@ def read(home: Path, now: Clock = time.time) -> Keys:
     try:
         return store_format.load(text, now)
     except store_format.BadKeyFile as bad:
-        raise BadKey(
+        raise Problem(
             f"The key store {path} cannot be used: {bad}. Correct that, or move the file away "
             "and make new keys."
         ) from None
@@ -52,12 +53,12 @@ def read(home: Path, now: Clock = time.time) -> Keys:
 
 @contextlib.contextmanager
 def changing(home: Path, now: Clock = time.time) -> Iterator[Change]:
-    """The store for one change: nobody else changes it meanwhile. Raises `BadKey`."""
+    """The store for one change: nobody else changes it meanwhile. Raises `Problem`."""
     path = store_path(home)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise BadKey(f"{path.parent} cannot be made: {error.strerror}.") from None
+        raise Problem(f"{path.parent} cannot be made: {error.strerror}.") from None
     check_directory(path.parent)
     with _lock(path.parent):
         yield Change(path, read(home, now))
@@ -71,7 +72,7 @@ class Change:
         self._path = path
 
     def write(self, keys: Keys) -> None:
-        """Replace the keys, all or nothing, whatever happens meanwhile. Raises `BadKey`."""
+        """Replace the keys, all or nothing, whatever happens meanwhile. Raises `Problem`."""
         directory = self._path.parent
         temporary = directory / f"{_TEMPORARY}{secrets.token_hex(8)}"
         try:
@@ -88,7 +89,7 @@ class Change:
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise BadKey(f"{self._path} cannot be written: {error.strerror}.") from None
+            raise Problem(f"{self._path} cannot be written: {error.strerror}.") from None
         self.keys = keys
 
 
@@ -113,12 +114,12 @@ def _lock(directory: Path) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise BadKey(f"{path} cannot be opened: {error.strerror}.") from None
+        raise Problem(f"{path} cannot be opened: {error.strerror}.") from None
     try:
         end = time.monotonic() + PATIENCE
         while not _try_lock(descriptor, path):
             if time.monotonic() > end:
-                raise BadKey(
+                raise Problem(
                     f"Another program has been changing the keys for {PATIENCE:.0f} s (it holds "
                     f"{path}). Try again when it is done."
                 )
@@ -134,5 +135,5 @@ def _try_lock(descriptor: int, path: Path) -> bool:
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EINTR):
             return False
-        raise BadKey(f"{path} cannot be locked: {error.strerror}.") from None
+        raise Problem(f"{path} cannot be locked: {error.strerror}.") from None
     return True

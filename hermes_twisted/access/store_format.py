@@ -12,7 +12,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from .keys import MAX_KEYS, Key, KeyProblem, Keys, Record, Scope, check_name
+from ..shared.problem import Problem
+from .keys import MAX_KEYS, Key, Keys, Record, Scope, check_name
 
 VERSION: Final = 1
 #: Bytes of a store. `MAX_KEYS` entries of the longest kind have less than half of that.
@@ -95,7 +96,7 @@ def _record(number: int, entry: Any) -> Record:
         raise BadKeyFile(f"{where} has no name")
     try:
         check_name(name)
-    except KeyProblem as problem:
+    except Problem as problem:
         raise BadKeyFile(f"{where}: {problem}") from None
     where += f" ({name})"
     if wrong := _FIELDS.symmetric_difference(entry):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +15,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .. import rpc
+from ..hermes.cures.gateway import check_gateway, gateway_cures
 from ..hermes.host import Host, explain_shedding
-from ..hermes.problem import HostProblem
-from ..hermes.seat import HostSeat
+from ..hermes.transport import HostSeat
 from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..seats.calls import Calls
@@ -185,8 +186,8 @@ class InProcessBackend:
         if self._stopping:
             return
         found = failure.value
-        if isinstance(found, HostProblem):
-            problem = Problem(found.problem, found.advice)
+        if isinstance(found, Problem):
+            problem = found
         else:
             self._log.failure("loading Hermes failed", failure)
             problem = Problem(
@@ -199,3 +200,17 @@ class InProcessBackend:
     def _change(self, state: State, problem: Problem | None = None) -> None:
         self.state, self.problem = state, problem
         self._listener(state, problem)
+
+
+async def load_in_gateway(
+    reactor: AsyncioSelectorReactor, limits: Limits, home: Path
+) -> InProcessBackend:
+    """A backend in a gateway's process. Call it on the gateway's loop.
+
+    Hermes is loaded off the loop, and every cure that protects the gateway is tried,
+    before this returns. Raises `Problem` where one does not work.
+    """
+    cures = gateway_cures(threading.get_ident())
+    checking: Deferred[None] = in_thread(reactor, lambda: check_gateway(cures), "hermes-check")
+    await checking
+    return InProcessBackend(reactor, limits, home, lambda lanes: Host.load(lanes, cures))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..hermes.problem import HostProblem
+from ..shared.problem import Problem
 
 #: Where Hermes' installer, pipx, uv and its container image put it, below the home
 #: directory or absolute.
@@ -43,10 +43,10 @@ class Hermes:
 
 
 def locate(named: Path | None, environ: Mapping[str, str]) -> Hermes:
-    """Hermes' interpreter: the *named* one, or the first that is found. Raises `HostProblem`."""
+    """Hermes' interpreter: the *named* one, or the first that is found. Raises `Problem`."""
     if named is not None:
         if not _is_executable(named):
-            raise HostProblem(
+            raise Problem(
                 f"--hermes-python {named} is not a program that can be run.",
                 "Name the python inside the environment that hermes-agent is installed in.",
             )
@@ -67,7 +67,7 @@ def locate(named: Path | None, environ: Mapping[str, str]) -> Hermes:
         looked.append(str(python))
         if _is_executable(python):
             return Hermes(python, "a well-known place")
-    raise HostProblem("Hermes was not found. Looked at: " + "; ".join(looked) + ".", _ADVICE)
+    raise Problem("Hermes was not found. Looked at: " + "; ".join(looked) + ".", _ADVICE)
 
 
 def _behind(command: Path) -> Iterator[Path]:

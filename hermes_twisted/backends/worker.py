@@ -10,7 +10,6 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from ..hermes.problem import HostProblem
 from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..seats.calls import Calls
@@ -141,10 +140,9 @@ class WorkerBackend:
         """See `Crew`."""
         try:
             hermes = self._locate()
-        except HostProblem as absent:
-            problem = Problem(absent.problem, absent.advice)
-            self._supervisor.failed(problem)
-            self._supervisor.died(problem)
+        except Problem as absent:
+            self._supervisor.failed(absent)
+            self._supervisor.died(absent)
             return
         settings = {
             "soft": self._limits.soft,

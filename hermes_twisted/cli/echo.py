@@ -21,7 +21,6 @@ from ..access.handshake import Head, check_handshake
 from ..access.keys import Key
 from ..access.refusals import Refused
 from ..access.rules import Admitted
-from ..config.options import DEFAULT_PORT, usage_rows
 from ..http.site import FrontSite
 from ..http.upgrade import AttachResource
 from ..limits import Limits
@@ -29,6 +28,7 @@ from ..listen.peers import TrustedProxies
 from ..rpc import Frame
 from ..seats.journal import Journal, NullAudit
 from ..seats.seat import Seat
+from ..server.options import DEFAULT_PORT, usage_rows
 from ..server.settings import Settings
 from ..shared.outbox import Outbox
 from ..websocket.link import AttachFactory, AttachProtocol
@@ -132,7 +132,7 @@ class _EchoOptions(usage.Options):
 def read_options(arguments: Sequence[str]) -> tuple[int, Limits]:
     """The port and the limits that *arguments* name, which are options of the product.
 
-    Raises `usage.UsageError` and `BadSetting`.
+    Raises `usage.UsageError` and `Problem`.
     """
     options = _EchoOptions()  # type: ignore[no-untyped-call]
     options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]

@@ -14,17 +14,14 @@ from typing import Any, Final
 from twisted.python import usage
 
 from ..config import parsing
+from ..config.environment import read_environment
 from ..server.assemble import find_hermes_python
-from ..server.settings import BadSetting, read_environment
+from ..shared.problem import Problem
 from .units import Plan, service_unit, socket_unit
 
 SYSTEM_UNITS: Final = Path("/etc/systemd/system")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LISTEN: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]{1,5}|[/@].+")
-
-
-class CannotInstall(Exception):
-    """The units cannot be written; why, and what to do."""
 
 
 def install_service(arguments: Sequence[str]) -> str:
@@ -34,7 +31,7 @@ def install_service(arguments: Sequence[str]) -> str:
     except usage.UsageError as problem:
         print(f"hermes-attach install-service: {problem}", file=sys.stderr)
         sys.exit(2)
-    except CannotInstall as problem:
+    except Problem as problem:
         print(f"hermes-attach install-service: {problem}", file=sys.stderr)
         sys.exit(1)
 
@@ -68,7 +65,7 @@ class InstallOptions(usage.Options):
 
 
 def install(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
-    """Write the units; what to tell the operator. Raises `CannotInstall` and `usage.UsageError`."""
+    """Write the units; what to tell the operator. Raises `Problem` and `usage.UsageError`."""
     options = InstallOptions()  # type: ignore[no-untyped-call]
     options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
     if options["user"] and options["system"]:
@@ -111,8 +108,8 @@ def _hermes_python(more: Sequence[str], environ: Mapping[str, str]) -> Sequence[
         return ()
     try:
         return (f"--hermes-python={find_hermes_python(environ)}",)
-    except BadSetting as absent:
-        raise CannotInstall(f"{absent} For the unit: -- --hermes-python=PATH.") from None
+    except Problem as absent:
+        raise Problem(f"{absent} For the unit: -- --hermes-python=PATH.") from None
 
 
 def _own_command() -> Path:
@@ -122,7 +119,7 @@ def _own_command() -> Path:
         return beside
     found = shutil.which("hermes-attach")
     if found is None:
-        raise CannotInstall(
+        raise Problem(
             "The program hermes-attach was found neither beside this Python nor on PATH. "
             "Install hermes-twisted with pip or pipx first."
         )
@@ -137,13 +134,13 @@ def _user_units(environ: Mapping[str, str]) -> Path:
 def _write(path: Path, text: str, *, force: bool) -> None:
     try:
         if path.exists() and path.read_text(encoding="utf-8") != text and not force:
-            raise CannotInstall(
+            raise Problem(
                 f"{path} is there already and differs. Compare with --dry-run; --force replaces it."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise CannotInstall(
+        raise Problem(
             f"{path} cannot be written: {error.strerror}. For --system, run it as root; "
             "--dry-run shows what would be written."
         ) from None

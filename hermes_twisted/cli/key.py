@@ -13,13 +13,12 @@ from typing import Any, Final, TextIO
 from twisted.python import usage
 
 from ..access import store
-from ..access.keys import KeyProblem, Record, Same, Scope
+from ..access.keys import Record, Same, Scope
 from ..access.plaintext import Secret
 from ..access.store_format import time_text
 from ..config import parsing
-from ..files import BadKey
 from ..server import attach_lines
-from ..server.settings import BadSetting
+from ..shared.problem import Problem
 from .url import ADDRESS_FLAGS, ADDRESS_PARAMETERS, HOME_PARAMETER, address_url, home_of
 from .usage import Interspersed
 
@@ -106,7 +105,7 @@ def key(arguments: Sequence[str]) -> None:
         run(options)
     except usage.UsageError as problem:
         _fail(f"{command}: {problem}", 2)
-    except (BadSetting, BadKey, KeyProblem) as problem:
+    except Problem as problem:
         _fail(f"{command}: {problem}", 1)
 
 
@@ -181,7 +180,7 @@ def _shown(options: usage.Options) -> Iterator[Callable[[Record, str], None]]:
             try:
                 output = stack.enter_context(attach_lines.open_terminal())
             except OSError:
-                raise BadKey(
+                raise Problem(
                     "there is no terminal to show the secret on; --print writes it to standard "
                     "output instead."
                 ) from None
@@ -194,7 +193,7 @@ def _shown(options: usage.Options) -> Iterator[Callable[[Record, str], None]]:
             except OSError as error:
                 with contextlib.suppress(OSError):
                     output.close()  # Or it would try once more when it is closed later.
-                raise BadKey(
+                raise Problem(
                     f"key {record.key.name!r} was made, but could not be shown "
                     f"({error.strerror}): `key rotate {record.key.name}` makes another."
                 ) from None

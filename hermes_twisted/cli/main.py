@@ -12,10 +12,11 @@ from twisted.python import usage
 from .. import __version__
 from ..access import plaintext
 from ..access.keys import new_secret
-from ..config.options import ENVIRONMENT_PREFIX
+from ..config.environment import read_environment
+from ..config.option import ENVIRONMENT_PREFIX
 from ..listen.endpoints import port_number
 from ..server.reactor import ensure_asyncio
-from ..server.settings import BadSetting, read_environment
+from ..shared.problem import Problem
 from .install_service import install_service
 from .key import key
 from .status import kick, status
@@ -107,7 +108,7 @@ def echo(arguments: Sequence[str]) -> None:
 
     try:
         number, limits = read_options(arguments)
-    except (usage.UsageError, BadSetting) as problem:
+    except (usage.UsageError, Problem) as problem:
         print(f"hermes-attach echo: {problem}", file=sys.stderr)
         sys.exit(2)
     reactor = ensure_asyncio()

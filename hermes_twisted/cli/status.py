@@ -12,10 +12,12 @@ from typing import Any, Final, NoReturn
 from twisted.python import usage
 
 from ..config import parsing
-from ..config.options import ENVIRONMENT_PREFIX
+from ..config.environment import read_environment
+from ..config.option import ENVIRONMENT_PREFIX
 from ..listen.endpoints import socket_path_problem
 from ..operate import status_text
-from ..server.settings import CONTROL, BadSetting, read_environment
+from ..operate.control import CONTROL
+from ..shared.problem import Problem
 from .url import HOME_PARAMETER, home_of
 from .usage import Interspersed
 
@@ -29,32 +31,28 @@ CONTROL_PARAMETER: Final = [
 ]
 
 
-class NoAnswer(Exception):
-    """The server cannot be asked, or refuses; the text says why and what to do."""
-
-
 class Connection:
-    """A control socket's client. Raises `NoAnswer`."""
+    """A control socket's client. Raises `Problem`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         if problem := socket_path_problem(path):
-            raise NoAnswer(problem)
+            raise Problem(problem)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(PATIENCE)
         try:
             self._socket.connect(str(path))
         except (FileNotFoundError, ConnectionRefusedError):
-            raise NoAnswer(
+            raise Problem(
                 f"no server listens at {path}. Is it running, as this user, with this home? "
                 "Name another home with --hermes-home, or the socket with --control."
             ) from None
         except PermissionError:
-            raise NoAnswer(
+            raise Problem(
                 f"{path} is another user's: only whoever runs the server may ask it."
             ) from None
         except OSError as error:
-            raise NoAnswer(f"{path}: {error.strerror or error}.") from None
+            raise Problem(f"{path}: {error.strerror or error}.") from None
         self._lines = self._socket.makefile("rb")
 
     def __enter__(self) -> Connection:
@@ -71,17 +69,17 @@ class Connection:
             self._socket.sendall(request.encode() + b"\n")
             line = self._lines.readline()
         except TimeoutError:
-            raise NoAnswer(f"the server at {self._path} does not answer.") from None
+            raise Problem(f"the server at {self._path} does not answer.") from None
         except OSError as error:
-            raise NoAnswer(f"{self._path}: {error.strerror or error}.") from None
+            raise Problem(f"{self._path}: {error.strerror or error}.") from None
         if not line:
-            raise NoAnswer(
+            raise Problem(
                 f"the server at {self._path} has hung up: it is stopping, has too many "
                 "connections there, or is another user's."
             )
         answer: dict[str, Any] = json.loads(line)
         if not answer["ok"]:
-            raise NoAnswer(answer["error"])
+            raise Problem(answer["error"])
         return answer
 
 
@@ -132,7 +130,7 @@ def parse(options: ControlOptions, arguments: Sequence[str]) -> Path:
     try:
         options.parseOptions(list(arguments))
         return options.path
-    except (usage.UsageError, BadSetting) as problem:
+    except (usage.UsageError, Problem) as problem:
         fail(options.command.split()[0], str(problem), 2)
 
 
@@ -149,7 +147,7 @@ def status(arguments: Sequence[str]) -> None:
     try:
         with Connection(path) as server:
             found = server.ask("status")["status"]
-    except NoAnswer as problem:
+    except Problem as problem:
         fail("status", str(problem), 1)
     print(json.dumps(found, indent=1) if options["json"] else status_text.text(found))
 
@@ -161,7 +159,7 @@ def kick(arguments: Sequence[str]) -> None:
     try:
         with Connection(path) as server:
             done = server.ask("kick", seat=options["seat"], reason=options["reason"])
-    except NoAnswer as problem:
+    except Problem as problem:
         fail("kick", str(problem), 1)
     print(
         f"Seat {done['seat']} (key {done['key']}, from {done['peer']}) is being disconnected. "

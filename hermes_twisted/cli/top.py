@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..operate import status_text
-from .status import Connection, ControlOptions, NoAnswer, fail, parse
+from ..shared.problem import Problem
+from .status import Connection, ControlOptions, fail, parse
 
 #: Seconds between two looks.
 INTERVAL: Final = 1.0
@@ -36,7 +37,7 @@ def top(arguments: Sequence[str]) -> None:
     try:
         with Connection(path) as server, _keys() as quits:
             watch(lambda: server.ask("status")["status"], quits, Console())
-    except NoAnswer as problem:
+    except Problem as problem:
         fail("top", str(problem), 1)
     except KeyboardInterrupt:
         return

@@ -13,11 +13,11 @@ from twisted.python import usage
 from ..access import api_server, keyring, plaintext, store
 from ..access.plaintext import Secret
 from ..config import parsing
-from ..config.options import DEFAULT_PORT
-from ..files import BadKey
+from ..config.environment import default_home, read_environment
 from ..server import attach_lines
 from ..server.attach_lines import shell
-from ..server.settings import BadSetting, default_home, read_environment
+from ..server.options import DEFAULT_PORT
+from ..shared.problem import Problem
 
 
 def _coerced(name: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -78,7 +78,7 @@ def url(arguments: Sequence[str]) -> str:
         options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
         secret = _known_secret(options)
         line = attach_lines.export_line(address_url(options, secret), options["shell"])
-    except (usage.UsageError, BadSetting, BadKey) as problem:
+    except (usage.UsageError, Problem) as problem:
         print(f"hermes-attach url: {problem}", file=sys.stderr)
         sys.exit(2)
     if secret is None:
@@ -99,14 +99,14 @@ def address_url(options: usage.Options, secret: Secret | None) -> str:
 
 
 def home_of(options: usage.Options) -> Path:
-    """Hermes' home, named or found. Raises `BadSetting`."""
+    """Hermes' home, named or found. Raises `Problem`."""
     named = options["hermes-home"]
     if not named:
         return default_home(read_environment())
     try:
         return parsing.path(named)
     except ValueError as error:
-        raise BadSetting(f"--hermes-home {named!r}: {error}.") from None
+        raise Problem(f"--hermes-home {named!r}: {error}.") from None
 
 
 def _known_secret(options: usage.Options) -> Secret | None:
@@ -117,5 +117,5 @@ def _known_secret(options: usage.Options) -> Secret | None:
         return api_server.read(home, environ)
     secret = plaintext.find(Path(options["key-file"]) if options["key-file"] else None, environ)
     if secret is None and not store.read(home).active:
-        raise BadKey(keyring.no_key(home, environ))
+        raise Problem(keyring.no_key(home, environ))
     return secret

@@ -13,8 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from ..listen.peers import TrustedProxies
-
 BACKENDS: Final = ("worker", "inprocess", "scripted")
 LOG_FORMATS: Final = ("text", "json")
 LOG_LEVELS: Final = ("debug", "info", "warn", "error")
@@ -162,17 +160,6 @@ def tls(value: str) -> str:
     """Where a certificate of ours comes from."""
     if value != "self":
         raise ValueError("must be self; a certificate of yours is given with --tls-cert")
-    return value
-
-
-def proxy(value: str) -> str:
-    """An address or a network, or `unix`: see `listen.peers`."""
-    try:
-        TrustedProxies.parse([value])
-    except ValueError:
-        raise ValueError(
-            "must be an address or network such as 127.0.0.1 or 10.0.0.0/8, or unix"
-        ) from None
     return value
 
 

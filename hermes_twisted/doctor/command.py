@@ -11,8 +11,8 @@ from twisted.python import usage
 
 from ..access import plaintext
 from ..config import parsing
-from ..files import BadKey
-from ..server.settings import BadSetting, Settings
+from ..server.settings import Settings
+from ..shared.problem import Problem
 from . import client, hermes, server, service, show
 from .findings import Report, warning
 from .network import RealNetwork
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         options.parseOptions(ordered)  # type: ignore[no-untyped-call]
         url = options.url or (None if options["server"] else environ.get(VARIABLE))
         report = _at_server(options, environ) if url is None else _at(url, options, environ)
-    except (usage.UsageError, BadSetting, BadKey) as wrong:
+    except (usage.UsageError, Problem) as wrong:
         print(f"hermes-attach doctor: {wrong}", file=sys.stderr)
         return USAGE_STATUS
     if options["json"]:

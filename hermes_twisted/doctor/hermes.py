@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..backends.locate import Hermes, locate, worker_environment
-from ..hermes.problem import HostProblem
+from ..shared.problem import Problem
 from ..shared.schema import found_in_words
 from .findings import Finding, ok, problem, warning
 
@@ -28,7 +28,7 @@ def inspector(environ: Mapping[str, str], home: Path) -> Inspect:
         with resources.as_file(resources.files("hermes_twisted.hermes")) as folder:
             try:
                 done = subprocess.run(  # noqa: S603  (what the server itself would run)
-                    [str(python), "-P", str(folder / "inspection.py")],
+                    [str(python), "-P", str(folder / "inspect_main.py")],
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     text=True,
@@ -56,8 +56,8 @@ def check(
     """Everything about Hermes that the server depends on."""
     try:
         hermes = locate(named, environ)
-    except HostProblem as bad:
-        return [_problem("hermes", [bad.problem, bad.advice])]
+    except Problem as bad:
+        return [_problem("hermes", [bad.what, bad.advice])]
     found = inspect(hermes.python)
     if isinstance(found, str):
         return [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..access.keyring import ServerKeys, no_key
 from ..access.store import store_path
-from ..files import BadKey
+from ..shared.problem import Problem
 from .findings import Finding, ok, problem, warning
 
 CHECK = "key"
@@ -20,7 +20,7 @@ def check(key_file: Path | None, environ: Mapping[str, str], home: Path) -> list
     keys = ServerKeys(home, environ, key_file=key_file)
     try:
         keys.load()
-    except BadKey as bad:
+    except Problem as bad:
         return [problem(CHECK, str(bad), "The server does not start like this.", _CURE)]
     folder = store_path(home).parent
     if not keys.admits:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -14,15 +15,16 @@ from twisted.logger import Logger, STDLibLogObserver, globalLogBeginner
 
 from ..access import keyring, plaintext
 from ..access.keyring import ServerKeys
-from ..config.options import ENVIRONMENT_PREFIX, OPTIONS
-from ..files import BadKey
-from ..listen.ports import CannotStart
+from ..config.environment import read_environment
+from ..config.option import ENVIRONMENT_PREFIX
 from ..operate import redaction
 from ..server import attach_lines, process
 from ..server.assemble import build_gateway_backend, build_keys, build_service, check_tls
+from ..server.options import OPTIONS
 from ..server.reactor import WrongReactor, adopt_running_loop
 from ..server.service import AttachService
-from ..server.settings import BadSetting, Settings, read_environment
+from ..server.settings import Settings
+from ..shared.problem import Problem
 
 #: Where the settings are, for messages.
 WHERE: Final = "platforms.attach.extra in config.yaml"
@@ -40,6 +42,15 @@ class Refused(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+@contextlib.contextmanager
+def _refused_as(code: str) -> Iterator[None]:
+    """Turn a `Problem` into a `Refused` with *code*, which names the stage of the start."""
+    try:
+        yield
+    except Problem as problem:
+        raise Refused(code, str(problem)) from None
 
 
 class Hosted:
@@ -84,7 +95,7 @@ class Hosted:
         home: Path,
         patience: float,
     ) -> None:
-        try:
+        with _refused_as("settings"):
             settings = read_settings(given, read_environment(), home)
             # Hermes counts on a stop within its patience: the rest is for what is last.
             settings = replace(
@@ -92,15 +103,8 @@ class Hosted:
                 backend="inprocess",
                 drain=min(settings.drain, max(0.0, patience - CLOSING)),
             )
+        try:
             reactor = adopt_running_loop()
-            self._begin_logging()
-            check_tls(reactor, settings)
-            loading = Deferred.fromCoroutine(build_gateway_backend(reactor, settings))
-            backend = await loading.asFuture(asyncio.get_running_loop())
-            # After that: loading Hermes reads its .env file once more.
-            keys = find_keys(settings, self._take_key(read_environment()))
-            service = build_service(reactor, settings, keys, backend)
-            service.startService()
         except WrongReactor as wrong:
             raise Refused(
                 "reactor",
@@ -108,12 +112,18 @@ class Hosted:
                 "has one reactor for good; disable that plugin, or serve terminals beside this "
                 "gateway with `hermes-attach serve`.",
             ) from None
-        except BadSetting as problem:
-            raise Refused("settings", str(problem)) from None
-        except BadKey as problem:
-            raise Refused("key", str(problem)) from None
-        except CannotStart as problem:
-            raise Refused("start", str(problem)) from None
+        self._begin_logging()
+        with _refused_as("settings"):
+            check_tls(reactor, settings)
+        with _refused_as("start"):
+            loading = Deferred.fromCoroutine(build_gateway_backend(reactor, settings))
+            backend = await loading.asFuture(asyncio.get_running_loop())
+        with _refused_as("key"):
+            # After that: loading Hermes reads its .env file once more.
+            keys = find_keys(settings, self._take_key(read_environment()))
+        with _refused_as("start"):
+            service = build_service(reactor, settings, keys, backend)
+            service.startService()
         self._service = service
 
     def stop(self) -> asyncio.Future[None]:
@@ -148,14 +158,14 @@ class Hosted:
 
 
 def read_settings(given: Mapping[str, Any], environ: Mapping[str, str], home: Path) -> Settings:
-    """What was decided for this home. Raises `BadSetting`.
+    """What was decided for this home. Raises `Problem`.
 
     The environment wins over what was *given*, as it wins over a file elsewhere.
     """
     table = _ours(given)
     for name in FIXED:
         if name in table:
-            raise BadSetting(f"{WHERE}: {name} has no meaning inside a gateway; remove it.")
+            raise Problem(f"{WHERE}: {name} has no meaning inside a gateway; remove it.")
     fixed = {ENVIRONMENT_PREFIX + name.upper().replace("-", "_") for name in FIXED}
     kept = {name: value for name, value in environ.items() if name not in fixed}
     return Settings.gather({"hermes-home": str(home)}, kept, table, WHERE)
@@ -166,17 +176,17 @@ def _ours(given: Mapping[str, Any]) -> dict[str, Any]:
     names = {option.name for option in OPTIONS}
     for name in map(str, given):
         if "_" in name and (meant := name.replace("_", "-")) in names:
-            raise BadSetting(f"{WHERE}: there is no setting {name!r}; write {meant}.")
+            raise Problem(f"{WHERE}: there is no setting {name!r}; write {meant}.")
     return {str(name): value for name, value in given.items() if "_" not in str(name)}
 
 
 def find_keys(settings: Settings, environ: Mapping[str, str]) -> ServerKeys:
-    """All keys that admit, by the rules of the other home. Raises `BadKey` if there are none.
+    """All keys that admit, by the rules of the other home. Raises `Problem` if there are none.
 
     The first one is made only where somebody sees it: a gateway in a terminal.
     """
     keys = build_keys(settings, environ, redaction.know)
     keys.load()
     if not (keys.admits or (keys.is_first_start and attach_lines.is_there())):
-        raise BadKey(keyring.no_key(settings.home, environ))
+        raise Problem(keyring.no_key(settings.home, environ))
     return keys

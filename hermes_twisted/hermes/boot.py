@@ -27,6 +27,6 @@ def load_package() -> None:
 
 if __name__ == "__main__":
     load_package()
-    from hermes_twisted.hermes.worker import main
+    from hermes_twisted.hermes.main import main
 
     main(int(sys.argv[1]))

@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from ..shared.lanes import LanePool
 from ..shared.outbox import Outbox
-from .absent import QUIET
-from .encode import encode
+from .codec import encode
+from .cures.late_turn_end import Turns
+from .cures.lost_questions import Questions
+from .cures.resume_by_live_id import ACTIVATE, PROMPT, RESUME, Resuming
+from .cures.unknown_methods import QUIET
 from .loading import Findings, check_config, import_server, look, replay_epoch
-from .questions import Questions
-from .recovery import resume_all
-from .resuming import ACTIVATE, PROMPT, RESUME, Resuming
-from .seat import Former, HostSeat
-from .turns import Turns
+from .restore import resume_all
+from .transport import Former, HostSeat
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ SLOW_CLIENT_NOTICE: Final = (
 DRAIN_POLL: Final = 0.1
 
 #: Changes what Hermes' terminal side would do to a process that is not its own. Raises
-#: `HostProblem` where it cannot.
+#: `Problem` where it cannot.
 Cure = Callable[[ModuleType], None]
 
 
@@ -83,7 +83,7 @@ class Host:
         """Import Hermes, cure what the import does to the process, look at what it offers.
 
         Takes up to half a second and starts threads, so: after any fork, and off
-        the event loop. Raises `HostProblem`.
+        the event loop. Raises `Problem`.
         """
         check_config()
         server = import_server()

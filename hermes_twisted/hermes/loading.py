@@ -21,9 +21,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from .absent import answered_here
-from .problem import HostProblem
-from .resuming import Resuming, names_in
+from ..shared.problem import Problem
+from .code_reading import names_in
+from .cures.resume_by_live_id import Resuming
+from .cures.unknown_methods import answered_here
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def check_config() -> None:
     except FileNotFoundError:
         return
     except (OSError, UnicodeError) as error:
-        raise HostProblem(
+        raise Problem(
             f"Hermes' configuration {path} cannot be read ({type(error).__name__}).",
             "Give the server's user the right to read it, or name another "
             "directory with --hermes-home.",
@@ -100,12 +101,12 @@ def check_config() -> None:
     except Exception as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
-        raise HostProblem(
+        raise Problem(
             f"Hermes' configuration {path} is not valid YAML{where}.",
             "Correct the file; `hermes doctor` checks it.",
         ) from None
     if not isinstance(content, dict | None):
-        raise HostProblem(
+        raise Problem(
             f"Hermes' configuration {path} does not hold a mapping.",
             "Correct the file; `hermes setup` writes a valid one.",
         )
@@ -129,30 +130,30 @@ def import_server() -> ModuleType:
             return importlib.import_module("tui_gateway.server")
     except ModuleNotFoundError as error:
         if error.name in ("tui_gateway", "tui_gateway.server"):
-            raise HostProblem(
+            raise Problem(
                 f"No Hermes with a terminal gateway (tui_gateway) {where}.",
                 "Install hermes-agent 0.14 or later there, or name Hermes' "
                 "interpreter with --hermes-python.",
             ) from None
-        raise HostProblem(
+        raise Problem(
             f"Hermes {where} is broken: it lacks the module {error.name}.",
             "Reinstall hermes-agent in that environment.",
         ) from None
     except (Exception, SystemExit) as error:
         _log.exception("importing Hermes failed")
-        raise HostProblem(
+        raise Problem(
             f"Hermes {where} is broken: its import failed with {type(error).__name__}.",
             "The log has the traceback; `hermes doctor` and a reinstallation may help.",
         ) from None
 
 
 def look(server: ModuleType) -> Findings:
-    """What this Hermes offers. Raises `HostProblem` when that is not enough."""
+    """What this Hermes offers. Raises `Problem` when that is not enough."""
     missing = [name for name in REQUIRED_HOOKS if not hasattr(server, name)]
     missing = missing or [what for what, fits in _FORMS.items() if not fits(server)]
     version = _version()
     if missing:
-        raise HostProblem(
+        raise Problem(
             f"Hermes {version} under {sys.executable} lacks what a terminal is served "
             f"with: tui_gateway.server has no {', '.join(missing)}.",
             "Install hermes-agent 0.14 or later; if it is newer than 0.19, look for a "

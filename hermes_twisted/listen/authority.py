@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from twisted.logger import Logger
 
+from ..shared.problem import Problem
 from .pem import (
-    BadTLS,
     Credentials,
     PrivateKey,
     is_pair,
@@ -57,7 +57,7 @@ class Authority:
         self._server = directory / "server.pem"
 
     def credentials(self, names: Iterable[str], now: datetime) -> Credentials:
-        """Credentials that last a while, the same as before or new. Raises `BadTLS`.
+        """Credentials that last a while, the same as before or new. Raises `Problem`.
 
         *names* are names and addresses as `parsing.host_name` makes them.
         """
@@ -75,7 +75,7 @@ class Authority:
                 self._write(self._server, _pem(made.leaf) + _key_pem(key))
                 return made
         except OSError as error:
-            raise BadTLS(
+            raise Problem(
                 f"Certificates cannot be kept in {self.directory}: {error.strerror}. Correct "
                 "that, or give a certificate with --tls-cert."
             ) from None
@@ -89,7 +89,7 @@ class Authority:
         try:
             found = os.fstat(descriptor)
             if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-                raise BadTLS(
+                raise Problem(
                     f"The directory {self.directory} is another user's, or others can enter it. "
                     f"It holds private keys: if nobody has been there, run chmod 700 "
                     f"{self.directory}; else remove it, and copy the new ca.pem to the clients."
@@ -103,7 +103,7 @@ class Authority:
         """The authority: as it is, with more time, or new."""
         if not self._key.exists():
             if self.certificate.exists():
-                raise BadTLS(
+                raise Problem(
                     f"{self.certificate} is there without its key, {self._key}. Bring that back, "
                     "or remove the former: a new authority is made, whose ca.pem clients need."
                 )
@@ -114,7 +114,7 @@ class Authority:
             return self._issue(key, _authority_name(key), now)
         certificate = read_certificates(self.certificate, "authority")[0]
         if not is_pair(certificate, key):
-            raise BadTLS(
+            raise Problem(
                 f"{self.certificate} and {self._key} do not belong together. Bring back the right "
                 "one, or remove both: a new authority is made, whose ca.pem clients need."
             )
@@ -139,7 +139,7 @@ class Authority:
             return None
         try:
             return read_credentials(self._server, None)
-        except BadTLS as bad:
+        except Problem as bad:
             self._log.warn("a new certificate is made: {problem}", problem=str(bad))
             return None
 

@@ -3,6 +3,11 @@
 For logs and for limits that are counted by address. Never to decide that a client is on
 this machine: what a proxy says is no proof of that.
 """
+# MERGED: """What an operator writes, as the value that it means.
+#
+# Each function takes the text of one setting. Its `ValueError` says, in the operator's
+# words, what would do.
+# """
 
 from __future__ import annotations
 
@@ -96,3 +101,14 @@ def _address(text: str) -> _Address | None:
         return None
     # An IPv4 address in IPv6 clothes is what it is.
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def proxy(value: str) -> str:
+    """An address or a network, or `unix`: see `listen.peers`."""
+    try:
+        TrustedProxies.parse([value])
+    except ValueError:
+        raise ValueError(
+            "must be an address or network such as 127.0.0.1 or 10.0.0.0/8, or unix"
+        ) from None
+    return value

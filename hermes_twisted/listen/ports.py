@@ -16,6 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
+from ..shared.problem import Problem
 from .endpoints import Listener, is_local
 from .proxy_protocol import ProxiedFactory
 from .systemd_socket import Adopter
@@ -27,14 +28,10 @@ _DOMAINS: Final = {
 }
 
 
-class CannotStart(Exception):
-    """The service cannot be started: what is wrong, and what to do."""
-
-
 def open_port(
     reactor: Any, listener: Listener, factory: IProtocolFactory, *, allow_plaintext: bool
 ) -> IListeningPort:
-    """Listen, at once. Raises `CannotStart`."""
+    """Listen, at once. Raises `Problem`."""
     if listener.socket_path is not None:
         remove_stale_socket(listener.socket_path)
     opened: list[IListeningPort] = []
@@ -53,17 +50,17 @@ def open_port(
     if failed:
         raise _cannot_listen(listener, failed[0])
     if not opened:
-        raise CannotStart(f"{listener.description} does not open at once; that is not supported.")
+        raise Problem(f"{listener.description} does not open at once; that is not supported.")
     port = opened[0]
     try:
         _check_domain(listener, port)
         if not (listener.encrypted or allow_plaintext or is_local(port.getHost())):
-            raise CannotStart(
+            raise Problem(
                 f"{listener.description} would carry keys and conversations in the clear beyond "
                 "this machine. Use TLS (--tls self, or --tls-cert), an SSH tunnel or Tailscale to "
                 "a loopback port, or a proxy with TLS; --allow-plaintext listens all the same."
             )
-    except CannotStart:
+    except Problem:
         maybeDeferred(port.stopListening).addErrback(lambda _failure: None)
         raise
     return port
@@ -93,28 +90,28 @@ def _check_domain(listener: Listener, port: IListeningPort) -> None:
     with socket.socket(fileno=duplicate) as same:  # Finds out its own family.
         domain = _DOMAINS.get(same.family, same.family.name)
     if domain != listener.domain:
-        raise CannotStart(
+        raise Problem(
             f"{listener.description}: the socket that systemd opened is of the domain {domain}. "
             f"Write domain={domain}, or another ListenStream= in the socket unit."
         )
 
 
-def _cannot_listen(listener: Listener, failure: Failure) -> CannotStart:
+def _cannot_listen(listener: Listener, failure: Failure) -> Problem:
     error = failure.value
     if isinstance(error, CannotListenError):
         # The gist first: twistd shows a hundred characters of a daemon's failure.
         why = getattr(error.socketError, "strerror", None) or error.socketError
         if listener.socket_path is not None:
-            return CannotStart(
+            return Problem(
                 f"{listener.socket_path}: {why}. Cannot listen on {listener.description}: is "
                 "another server there already, and does its directory exist? A file of another "
                 "kind, or a lock of a server that has gone, has to be removed."
             )
-        return CannotStart(
+        return Problem(
             f"port {error.port}: {why}. Cannot listen on {listener.description}: is another "
             "server there already? Choose another port or endpoint."
         )
-    return CannotStart(
+    return Problem(
         f"Cannot listen on {listener.description}: {failure.getErrorMessage()} "
         f"({failure.type.__name__ if failure.type else 'error'}). Check the endpoint's syntax."
     )

@@ -25,9 +25,10 @@ from zope.interface import implementer
 
 from ..config.parsing import host_name
 from ..quota import Quota
+from ..shared.problem import Problem
 from .authority import Authority
 from .endpoints import TLSChoice
-from .pem import BadTLS, Credentials, pin, read_certificates, read_credentials
+from .pem import Credentials, pin, read_certificates, read_credentials
 
 #: Mozilla's intermediate configuration for TLS 1.2 without finite-field Diffie-Hellman:
 #: forward secrecy and authenticated encryption only. TLS 1.3 has no others.
@@ -61,7 +62,7 @@ class Source(Protocol):
     """Whether `load` makes new ones in time."""
 
     def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
-        """Those to show from now on, at these *hosts*. Raises `BadTLS`."""
+        """Those to show from now on, at these *hosts*. Raises `Problem`."""
         ...
 
 
@@ -142,12 +143,12 @@ class TLS:
         return wrapped
 
     def check(self) -> None:
-        """What can be known before the start, without writing anything. Raises `BadTLS`."""
+        """What can be known before the start, without writing anything. Raises `Problem`."""
         credentials = None if self.source.renews else self.source.load((), self._now())
         _make_context(credentials, self._client_ca)
 
     def start(self, hosts: Iterable[str]) -> None:
-        """Load for listeners at *hosts*, and look after it from here on. Raises `BadTLS`."""
+        """Load for listeners at *hosts*, and look after it from here on. Raises `Problem`."""
         self._hosts = sorted(set(hosts))
         self._load()
         self._checks.start(RENEWAL_CHECK, now=False)
@@ -161,7 +162,7 @@ class TLS:
         """Take what is in the files now. What cannot be used is logged, and the old is kept."""
         try:
             self._load()
-        except BadTLS as bad:
+        except Problem as bad:
             self._log.error(
                 "the TLS certificate was not reloaded, the one before stays: {problem}",
                 problem=str(bad),
@@ -203,7 +204,7 @@ class TLS:
 
 
 def _make_context(credentials: Credentials | None, client_ca: Path | None) -> SSL.Context:
-    """OpenSSL with the options that protect. Raises `BadTLS`."""
+    """OpenSSL with the options that protect. Raises `Problem`."""
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(CIPHERS)
@@ -229,7 +230,7 @@ def _make_context(credentials: Credentials | None, client_ca: Path | None) -> SS
             context.check_privatekey()
         except SSL.Error as error:
             reasons = ", ".join(str(part[-1]) for part in error.args[0])
-            raise BadTLS(f"OpenSSL refuses the certificate or its key: {reasons}.") from None
+            raise Problem(f"OpenSSL refuses the certificate or its key: {reasons}.") from None
     return context
 
 

@@ -1,4 +1,11 @@
 """The control socket: a Unix socket on which the operator's commands talk to the server."""
+# MERGED: """What the operator decides: from options, environment and a file, into one `Settings`.
+#
+# Every option has one entry in `options.OPTIONS`, from which come the command line, the name
+# in the environment (`HERMES_ATTACH_` and the name in capitals), the key in the TOML
+# file and the help. The command line wins over the environment, the environment over
+# the file, the file over the default.
+# """
 
 from __future__ import annotations
 
@@ -19,13 +26,13 @@ from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.protocols.policies import TimeoutMixin
 
-from ..files import BadKey, check_directory
+from ..files import check_directory
 from ..listen.endpoints import socket_path_problem
 from ..listen.ports import remove_stale_socket
 from ..meter import Meter
 from ..seats.roster import Roster
 from ..seats.seat import CLOSE_POLICY
-from ..server.settings import CONTROL
+from ..shared.problem import Problem
 from .status import Overview
 
 #: RFC 6455 §5.5: of a close frame's 125 bytes two are the code.
@@ -33,10 +40,6 @@ MAX_REASON: Final = 123
 KICKED: Final = "the operator has ended this connection"
 
 Answer = dict[str, Any]
-
-
-class Mistake(Exception):
-    """A request that cannot be done; the text says why and what to do."""
 
 
 class Commands:
@@ -60,7 +63,7 @@ class Commands:
         """The answer to one line, without its end; it never raises."""
         try:
             answer = {"ok": True, **self._run(line)}
-        except Mistake as mistake:
+        except Problem as mistake:
             answer = {"ok": False, "error": str(mistake)}
         except Exception:
             self._log.failure("a request on the control socket failed")
@@ -73,11 +76,11 @@ class Commands:
         except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
-            raise Mistake('A request is one line of JSON: {"command": "status"}.')
+            raise Problem('A request is one line of JSON: {"command": "status"}.')
         command = request.get("command")
         run = self._commands.get(command) if isinstance(command, str) else None
         if run is None:
-            raise Mistake(f"There is no such command; there are {', '.join(self._commands)}.")
+            raise Problem(f"There is no such command; there are {', '.join(self._commands)}.")
         return run(request)
 
     def _status(self, request: dict[str, Any]) -> Answer:
@@ -86,19 +89,19 @@ class Commands:
     def _kick(self, request: dict[str, Any]) -> Answer:
         number, reason = request.get("seat"), request.get("reason") or KICKED
         if not isinstance(number, int) or isinstance(number, bool):
-            raise Mistake("seat: must be a number, as `hermes-attach status` shows it.")
+            raise Problem("seat: must be a number, as `hermes-attach status` shows it.")
         if not isinstance(reason, str) or len(reason.encode()) > MAX_REASON:
-            raise Mistake(f"reason: must be a text of at most {MAX_REASON} bytes.")
+            raise Problem(f"reason: must be a text of at most {MAX_REASON} bytes.")
         if not reason.isprintable():
-            raise Mistake("reason: must be one line without control characters.")
+            raise Problem("reason: must be one line without control characters.")
         entry = self._roster.find(number)
         if entry is None:
-            raise Mistake(
+            raise Problem(
                 f"There is no seat {number}, or no longer; `hermes-attach status` lists them."
             )
         seat = entry.seat
         if seat.ending:
-            raise Mistake(f"Seat {number} is being disconnected already.")
+            raise Problem(f"Seat {number} is being disconnected already.")
         self._log.info(
             "seat {seat} is closed by the operator: {reason}", seat=number, reason=reason
         )
@@ -228,7 +231,7 @@ class Control:
             remove_stale_socket(path)
         except OSError as error:
             return f"{path.parent} cannot be made: {error.strerror}."
-        except BadKey as bad:
+        except Problem as bad:
             return str(bad)
         return None
 
@@ -242,3 +245,7 @@ class Control:
                 "one with --control."
             )
         return None
+
+
+#: The control socket, in Hermes' home.
+CONTROL: Final = Path("attach", "control.sock")

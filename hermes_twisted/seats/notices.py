@@ -50,7 +50,7 @@ class News:
         elif state is State.RESTARTING:
             self._meter.count("restart")
             self._log.error("{problem} It is started again.", problem=problem)
-            self._tell_all(f"{problem.problem if problem else ''} It is being started again.")
+            self._tell_all(f"{problem.what if problem else ''} It is being started again.")
 
     def _tell_all(self, message: str) -> None:
         for seat in self._seats:

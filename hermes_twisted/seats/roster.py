@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from ..websocket.link import AttachProtocol
 from .seat import Seat
 
 #: Rates are those of the last one to two of these, in seconds.
@@ -35,10 +34,35 @@ def _counts(traffic: Traffic) -> list[int]:
     return [getattr(traffic, field.name) for field in fields(Traffic)]
 
 
+class RoundTrips(Protocol):
+    """The pings of a link."""
+
+    last: float | None
+    """Seconds."""
+
+
+class Link(Protocol):
+    """What is counted and known of an open WebSocket."""
+
+    frames_in: int
+    bytes_in: int
+    frames_out: int
+    bytes_out: int
+    last_heard: float
+
+    @property
+    def round_trips(self) -> RoundTrips:
+        """Its pings."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether the socket takes more without buffering."""
+
+
 class Entry:
     """One link with its seat."""
 
-    def __init__(self, link: AttachProtocol, seat: Seat, now: float, since: float) -> None:
+    def __init__(self, link: Link, seat: Seat, now: float, since: float) -> None:
         self.link = link
         self.seat = seat
         self.since = since
@@ -91,7 +115,7 @@ class Roster:
         """The entry of the seat *number*."""
         return self._entries.get(number)
 
-    def enter(self, link: AttachProtocol, seat: Seat) -> None:
+    def enter(self, link: Link, seat: Seat) -> None:
         """A link has its seat."""
         self._entries[seat.number] = Entry(link, seat, self._now(), self._wall())
 

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 
 from ..access import api_server
 from ..access.keyring import FIRST_NAME, ServerKeys, former_key
 from ..access.keys import Keyring
 from ..access.plaintext import Secret
-from ..backends.inprocess import InProcessBackend
+from ..backends.inprocess import InProcessBackend, load_in_gateway
 from ..backends.locate import Hermes, locate, worker_environment
 from ..backends.scripted import BadScript, Script, ScriptedBackend
-from ..backends.threads import in_thread
 from ..backends.worker import WorkerBackend
-from ..files import BadKey
-from ..hermes.cures import check_gateway, gateway_cures
-from ..hermes.host import Host
-from ..hermes.problem import HostProblem
-from ..listen.pem import BadTLS
-from ..listen.ports import CannotStart
+from ..config.environment import read_environment
 from ..listen.tls import TLS, Own, build_source
 from ..operate.audit import AuditLog
 from ..operate.metrics import Metrics
 from ..seats.journal import Audit, NullAudit
 from ..seats.ports import Backend
+from ..shared.problem import Problem
 from . import attach_lines
 from .service import AttachService
-from .settings import BadSetting, Settings, read_environment
+from .settings import Settings
 
 #: Hermes' own name for `--session-grace`; who has set it there meant it.
 SESSION_GRACE: Final = "HERMES_TUI_WS_ORPHAN_REAP_GRACE_S"
@@ -65,15 +58,12 @@ def build_service(
 
     def make_keyring() -> Keyring:
         nonlocal made, first
-        try:
-            if keys.is_first_start:
-                first = (
-                    f"This is the first key, {FIRST_NAME!r}. It is shown this once; hermes-attach "
-                    f"key makes, lists and ends keys.{former_key(settings.home)}\n\n"
-                )
-                made = keys.make_first()
-        except BadKey as bad:
-            raise CannotStart(str(bad)) from None
+        if keys.is_first_start:
+            first = (
+                f"This is the first key, {FIRST_NAME!r}. It is shown this once; hermes-attach "
+                f"key makes, lists and ends keys.{former_key(settings.home)}\n\n"
+            )
+            made = keys.make_first()
         return keys
 
     def announce(ports: list[IListeningPort]) -> None:
@@ -106,13 +96,10 @@ def build_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> TLS | None
 
 
 def check_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> None:
-    """Read certificate and key where a mistake can still be shown. Raises `BadSetting`."""
+    """Read certificate and key where a mistake can still be shown. Raises `Problem`."""
     tls = build_tls(reactor, settings)
-    try:
-        if tls is not None:
-            tls.check()
-    except BadTLS as bad:
-        raise BadSetting(str(bad)) from None
+    if tls is not None:
+        tls.check()
 
 
 def build_audit(settings: Settings) -> Audit:
@@ -155,31 +142,20 @@ def build_backend(
 
 
 def find_hermes_python(environ: Mapping[str, str]) -> Path:
-    """Hermes' interpreter, where it is looked for by itself. Raises `BadSetting`."""
-    try:
-        return locate(None, environ).python
-    except HostProblem as absent:
-        raise BadSetting(f"{absent.problem} {absent.advice}") from None
+    """Hermes' interpreter, where it is looked for by itself. Raises `Problem`."""
+    return locate(None, environ).python
 
 
 async def build_gateway_backend(reactor: AsyncioSelectorReactor, settings: Settings) -> Backend:
-    """Hermes in this process, a gateway's, whose loop calls this. Raises `CannotStart`.
+    """Hermes in this process, a gateway's, whose loop calls this. Raises `Problem`.
 
     Before that Hermes is loaded, off the loop, and what protects the gateway is tried.
     """
-    cures = gateway_cures(threading.get_ident())
-    loading: Deferred[None] = in_thread(reactor, lambda: check_gateway(cures), "hermes-check")
-    try:
-        await loading
-    except HostProblem as problem:
-        raise CannotStart(str(problem)) from None
-    return InProcessBackend(
-        reactor, settings.limits, settings.home, lambda lanes: Host.load(lanes, cures)
-    )
+    return await load_in_gateway(reactor, settings.limits, settings.home)
 
 
 def read_script(settings: Settings) -> Script | None:
-    """The recording that the scripted backend plays. Raises `BadSetting`."""
+    """The recording that the scripted backend plays. Raises `Problem`."""
     if settings.backend != "scripted" or settings.script is None:
         return None
     return _parse(settings.script)
@@ -189,6 +165,6 @@ def _parse(path: Path) -> Script:
     try:
         return Script.parse(path.read_text(encoding="utf-8").splitlines())
     except OSError as error:
-        raise BadSetting(f"--script {path} cannot be read: {error.strerror}.") from None
+        raise Problem(f"--script {path} cannot be read: {error.strerror}.") from None
     except (BadScript, UnicodeDecodeError) as error:
-        raise BadSetting(f"--script {path}: {error}.") from None
+        raise Problem(f"--script {path}: {error}.") from None

@@ -21,8 +21,7 @@ from ..http.site import FrontSite
 from ..http.upgrade import AttachResource
 from ..listen.endpoints import Listener, is_local, port_number
 from ..listen.peers import peer_name
-from ..listen.pem import BadTLS
-from ..listen.ports import CannotStart, open_port
+from ..listen.ports import open_port
 from ..listen.tls import TLS
 from ..meter import Meter, NullMeter
 from ..operate.metrics import Metrics
@@ -31,6 +30,7 @@ from ..seats.journal import Audit, Journal, NullAudit
 from ..seats.notices import News
 from ..seats.ports import Backend, State
 from ..seats.seat import Seat
+from ..shared.problem import Problem
 from ..websocket.keepalive import Links
 from ..websocket.link import AttachFactory, AttachProtocol
 from ..websocket.waiting_room import WaitingRoom
@@ -98,7 +98,7 @@ class AttachService(Service):
         self._empty: Deferred[None] | None = None
 
     def startService(self) -> None:
-        """Listen and start the backend. Raises `CannotStart`, so that twistd notices."""
+        """Listen and start the backend. Raises `Problem`, so that twistd notices."""
         if self._settings.courtesy_hold:
             self._waiting_room = WaitingRoom(self._reactor, self._settings.limits, self._meter)
         factory = AttachFactory(
@@ -120,7 +120,7 @@ class AttachService(Service):
             self._start_tls()
             # Not before: a key that is made now is shown once, and only if all went well.
             keyring = self._make_keyring()
-        except CannotStart:
+        except Problem:
             self._close_ports()
             raise
         self._gate.open(self._rules(keyring))
@@ -209,10 +209,7 @@ class AttachService(Service):
             for listener, port in zip(self._settings.listeners, self._ports, strict=True)
             if listener.tls
         ]
-        try:
-            self._tls.start(hosts)
-        except BadTLS as bad:
-            raise CannotStart(str(bad)) from None
+        self._tls.start(hosts)
 
     def _host_rule(self) -> HostRule:
         beyond = any(not is_local(port.getHost()) for port in self._ports)

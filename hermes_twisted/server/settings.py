@@ -8,15 +8,14 @@ the file, the file over the default.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ..config import parsing
-from ..config.options import AUDIT_KEEP, AUDIT_MAX_BYTES, BY_NAME, OPTIONS, Option, variable
+from ..config.environment import default_home
+from ..config.option import Option, variable
 from ..limits import Limits
 from ..listen.endpoints import (
     Listener,
@@ -27,15 +26,12 @@ from ..listen.endpoints import (
     with_tls,
 )
 from ..listen.peers import TrustedProxies
+from ..operate.control import CONTROL
+from ..shared.problem import Problem
+from .options import AUDIT_KEEP, AUDIT_MAX_BYTES, BY_NAME, OPTIONS
 
-#: The control socket, in Hermes' home.
-CONTROL: Final = Path("attach", "control.sock")
 #: Levels of JSON that every Python reads, with room for those who walk through them.
 DEEPEST: Final = 500
-
-
-class BadSetting(Exception):
-    """A setting that cannot be used; the text says which, why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ class Settings:
         table: Mapping[str, Any] | None = None,
         where: str = "",
     ) -> Settings:
-        """From the options *given* (text, or lists of text), and the rest. Raises `BadSetting`.
+        """From the options *given* (text, or lists of text), and the rest. Raises `Problem`.
 
         *table* is more of what a file may hold, from another file, named by *where*.
         """
@@ -96,19 +92,19 @@ class Settings:
     @classmethod
     def _of(cls, values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         if values["backend"] == "scripted" and values["script"] is None:
-            raise BadSetting("--backend scripted needs --script, the recording to play.")
+            raise Problem("--backend scripted needs --script, the recording to play.")
         if values["max-queued-soft"] > values["max-queued-hard"]:
-            raise BadSetting("--max-queued-soft must not be above --max-queued-hard.")
+            raise Problem("--max-queued-soft must not be above --max-queued-hard.")
         if values["max-message"] > values["max-unfinished"]:
-            raise BadSetting(
+            raise Problem(
                 "--max-message must not be above --max-unfinished, which all clients share."
             )
         if values["max-queued-hard"] > values["max-queued-total"]:
-            raise BadSetting("--max-queued-hard must not be above --max-queued-total.")
+            raise Problem("--max-queued-hard must not be above --max-queued-total.")
         if values["max-depth"] > DEEPEST:
-            raise BadSetting(f"--max-depth must be {DEEPEST} or less: Python reads no deeper.")
+            raise Problem(f"--max-depth must be {DEEPEST} or less: Python reads no deeper.")
         if values["max-threads"] < 2:
-            raise BadSetting("--max-threads must be 2 or more: one is kept for urgent requests.")
+            raise Problem("--max-threads must be 2 or more: one is kept for urgent requests.")
         tls = _tls(values)
         described = values["listen"] or [f"tcp:{values['port']}:interface=127.0.0.1:backlog=1024"]
         threads = values["max-threads"]
@@ -172,21 +168,12 @@ class Settings:
         )
 
 
-def default_home(environ: Mapping[str, str]) -> Path:
-    """Hermes' own rule: `HERMES_HOME`, else `~/.hermes`. Raises `BadSetting`."""
-    named = environ.get("HERMES_HOME") or "~/.hermes"
-    try:
-        return parsing.path(named)
-    except ValueError as error:
-        raise BadSetting(f"Hermes' home {named!r} {error}. Name it with --hermes-home.") from None
-
-
 def _control(values: Mapping[str, Any], home: Path) -> Path | None:
     if values["no-control"]:
         return None
     path: Path = values["control"] or home / CONTROL
     if values["control"] is not None and (problem := socket_path_problem(path)):
-        raise BadSetting(f"--control {problem}")
+        raise Problem(f"--control {problem}")
     return path
 
 
@@ -194,7 +181,7 @@ def _listener(text: str) -> Listener:
     try:
         return parse_listener(text)
     except ValueError as error:
-        raise BadSetting(f"--listen {text}: {error}") from None
+        raise Problem(f"--listen {text}: {error}") from None
 
 
 def _listeners(described: Sequence[str], tls: TLSChoice | None) -> tuple[Listener, ...]:
@@ -202,7 +189,7 @@ def _listeners(described: Sequence[str], tls: TLSChoice | None) -> tuple[Listene
     try:
         return listeners if tls is None else with_tls(listeners)
     except ValueError as error:
-        raise BadSetting(str(error)) from None
+        raise Problem(str(error)) from None
 
 
 def _tls(values: Mapping[str, Any]) -> TLSChoice | None:
@@ -211,7 +198,7 @@ def _tls(values: Mapping[str, Any]) -> TLSChoice | None:
     try:
         return choose_tls(kind, certificate, key, more or (), client_ca)
     except ValueError as error:
-        raise BadSetting(str(error)) from None
+        raise Problem(str(error)) from None
 
 
 def _convert(option: Option, value: Any, source: str) -> Any:
@@ -220,7 +207,7 @@ def _convert(option: Option, value: Any, source: str) -> Any:
             return [option.convert(item) for item in value]
         return option.convert(value) if isinstance(value, str) else option.convert(str(value))
     except ValueError as error:
-        raise BadSetting(f"{source} {value!r}: {error}.") from None
+        raise Problem(f"{source} {value!r}: {error}.") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -238,9 +225,9 @@ def _from_file(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadSetting(f"--config {path} cannot be read: {error.strerror}.") from None
+        raise Problem(f"--config {path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSetting(f"--config {path} is not valid TOML: {error}.") from None
+        raise Problem(f"--config {path} is not valid TOML: {error}.") from None
     return _from_table(content, f"--config {path}")
 
 
@@ -249,12 +236,12 @@ def _from_table(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     for name, value in content.items():
         option = BY_NAME.get(name)
         if option is None or name == "config":
-            raise BadSetting(
+            raise Problem(
                 f"{where}: there is no setting {name!r}. `twistd hermes-attach --help` "
                 "lists them; names are as there, without the dashes in front."
             )
         if not _fits(option, value):
-            raise BadSetting(f"{where}: {name} has a value of the wrong type.")
+            raise Problem(f"{where}: {name} has a value of the wrong type.")
         found[name] = _convert(option, value, f"{where}: {name} =")
     return found
 
@@ -264,8 +251,3 @@ def _fits(option: Option, value: Any) -> bool:
     if option.repeated:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, str | int | float | bool)
-
-
-def read_environment() -> Mapping[str, str]:
-    """The process's environment; the one place that asks for it."""
-    return os.environ

@@ -1,16 +1,23 @@
-"""Something that an operator can mend: what is wrong, and what to do."""
+"""Something that an operator can mend: what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 
+class Problem(Exception):
+    """What is wrong, and what to do. Holds no secret; two with the same words are equal."""
 
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong, and what to do about it."""
-
-    problem: str
-    advice: str
+    def __init__(self, what: str, advice: str = "") -> None:
+        super().__init__(what, advice)
+        self.what = what
+        self.advice = advice
 
     def __str__(self) -> str:
-        return f"{self.problem} {self.advice}"
+        return f"{self.what} {self.advice}".strip()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Problem):
+            return NotImplemented
+        return (self.what, self.advice) == (other.what, other.advice)
+
+    def __hash__(self) -> int:
+        return hash((self.what, self.advice))

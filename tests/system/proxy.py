@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 
-from hermes_twisted.testing import PING, read_frames
+from hermes_twisted.testing.wire import PING, read_frames
 
 
 class Pipe:

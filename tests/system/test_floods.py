@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from hermes_twisted.testing import CONTINUATION, PING, client_frame, request
+from hermes_twisted.testing.wire import CONTINUATION, PING, client_frame, request
 from tests.conftest import skip
 from tests.system.conftest import PATIENCE, Client, Server, World, wait_until
 from tests.system.test_violations import Raw, opening

@@ -19,7 +19,7 @@ import pytest
 from websockets.sync.client import connect
 
 from hermes_twisted.operate.redaction import HIDDEN
-from hermes_twisted.testing import BINARY, TEXT, client_frame, handshake, request
+from hermes_twisted.testing.wire import BINARY, TEXT, client_frame, handshake, request
 from tests.conftest import hermes_python
 from tests.fake_model import FakeModel
 from tests.system.conftest import (

@@ -18,7 +18,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from hermes_twisted.hermes.host import SLOW_CLIENT_NOTICE
-from hermes_twisted.testing import client_frame
+from hermes_twisted.testing.wire import client_frame
 from tests.conftest import STUB
 from tests.system.conftest import (
     PATIENCE,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hermes_twisted.testing import (
+from hermes_twisted.testing.wire import (
     BINARY,
     CLOSE,
     CONTINUATION,

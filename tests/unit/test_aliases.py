@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.hermes.aliases import Aliases
+from hermes_twisted.hermes.live_ids import Aliases
 
 OLD, NEW = "0000000a", "0000000b"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hermes_twisted.access import api_server
-from hermes_twisted.files import BadKey
+from hermes_twisted.shared.problem import Problem
 
 KEY = "0123456789abcdef"
 OTHER = "fedcba9876543210"
@@ -30,7 +30,7 @@ def read(home: Path, **environ: str) -> str:
 
 
 def complaint(home: Path, **environ: str) -> str:
-    with pytest.raises(BadKey) as caught:
+    with pytest.raises(Problem) as caught:
         api_server.read(home, environ)
     return str(caught.value)
 

@@ -19,7 +19,8 @@ from hermes_twisted.listen.authority import (
     LEAF_MARGIN,
     Authority,
 )
-from hermes_twisted.listen.pem import BadTLS, Credentials, pin, read_certificates
+from hermes_twisted.listen.pem import Credentials, pin, read_certificates
+from hermes_twisted.shared.problem import Problem
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -32,7 +33,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def complaint(authority: Authority) -> str:
-    with pytest.raises(BadTLS) as caught:
+    with pytest.raises(Problem) as caught:
         authority.credentials(NAMES, NOW)
     return str(caught.value)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_twisted.testing import BINARY, CLOSE, PING, TEXT, client_frame
+from hermes_twisted.testing.wire import BINARY, CLOSE, PING, TEXT, client_frame
 from hermes_twisted.websocket.closing import CloseWatch
 
 CLOSING = client_frame(b"\x03\xea", CLOSE)

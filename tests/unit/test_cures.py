@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.hermes import cures
+from hermes_twisted.hermes.cures import gateway
+from hermes_twisted.hermes.cures.background_results import SplitResults
+from hermes_twisted.hermes.cures.lost_questions import Questions
 from hermes_twisted.hermes.host import Sink
-from hermes_twisted.hermes.problem import HostProblem
-from hermes_twisted.hermes.questions import Questions
-from hermes_twisted.hermes.results import SplitResults
+from hermes_twisted.shared.problem import Problem
 
 
 def make_function(source: str, server: ModuleType) -> Any:
@@ -69,19 +69,19 @@ def server(monkeypatch: pytest.MonkeyPatch, registry: SimpleNamespace) -> Iterat
 @pytest.fixture
 def loading(server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The same, where the real one would be imported."""
-    monkeypatch.setattr(cures, "check_config", lambda: None)
-    monkeypatch.setattr(cures, "import_server", lambda: server)
-    monkeypatch.setattr(cures, "look", lambda server: None)
+    monkeypatch.setattr(gateway, "check_config", lambda: None)
+    monkeypatch.setattr(gateway, "import_server", lambda: server)
+    monkeypatch.setattr(gateway, "look", lambda server: None)
     return server
 
 
 def test_all_of_them(loading: Any, registry: SimpleNamespace) -> None:
     """Applied at once, and again without a change."""
-    all_cures = cures.gateway_cures(threading.get_ident())
+    all_cures = gateway.gateway_cures(threading.get_ident())
 
-    cures.check_gateway(all_cures)
+    gateway.check_gateway(all_cures)
     enable, results = loading._enable_gateway_prompts, registry.completion_queue
-    cures.check_gateway(all_cures)
+    gateway.check_gateway(all_cures)
 
     assert loading._enable_gateway_prompts is enable
     assert registry.completion_queue is results
@@ -90,7 +90,7 @@ def test_all_of_them(loading: Any, registry: SimpleNamespace) -> None:
 
 def test_the_gateway_is_known_by_its_thread(loading: Any, registry: SimpleNamespace) -> None:
     """Its readers run on its loop, a terminal's never do."""
-    cures.check_gateway(cures.gateway_cures(threading.get_ident()))
+    gateway.check_gateway(gateway.gateway_cures(threading.get_ident()))
     registry.completion_queue.put({"session_key": "agent:main:x"})
     seen: list[bool] = []
 
@@ -109,8 +109,8 @@ def test_a_release_that_is_too_old(loading: Any, name: str) -> None:
     """Refused before anything is changed; the advice names what serves instead."""
     delattr(loading, name)
 
-    with pytest.raises(HostProblem, match=name) as refused:
-        cures.check_gateway(cures.gateway_cures(0))
+    with pytest.raises(Problem, match=name) as refused:
+        gateway.check_gateway(gateway.gateway_cures(0))
 
     assert "`twistd hermes-attach`" in refused.value.advice
     loading._enable_gateway_prompts()
@@ -122,7 +122,7 @@ def test_a_stdio_transport_is_replaced(loading: Any) -> None:
     printed: list[Any] = []
     loading._stdio_transport = SimpleNamespace(write=printed.append)
 
-    cures.check_gateway(cures.gateway_cures(0))
+    gateway.check_gateway(gateway.gateway_cures(0))
 
     loading.write_json({"text": "of a conversation"})
     assert printed == []
@@ -138,14 +138,14 @@ class TestInteractive:
         if before is not None:
             monkeypatch.setenv("HERMES_INTERACTIVE", before)
 
-        cures.leave_chats_uninteractive(server)
+        gateway.leave_chats_uninteractive(server)
         server._enable_gateway_prompts()
 
         assert os.environ.get("HERMES_INTERACTIVE") == before
 
     def test_the_other_flags_are_set(self, server: Any) -> None:
         """Approvals need them."""
-        cures.leave_chats_uninteractive(server)
+        gateway.leave_chats_uninteractive(server)
         del os.environ["HERMES_EXEC_ASK"]
 
         server._enable_gateway_prompts()
@@ -170,7 +170,7 @@ class TestInteractive:
         watched = Watched(real)
         monkeypatch.setattr(os, "environ", watched)
 
-        cures.leave_chats_uninteractive(server)
+        gateway.leave_chats_uninteractive(server)
 
         assert set(seen) == {"HERMES_GATEWAY_SESSION", "HERMES_EXEC_ASK"}
 
@@ -178,15 +178,15 @@ class TestInteractive:
     def test_absent(self, server: Any, hook: object) -> None:
         server._enable_gateway_prompts = hook
 
-        with pytest.raises(HostProblem, match="_enable_gateway_prompts"):
-            cures.leave_chats_uninteractive(server)
+        with pytest.raises(Problem, match="_enable_gateway_prompts"):
+            gateway.leave_chats_uninteractive(server)
 
     def test_does_more_than_it_did(self, server: Any) -> None:
         """What is not known is not run twice."""
         make_function("def _enable_gateway_prompts(): os.umask(0)", server)
 
-        with pytest.raises(HostProblem, match="does more than to set flags"):
-            cures.leave_chats_uninteractive(server)
+        with pytest.raises(Problem, match="does more than to set flags"):
+            gateway.leave_chats_uninteractive(server)
 
 
 class TestStrays:
@@ -199,15 +199,15 @@ class TestStrays:
         else:
             server._stdio_transport = SimpleNamespace(write=lambda obj: True)
 
-        with pytest.raises(HostProblem, match="write_json"):
-            cures.drop_strays(server)
+        with pytest.raises(Problem, match="write_json"):
+            gateway.drop_strays(server)
 
     def test_go_elsewhere(self, server: Any) -> None:
         """The sink is there, but is not asked."""
         server.write_json = lambda obj: True
 
-        with pytest.raises(HostProblem, match="would be written to stdout"):
-            cures.drop_strays(server)
+        with pytest.raises(Problem, match="would be written to stdout"):
+            gateway.drop_strays(server)
 
 
 class TestResults:
@@ -228,15 +228,15 @@ class TestResults:
     ) -> None:
         spoil(self, registry, server)
 
-        with pytest.raises(HostProblem, match="background results"):
-            cures.keep_results_apart(server, lambda: False)
+        with pytest.raises(Problem, match="background results"):
+            gateway.keep_results_apart(server, lambda: False)
 
     def test_do_not_stay_apart(self, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Tried before anybody is served."""
         monkeypatch.setattr(SplitResults, "_is_a_terminals", lambda self, event: True)
 
-        with pytest.raises(HostProblem, match="would take the background results of chats"):
-            cures.keep_results_apart(server, lambda: False)
+        with pytest.raises(Problem, match="would take the background results of chats"):
+            gateway.keep_results_apart(server, lambda: False)
 
 
 class TestProcess:
@@ -253,7 +253,7 @@ class TestProcess:
         sys.excepthook = server._panic_hook
         threading.excepthook = server._thread_panic_hook
 
-        cures.restore_process(server)
+        gateway.restore_process(server)
 
         assert sys.stdout is stdout
         assert sys.excepthook is sys.__excepthook__
@@ -265,7 +265,7 @@ class TestProcess:
         sys.excepthook, threading.excepthook = hooks
         stdout = sys.stdout
 
-        cures.restore_process(server)
+        gateway.restore_process(server)
 
         assert [sys.excepthook, threading.excepthook] == hooks
         assert sys.stdout is stdout

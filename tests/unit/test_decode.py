@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hermes_twisted.hermes import decode as module
-from hermes_twisted.hermes.decode import LARGE, decode
+from hermes_twisted.hermes import codec
+from hermes_twisted.hermes.codec import LARGE, decode
 
 GUARD = 60.0
 
@@ -34,8 +34,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         noted.append(gc.isenabled())
         return json.loads(text)
 
-    monkeypatch.setattr(module, "_fast_decode", None)
-    monkeypatch.setattr(module, "json", type("json", (), {"loads": staticmethod(loads)}))
+    monkeypatch.setattr(codec, "_fast_decode", None)
+    monkeypatch.setattr(codec, "json", type("json", (), {"loads": staticmethod(loads)}))
     return noted
 
 
@@ -97,8 +97,8 @@ def test_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         noted.append(gc.isenabled())
         return None
 
-    monkeypatch.setattr(module, "_fast_decode", None)
-    monkeypatch.setattr(module, "json", type("json", (), {"loads": staticmethod(loads)}))
+    monkeypatch.setattr(codec, "_fast_decode", None)
+    monkeypatch.setattr(codec, "json", type("json", (), {"loads": staticmethod(loads)}))
     thread = threading.Thread(target=decode, args=(b'"1' + b"x" * LARGE + b'"',))
     thread.start()
     assert first_in.wait(GUARD)
@@ -114,12 +114,12 @@ def test_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def both(text: bytes) -> list[Any]:
     """What *text* is with the library and without."""
-    fast = module._find_fast_decode()
+    fast = codec._find_fast_decode()
     assert fast is not None
     found = []
     for library in (fast, None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "_fast_decode", library)
+            patch.setattr(codec, "_fast_decode", library)
             found.append(decode(text))
     return found
 
@@ -160,9 +160,9 @@ def test_whatever_json_writes(value: Any, ascii_only: bool) -> None:
 @pytest.mark.parametrize("text", [b"", b"{", b'{"a":"\x01"}', b"01", b"\xff"])
 def test_what_is_not_json(text: bytes) -> None:
     """Is an error of the documented kind, from either reader."""
-    for fast in (module._find_fast_decode(), None):
+    for fast in (codec._find_fast_decode(), None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "_fast_decode", fast)
+            patch.setattr(codec, "_fast_decode", fast)
             with pytest.raises(ValueError):
                 decode(text)
 
@@ -171,4 +171,4 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Hermes without pydantic is served as well."""
     monkeypatch.setitem(sys.modules, "pydantic_core", None)
 
-    assert module._find_fast_decode() is None
+    assert codec._find_fast_decode() is None

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermes_twisted.hermes import encode as encoding
+from hermes_twisted.hermes import codec
 
 Encode = Callable[[Any], bytes]
 
@@ -35,16 +35,16 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         name, ["orjson", "pydantic_core"]
     ):
         monkeypatch.setitem(sys.modules, better, None)
-    fast = encoding._find_fast_encode()
+    fast = codec._find_fast_encode()
     assert (fast is None) == (name == "stdlib")
-    monkeypatch.setattr(encoding, "_fast_encode", fast)
+    monkeypatch.setattr(codec, "_fast_encode", fast)
     return name
 
 
 @pytest.fixture
 def encode(library: str) -> Encode:
     """The encoder, whichever libraries there are."""
-    return encoding.encode
+    return codec.encode
 
 
 #: What a library makes of what JSON has no word for, where it has one of its own.
@@ -171,15 +171,15 @@ def test_a_snapshot(encode: Encode) -> None:
 
 def test_the_plain_encoder_stands_alone() -> None:
     """Without a library the same function is used that their failures fall back to."""
-    assert encoding.encode_plain({"x": [float("nan"), "é"]}) == b'{"x":[null,"\\u00e9"]}'
+    assert codec.encode_plain({"x": [float("nan"), "é"]}) == b'{"x":[null,"\\u00e9"]}'
 
 
 def with_pydantic(value: Any) -> bytes:
     """What a Hermes sends whose Python has no orjson."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "orjson", None)
-        patch.setattr(encoding, "_fast_encode", encoding._find_fast_encode())
-        return encoding.encode(value)
+        patch.setattr(codec, "_fast_encode", codec._find_fast_encode())
+        return codec.encode(value)
 
 
 any_value = st.recursive(
@@ -202,7 +202,7 @@ any_value = st.recursive(
 @given(value=any_value)
 def test_always_strict(value: Any) -> None:
     """Whatever Hermes sends, clients read strict JSON, from any encoder."""
-    for text in (encoding.encode(value), with_pydantic(value), encoding.encode_plain(value)):
+    for text in (codec.encode(value), with_pydantic(value), codec.encode_plain(value)):
         strict(text)
         assert b"\n" not in text
 
@@ -218,6 +218,6 @@ json_value = st.recursive(
 @given(value=json_value)
 def test_round_trip(value: Any) -> None:
     """What JSON can hold is read back as it was, from any encoder."""
-    assert strict(encoding.encode(value)) == value
+    assert strict(codec.encode(value)) == value
     assert strict(with_pydantic(value)) == value
-    assert strict(encoding.encode_plain(value)) == value
+    assert strict(codec.encode_plain(value)) == value

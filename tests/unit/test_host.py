@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from hermes_twisted.hermes import host as module
+from hermes_twisted.hermes.cures.lost_questions import Questions
 from hermes_twisted.hermes.host import SLOW_CLIENT_NOTICE, Host, Sink, explain_shedding
 from hermes_twisted.hermes.loading import look
-from hermes_twisted.hermes.questions import Questions
-from hermes_twisted.hermes.seat import HostSeat
+from hermes_twisted.hermes.transport import HostSeat
 from hermes_twisted.shared.lanes import LanePool
 from hermes_twisted.shared.outbox import EVENT, Outbox
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hermes_twisted.files import BadKey
 from hermes_twisted.gateway.hosted import FIXED, WHERE, find_keys, read_settings
 from hermes_twisted.limits import Limits
 from hermes_twisted.server import attach_lines
-from hermes_twisted.server.settings import BadSetting, Settings
+from hermes_twisted.server.settings import Settings
+from hermes_twisted.shared.problem import Problem
 
 HOME = Path("/some/home")
 GOOD = "k3y-for_tests-0123456789abcdef"
@@ -48,28 +48,28 @@ class TestSettings:
     @pytest.mark.parametrize("name", FIXED)
     def test_what_the_gateway_decides(self, name: str) -> None:
         """Refused where it was written for this server; the environment is for both homes."""
-        with pytest.raises(BadSetting, match=f"{name} has no meaning inside a gateway"):
+        with pytest.raises(Problem, match=f"{name} has no meaning inside a gateway"):
             read_settings({name: "x"}, {}, HOME)
 
         variable = "HERMES_ATTACH_" + name.upper().replace("-", "_")
         assert read_settings({}, {variable: "/x"}, HOME) == read_settings({}, {}, HOME)
 
     def test_unknown_names(self) -> None:
-        with pytest.raises(BadSetting, match=f"{WHERE}: there is no setting 'prot'"):
+        with pytest.raises(Problem, match=f"{WHERE}: there is no setting 'prot'"):
             read_settings({"prot": 1}, {}, HOME)
 
     @pytest.mark.parametrize("name", ["allow_plaintext", "accept_api_server_key"])
     def test_underscores(self, name: str) -> None:
         """A name that was meant to be ours; Hermes' own have underscores too and are left."""
-        with pytest.raises(BadSetting, match=f"write {name.replace('_', '-')}"):
+        with pytest.raises(Problem, match=f"write {name.replace('_', '-')}"):
             read_settings({name: True}, {}, HOME)
 
         read_settings({"_enabled_explicit": True, "group_sessions_per_user": True}, {}, HOME)
 
     def test_wrong_values(self) -> None:
-        with pytest.raises(BadSetting, match=f"{WHERE}: port ="):
+        with pytest.raises(Problem, match=f"{WHERE}: port ="):
             read_settings({"port": "many"}, {}, HOME)
-        with pytest.raises(BadSetting, match="listen has a value of the wrong type"):
+        with pytest.raises(Problem, match="listen has a value of the wrong type"):
             read_settings({"listen": "tcp:1"}, {}, HOME)
 
     @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ class TestKeys:
         """Without a terminal nobody would see the first one: none is made."""
         monkeypatch.setattr(attach_lines, "is_there", lambda: False)
 
-        with pytest.raises(BadKey, match="hermes-attach key new NAME"):
+        with pytest.raises(Problem, match="hermes-attach key new NAME"):
             find_keys(settings, {})
 
     def test_the_first_in_a_terminal(
@@ -132,7 +132,7 @@ class TestKeys:
         """Refused by the name of where it is from, never by itself."""
         accepting = read_settings({"accept-api-server-key": True}, {}, tmp_path)
 
-        with pytest.raises(BadKey, match="The API server's key") as refused:
+        with pytest.raises(Problem, match="The API server's key") as refused:
             find_keys(accepting, {"API_SERVER_KEY": "changeme"})
         assert "changeme" not in str(refused.value)
 

@@ -10,7 +10,7 @@ from hermes_twisted.access.keys import Key, Scope
 from hermes_twisted.access.refusals import HOST_REFUSED, KEY_WRONG, Refused
 from hermes_twisted.access.rules import Admitted
 from hermes_twisted.seats.journal import REFUSALS, Journal, NullAudit
-from hermes_twisted.testing import MemoryAudit
+from hermes_twisted.testing.audit import MemoryAudit
 
 SECRET = "correct-horse-battery-staple"
 

@@ -13,7 +13,7 @@ from hermes_twisted.access import plaintext
 from hermes_twisted.access import store as keystore
 from hermes_twisted.access.keyring import FIRST_NAME, ServerKeys, former_key, no_key
 from hermes_twisted.access.keys import Scope
-from hermes_twisted.files import BadKey
+from hermes_twisted.shared.problem import Problem
 
 TEXT = "hat_AAAAbbbbCCCCddddEEEE"
 OTHER = "hat_ffffGGGGhhhhIIIIjjjj"
@@ -201,7 +201,7 @@ class TestStore:
         make(tmp_path, "a", now)
         keystore.store_path(tmp_path).chmod(0o644)
 
-        with pytest.raises(BadKey, match="chmod 600"):
+        with pytest.raises(Problem, match="chmod 600"):
             serve(tmp_path, now, {plaintext.VARIABLE: TEXT})
 
     def test_reload(self, tmp_path: Path, now: Now, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +286,7 @@ class TestUnion:
         """A source that was named and has no key is an error of the start."""
         make(tmp_path, "a", now)
 
-        with pytest.raises(BadKey):
+        with pytest.raises(Problem):
             serve(tmp_path, now, **missing)
 
     def test_environment_is_forgotten(self, tmp_path: Path, now: Now) -> None:
@@ -325,14 +325,14 @@ class TestFirstStart:
         keys = serve(tmp_path, now)
         make(tmp_path, FIRST_NAME, now)
 
-        with pytest.raises(BadKey, match="key rotate default"):
+        with pytest.raises(Problem, match="key rotate default"):
             keys.make_first()
 
     def test_cannot_be_written(self, tmp_path: Path, now: Now) -> None:
         keys = serve(tmp_path, now)
         (tmp_path / "attach").write_text("in the way")
 
-        with pytest.raises(BadKey, match="attach"):
+        with pytest.raises(Problem, match="attach"):
             keys.make_first()
 
     def test_all_have_ended(self, tmp_path: Path, now: Now) -> None:

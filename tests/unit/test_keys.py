@@ -9,13 +9,13 @@ from hermes_twisted.access.keys import (
     MAX_KEYS,
     RESERVED,
     Key,
-    KeyProblem,
     Keys,
     Scope,
     State,
     WeakKey,
     new_secret,
 )
+from hermes_twisted.shared.problem import Problem
 
 SECRET = "correct-horse-battery-staple"
 
@@ -121,7 +121,7 @@ def keys(now: Now) -> Keys:
 
 
 def complaint(call: Callable[[], object]) -> str:
-    with pytest.raises(KeyProblem) as caught:
+    with pytest.raises(Problem) as caught:
         call()
     return str(caught.value)
 

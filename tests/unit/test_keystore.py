@@ -11,7 +11,7 @@ import pytest
 
 from hermes_twisted.access import store as keystore
 from hermes_twisted.access.keys import Keys, Scope
-from hermes_twisted.files import BadKey
+from hermes_twisted.shared.problem import Problem
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def names(home: Path) -> list[str]:
 
 
 def complaint(home: Path) -> str:
-    with pytest.raises(BadKey) as caught:
+    with pytest.raises(Problem) as caught:
         keystore.read(home)
     return str(caught.value)
 
@@ -85,7 +85,7 @@ def test_directory_of_others(store: Path, mode: int) -> None:
     store.parent.chmod(mode)
 
     assert f"chmod 700 {store.parent}" in complaint(store.parents[1])
-    with pytest.raises(BadKey, match="chmod 700"):
+    with pytest.raises(Problem, match="chmod 700"):
         add(store.parents[1], "second")
 
 
@@ -100,7 +100,7 @@ def test_other_owner(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     from hermes_twisted.files import read_private
 
-    with pytest.raises(BadKey, match="belongs to another user"):
+    with pytest.raises(Problem, match="belongs to another user"):
         read_private(store, "The key store", 10)
 
 
@@ -124,7 +124,7 @@ def test_not_a_file(store: Path) -> None:
 def test_directory_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "attach").write_text("in the way")
 
-    with pytest.raises(BadKey, match="attach"):
+    with pytest.raises(Problem, match="attach"):
         add(tmp_path, "laptop")
 
 
@@ -144,7 +144,7 @@ def test_malformed_store_is_not_overwritten(store: Path) -> None:
     """A change of a store that cannot be read is refused: it might lose keys."""
     store.write_text("{")
 
-    with pytest.raises(BadKey, match="not valid JSON"):
+    with pytest.raises(Problem, match="not valid JSON"):
         add(store.parents[1], "second")
 
     assert store.read_text() == "{"
@@ -162,7 +162,7 @@ def test_failing_write(store: Path, monkeypatch: pytest.MonkeyPatch, call: str) 
         monkeypatch.setattr("hermes_twisted.access.store_format.dump", fail)
     else:
         monkeypatch.setattr(os, call, fail)
-    with pytest.raises(BadKey, match="No space left"):
+    with pytest.raises(Problem, match="No space left"):
         add(store.parents[1], "second")
 
     assert store.read_bytes() == before
@@ -229,7 +229,7 @@ def test_lock_that_is_not_given_back(store: Path, monkeypatch: pytest.MonkeyPatc
 
     with (
         keystore.changing(store.parents[1]),
-        pytest.raises(BadKey, match=r"keys\.lock"),
+        pytest.raises(Problem, match=r"keys\.lock"),
         keystore.changing(store.parents[1]),
     ):
         pass
@@ -241,7 +241,7 @@ def test_lock_is_no_link(store: Path) -> None:
     lock.unlink()
     lock.symlink_to(store.with_name("elsewhere"))
 
-    with pytest.raises(BadKey, match=r"keys\.lock"):
+    with pytest.raises(Problem, match=r"keys\.lock"):
         add(store.parents[1], "second")
 
     assert not store.with_name("elsewhere").exists()

@@ -19,15 +19,15 @@ from hermes_twisted.hermes.loading import (
     look,
     replay_epoch,
 )
-from hermes_twisted.hermes.problem import HostProblem
+from hermes_twisted.shared.problem import Problem
 
 MakeServer = Callable[..., ModuleType]
 
 pytestmark = pytest.mark.usefixtures("no_hermes")
 
 
-def problem(call: Callable[[], Any]) -> HostProblem:
-    with pytest.raises(HostProblem) as caught:
+def problem(call: Callable[[], Any]) -> Problem:
+    with pytest.raises(Problem) as caught:
         call()
     assert caught.value.advice
     return caught.value
@@ -76,7 +76,7 @@ def test_config_that_is_not_yaml(config: Path) -> None:
 
     refused = problem(check_config)
 
-    assert f"{config} is not valid YAML, line 5." in refused.problem
+    assert f"{config} is not valid YAML, line 5." in refused.what
     assert "secret" not in str(refused)
 
 
@@ -84,7 +84,7 @@ def test_config_that_breaks_the_parser(config: Path) -> None:
     """Whatever the parser raises is a broken configuration."""
     config.write_text("unmarked")
 
-    assert f"{config} is not valid YAML." in problem(check_config).problem
+    assert f"{config} is not valid YAML." in problem(check_config).what
 
 
 @pytest.mark.parametrize("text", ["[]", '"x"', "5", "false"])
@@ -92,7 +92,7 @@ def test_config_that_is_no_mapping(config: Path, text: str) -> None:
     """A configuration that Hermes would take for an empty one is refused."""
     config.write_text(text)
 
-    assert f"{config} does not hold a mapping" in problem(check_config).problem
+    assert f"{config} does not hold a mapping" in problem(check_config).what
 
 
 def test_config_that_cannot_be_read(config: Path) -> None:
@@ -101,7 +101,7 @@ def test_config_that_cannot_be_read(config: Path) -> None:
 
     refused = problem(check_config)
 
-    assert f"{config} cannot be read (IsADirectoryError)" in refused.problem
+    assert f"{config} cannot be read (IsADirectoryError)" in refused.what
     assert "--hermes-home" in refused.advice
 
 
@@ -109,7 +109,7 @@ def test_config_that_is_not_utf8(config: Path) -> None:
     """A configuration in another encoding is refused."""
     config.write_bytes(b"\xff")
 
-    assert "cannot be read (UnicodeDecodeError)" in problem(check_config).problem
+    assert "cannot be read (UnicodeDecodeError)" in problem(check_config).what
 
 
 def test_home_that_cannot_be_entered(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,7 @@ def test_home_that_cannot_be_entered(config: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "stat", hidden)
     monkeypatch.setattr(Path, "read_text", lambda *args, **kwargs: hidden(args[0]))
 
-    assert str(config) in problem(check_config).problem
+    assert str(config) in problem(check_config).what
 
 
 def test_config_without_yaml(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_config_of_the_default_home(
     (tmp_path / ".hermes").mkdir()
     (tmp_path / ".hermes" / "config.yaml").write_text("]")
 
-    assert str(tmp_path / ".hermes" / "config.yaml") in problem(check_config).problem
+    assert str(tmp_path / ".hermes" / "config.yaml") in problem(check_config).what
 
 
 # The import
@@ -200,8 +200,8 @@ def test_no_hermes_here() -> None:
     """Without Hermes the refusal names the interpreter and the option."""
     refused = problem(import_server)
 
-    assert refused.problem.startswith("No Hermes with a terminal gateway")
-    assert sys.executable in refused.problem
+    assert refused.what.startswith("No Hermes with a terminal gateway")
+    assert sys.executable in refused.what
     assert "--hermes-python" in refused.advice
 
 
@@ -211,7 +211,7 @@ def test_hermes_without_the_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "site" / "tui_gateway" / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
 
-    assert problem(import_server).problem.startswith("No Hermes with a terminal gateway")
+    assert problem(import_server).what.startswith("No Hermes with a terminal gateway")
 
 
 def test_hermes_lacks_a_module(install: Install) -> None:
@@ -220,7 +220,7 @@ def test_hermes_lacks_a_module(install: Install) -> None:
 
     refused = problem(import_server)
 
-    assert "is broken: it lacks the module a_module_that_is_absent" in refused.problem
+    assert "is broken: it lacks the module a_module_that_is_absent" in refused.what
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_hermes_cannot_be_imported(
 
     refused = problem(import_server)
 
-    assert f"its import failed with {kind}." in refused.problem
+    assert f"its import failed with {kind}." in refused.what
     assert "a secret" not in str(refused)
     assert kind in caplog.text
 
@@ -248,7 +248,7 @@ def test_hermes_that_exits(install: Install) -> None:
     """A Hermes that ends the process when it is imported is broken like any other."""
     install("raise SystemExit('no configuration')")
 
-    assert "is broken" in problem(import_server).problem
+    assert "is broken" in problem(import_server).what
 
 
 # The look at what is there
@@ -330,7 +330,7 @@ def test_required_hook_that_has_changed(
     server = make_server()
     setattr(server, name, value)
 
-    assert f"has no {named}." in problem(lambda: look(server)).problem
+    assert f"has no {named}." in problem(lambda: look(server)).what
 
 
 def test_methods_answered_in_its_place(make_server: MakeServer) -> None:
@@ -402,14 +402,14 @@ def test_required_hook_is_missing(make_server: MakeServer, name: str) -> None:
 
     refused = problem(lambda: look(server))
 
-    assert f"has no {name}." in refused.problem
-    assert sys.executable in refused.problem
+    assert f"has no {name}." in refused.what
+    assert sys.executable in refused.what
     assert "0.14 or later" in refused.advice
 
 
 def test_all_that_is_missing_is_named() -> None:
     """A refusal names everything that is missing."""
-    text = problem(lambda: look(ModuleType("tui_gateway.server"))).problem
+    text = problem(lambda: look(ModuleType("tui_gateway.server"))).what
 
     assert all(name in text for name in REQUIRED_HOOKS)
 
@@ -437,7 +437,7 @@ def test_dispatch_takes_a_transport(
     if good:
         look(server)
     else:
-        assert "dispatch(req, transport)" in problem(lambda: look(server)).problem
+        assert "dispatch(req, transport)" in problem(lambda: look(server)).what
 
 
 def test_version(make_server: MakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,4 +504,4 @@ def test_the_stub_is_a_hermes(stub: None) -> None:
 
 def test_problem_in_words() -> None:
     """A problem reads as one text: what is wrong, then what to do."""
-    assert str(HostProblem("It is broken.", "Mend it.")) == "It is broken. Mend it."
+    assert str(Problem("It is broken.", "Mend it.")) == "It is broken. Mend it."

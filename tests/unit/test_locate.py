@@ -11,7 +11,7 @@ import pytest
 
 from hermes_twisted.backends import locate as module
 from hermes_twisted.backends.locate import Hermes, locate, worker_environment
-from hermes_twisted.hermes.problem import HostProblem
+from hermes_twisted.shared.problem import Problem
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +43,8 @@ def program(path: Path, text: str | bytes = "#!/bin/sh\n") -> Path:
     return path
 
 
-def problem(named: Path | None, environ: dict[str, str]) -> HostProblem:
-    with pytest.raises(HostProblem) as caught:
+def problem(named: Path | None, environ: dict[str, str]) -> Problem:
+    with pytest.raises(Problem) as caught:
         locate(named, environ)
     return caught.value
 
@@ -69,8 +69,8 @@ def test_named_but_unusable(tmp_path: Path, environ: dict[str, str], what: str) 
 
     refused = problem(named, environ)
 
-    assert str(named) in refused.problem
-    assert "--hermes-python" in refused.problem
+    assert str(named) in refused.what
+    assert "--hermes-python" in refused.what
     assert "Name the python" in refused.advice
 
 
@@ -87,7 +87,7 @@ def test_named_but_hidden(
 
     monkeypatch.setattr(os, "stat", hidden)
 
-    assert str(named) in problem(named, environ).problem
+    assert str(named) in problem(named, environ).what
 
 
 def test_this_environment(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> None:
@@ -103,7 +103,7 @@ def test_the_command_is_closed(environ: dict[str, str], tmp_path: Path) -> None:
     program(tmp_path / "bin" / "hermes")
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        with pytest.raises(HostProblem):
+        with pytest.raises(Problem):
             locate(None, environ)
 
     assert [str(warning.message) for warning in seen] == []
@@ -152,7 +152,7 @@ def test_beside_counts_in_an_environment_only(tmp_path: Path, environ: dict[str,
 
     refused = problem(None, environ)
 
-    assert f"the interpreter behind {tmp_path}/bin/hermes" in refused.problem
+    assert f"the interpreter behind {tmp_path}/bin/hermes" in refused.what
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_nothing_in_the_script(tmp_path: Path, environ: dict[str, str], text: st
     hidden.chmod(0o644)
     program(tmp_path / "bin" / "hermes", text.format(venv=venv))
 
-    assert "Hermes was not found" in problem(None, environ).problem
+    assert "Hermes was not found" in problem(None, environ).what
 
 
 def test_script_that_cannot_be_read(
@@ -219,9 +219,9 @@ def test_not_found(environ: dict[str, str]) -> None:
     """When nothing is found, the operator is told where it was looked for, and what to do."""
     refused = problem(None, environ)
 
-    assert "the command `hermes` on PATH (absent)" in refused.problem
-    assert sys.executable in refused.problem
-    assert f"{environ['HOME']}/.hermes/hermes-agent/venv/bin/python" in refused.problem
+    assert "the command `hermes` on PATH (absent)" in refused.what
+    assert sys.executable in refused.what
+    assert f"{environ['HOME']}/.hermes/hermes-agent/venv/bin/python" in refused.what
     assert "--hermes-python" in refused.advice
 
 
@@ -230,7 +230,7 @@ def test_no_path_and_no_home(monkeypatch: pytest.MonkeyPatch, environ: dict[str,
     monkeypatch.setattr(os, "defpath", environ["PATH"])
     monkeypatch.setenv("HOME", environ["HOME"])
 
-    assert f"{environ['HOME']}/.hermes/" in problem(None, {}).problem
+    assert f"{environ['HOME']}/.hermes/" in problem(None, {}).what
 
 
 @pytest.mark.parametrize(

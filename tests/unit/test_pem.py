@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hermes_twisted.listen.pem import (
     MAX_FILE,
-    BadTLS,
     Credentials,
     pin,
     read_certificates,
     read_credentials,
 )
+from hermes_twisted.shared.problem import Problem
 from tests.certs import DAY, Issued, issue
 
 
@@ -40,7 +40,7 @@ def files(issued: Issued, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def complaint(certificate: Path, key: Path | None) -> str:
-    with pytest.raises(BadTLS) as caught:
+    with pytest.raises(Problem) as caught:
         read_credentials(certificate, key)
     assert "PRIVATE KEY-----\n" not in str(caught.value)
     return str(caught.value)
@@ -216,9 +216,9 @@ def test_time() -> None:
 
     found.check_time(first, "a.crt")
     found.check_time(last - DAY, "a.crt")
-    with pytest.raises(BadTLS, match=r"a\.crt is not valid before 2030-01-01 00:00 UTC.*clock"):
+    with pytest.raises(Problem, match=r"a\.crt is not valid before 2030-01-01 00:00 UTC.*clock"):
         found.check_time(first - DAY, "a.crt")
-    with pytest.raises(BadTLS, match=r"a\.crt has expired on 2030-02-01 00:00 UTC\. Renew it"):
+    with pytest.raises(Problem, match=r"a\.crt has expired on 2030-02-01 00:00 UTC\. Renew it"):
         found.check_time(last, "a.crt")
 
 
@@ -231,7 +231,7 @@ def test_authorities(tmp_path: Path) -> None:
     assert read_certificates(bundle, "client authority") == (one.certificate, two.certificate)
 
     bundle.write_bytes(b"")
-    with pytest.raises(BadTLS, match=r"client authority file .*bundle\.pem holds no certificate"):
+    with pytest.raises(Problem, match=r"client authority file .*bundle\.pem holds no certificate"):
         read_certificates(bundle, "client authority")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from hermes_twisted.access import plaintext
 from hermes_twisted.access.plaintext import MAX_FILE, VARIABLE, Secret
-from hermes_twisted.files import BadKey
+from hermes_twisted.shared.problem import Problem
 
 TEXT = "hat_AAAAbbbbCCCCddddEEEE"
 
@@ -25,7 +25,7 @@ def write(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
 
 
 def complaint(path: Path) -> str:
-    with pytest.raises(BadKey) as caught:
+    with pytest.raises(Problem) as caught:
         plaintext.find(path, {})
     text = str(caught.value)
     assert str(path) in text
@@ -143,7 +143,7 @@ def test_largest_file(tmp_path: Path) -> None:
 
 def test_weak_key() -> None:
     """A weak key is refused with its source and a recipe, and not quoted."""
-    with pytest.raises(BadKey, match="shorter than") as caught:
+    with pytest.raises(Problem, match="shorter than") as caught:
         plaintext.find(None, {VARIABLE: "hunter2"})
 
     text = str(caught.value)
@@ -174,7 +174,7 @@ def test_systemd_credential(tmp_path: Path) -> None:
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
 
     assert plaintext.find(path, environ) == Secret(TEXT, str(path))
-    with pytest.raises(BadKey, match="by others"):
+    with pytest.raises(Problem, match="by others"):
         plaintext.find(path, {"CREDENTIALS_DIRECTORY": str(tmp_path / "other")})
 
 
@@ -183,7 +183,7 @@ def test_not_how_a_credential_looks(tmp_path: Path, mode: int) -> None:
     """Among credentials, too, a file that others can read or write is refused."""
     path = write(tmp_path / "attach-key", TEXT, mode)
 
-    with pytest.raises(BadKey, match="by others"):
+    with pytest.raises(Problem, match="by others"):
         plaintext.find(path, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.hermes import questions as module
-from hermes_twisted.hermes.questions import Questions
+from hermes_twisted.hermes.cures import lost_questions
+from hermes_twisted.hermes.cures.lost_questions import Questions
 
 RESUMED = {"result": {"session_id": "s"}}
 
@@ -148,10 +148,10 @@ def test_hermes_without_registers() -> None:
 
 def test_limits(hermes: Hermes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions and questions are kept in bounded numbers, the latest of each."""
-    monkeypatch.setattr(module, "SESSIONS", 2)
+    monkeypatch.setattr(lost_questions, "SESSIONS", 2)
     hermes.pending.update({f"r{number}": object() for number in range(100)})
     texts = [hermes.asks("clarify", number) for number in range(50)]
-    assert hermes.questions.to_repeat(RESUMED) == texts[-module.PER_SESSION :]
+    assert hermes.questions.to_repeat(RESUMED) == texts[-lost_questions.PER_SESSION :]
 
     hermes.asks("clarify", 1, sid="a")
     hermes.asks("clarify", 1, sid="b")

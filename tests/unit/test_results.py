@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.hermes import results
-from hermes_twisted.hermes.results import SplitResults, split_results
+from hermes_twisted.hermes.cures import background_results
+from hermes_twisted.hermes.cures.background_results import SplitResults, split_results
 
 CHAT = {"session_key": "agent:main:telegram:dm:42"}
 
@@ -22,7 +22,7 @@ class Two:
         self.gateway = False
         self.queue = SplitResults(self.sessions, lambda: self.gateway)
 
-    def read(self, *, gateway: bool) -> list[results.Event]:
+    def read(self, *, gateway: bool) -> list[background_results.Event]:
         """All that one side gets."""
         self.gateway = gateway
         found = []
@@ -86,8 +86,8 @@ def test_former_keys_are_remembered(two: Two, change: str) -> None:
 
 def test_memory_is_bounded(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest keys are forgotten, the oldest results of ended sessions left out."""
-    monkeypatch.setattr(results, "KEYS", 2)
-    monkeypatch.setattr(results, "WAITING", 2)
+    monkeypatch.setattr(background_results, "KEYS", 2)
+    monkeypatch.setattr(background_results, "WAITING", 2)
     for number in range(4):
         two.sessions["s1"] = {"session_key": f"key-{number}"}
         two.queue.put({"session_key": f"key-{number}"})
@@ -108,7 +108,7 @@ def test_waiting_is_for_the_side_that_asks(two: Two) -> None:
 
 def test_what_waits_is_kept() -> None:
     """At the change of queues, and a second time nothing changes."""
-    former: queue.Queue[results.Event] = queue.Queue()
+    former: queue.Queue[background_results.Event] = queue.Queue()
     former.put(CHAT)
     former.put({"session_key": "key-1"})
     registry = SimpleNamespace(completion_queue=former)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.hermes import resuming as module
-from hermes_twisted.hermes.resuming import Resuming, builds_second_agent, names_in
+from hermes_twisted.hermes.code_reading import names_in
+from hermes_twisted.hermes.cures import resume_by_live_id
+from hermes_twisted.hermes.cures.resume_by_live_id import Resuming, builds_second_agent
 
 KEY = "20260101_000000_aaaaaa"
 
@@ -146,7 +147,7 @@ def test_odd_ids(sid: Any) -> None:
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many sessions the oldest are forgotten."""
-    monkeypatch.setattr(module, "REMEMBERED", 2)
+    monkeypatch.setattr(resume_by_live_id, "REMEMBERED", 2)
     hermes = Hermes(**{KEY: ""})
     resuming = hermes.resuming()
     for sid in ("a", "b", "c"):
@@ -189,7 +190,7 @@ def test_handlers_that_cannot_be_looked_at(handler: Any) -> None:
     assert hermes.resuming().take_over(resume("live0001"), object()) is None
 
 
-@pytest.mark.parametrize("name", module.BUILDING_BLOCKS)
+@pytest.mark.parametrize("name", resume_by_live_id.BUILDING_BLOCKS)
 def test_nothing_is_taken_over_without_the_means(name: str) -> None:
     """A Hermes that lacks what our answer is made with resumes as it can."""
     hermes = Hermes(rebuilding)

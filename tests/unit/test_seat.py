@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.hermes.questions import Questions
-from hermes_twisted.hermes.seat import INTERNAL_ERROR, Former, HostSeat
+from hermes_twisted.hermes.cures.lost_questions import Questions
+from hermes_twisted.hermes.transport import INTERNAL_ERROR, Former, HostSeat
 from hermes_twisted.shared.lanes import LanePool
 from hermes_twisted.shared.outbox import ANSWER, DELTA, EVENT, NOTE, Item, Outbox
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.config.options import OPTIONS, usage_rows
+from hermes_twisted.config.environment import default_home, read_environment
 from hermes_twisted.limits import Limits
 from hermes_twisted.listen.endpoints import Listener, TLSChoice
 from hermes_twisted.listen.peers import TrustedProxies
-from hermes_twisted.server.settings import BadSetting, Settings, default_home, read_environment
+from hermes_twisted.server.options import OPTIONS, usage_rows
+from hermes_twisted.server.settings import Settings
+from hermes_twisted.shared.problem import Problem
 
 HOME = {"HERMES_HOME": "/srv/hermes"}
 MIB = 1024 * 1024
@@ -23,7 +25,7 @@ def gather(given: dict[str, Any] | None = None, environ: dict[str, str] | None =
 
 def complaint(given: dict[str, Any] | None = None, environ: dict[str, str] | None = None) -> str:
     """What the operator is told of a setting that cannot be used."""
-    with pytest.raises(BadSetting) as caught:
+    with pytest.raises(Problem) as caught:
         gather(given, environ)
     return str(caught.value)
 
@@ -644,7 +646,7 @@ def test_unknown_default_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pwd, "getpwuid", unknown)
 
     for environ in ({}, {"HERMES_HOME": "~nobody-of-this-name"}):
-        with pytest.raises(BadSetting, match="--hermes-home"):
+        with pytest.raises(Problem, match="--hermes-home"):
             Settings.gather({}, environ)
 
 

@@ -1,4 +1,4 @@
-"""What may import what: the rules that a change breaks without noticing."""
+"""The architecture, as rules about folders: which package may import which."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,47 +17,47 @@ import hermes_twisted
 
 PACKAGE = Path(hermes_twisted.__file__).parent
 ROOT = PACKAGE.parent
+NAME = "hermes_twisted"
 
-#: These run under Hermes' Python, where nothing of ours is installed.
-UNDER_HERMES = (
-    "boot",
-    "worker",
-    "host",
-    "seat",
-    "pump",
-    "encode",
-    "decode",
-    "loading",
-    "problem",
-    "absent",
-    "questions",
-    "resuming",
-    "recovery",
-    "aliases",
-    "turns",
-    "cures",
-    "results",
-    "inspection",
+#: The modules in the root that are words for all packages, and `config/`, which is one, too.
+WORDS = "words"
+#: From the bottom upwards, in the order of a client's path: a package may import from its
+#: own and from those in the rows above it.
+LAYERS = (
+    {"shared"},
+    {"hermes"},
+    {WORDS},
+    {"listen"},
+    {"access"},
+    {"seats"},
+    {"backends", "websocket"},
+    {"http"},
+    {"operate"},
+    {"server"},
+    {"tap", "gateway", "doctor"},
+    {"cli"},
+    {"testing"},
 )
-#: What may be imported there when it is needed: Hermes itself, and what it may have.
+#: Front doors, which are modules in the root and no words.
+DOORS = {"tap", "__main__"}
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+#: Who may import from these packages; of the others, everybody above.
+USERS = {"hermes": {"backends"}, "testing": set[str]()}
+#: These decide without IO, and know neither a reactor nor a WebSocket.
+WITHOUT_IO = ("shared", "access", "seats", "rpc", "limits", "meter", "quota", "config")
+#: What a reactor is, and what needs one.
+OF_A_REACTOR = ("twisted.internet.reactor", "twisted.internet.asyncioreactor", "autobahn", "txaio")
+#: What may be imported under Hermes' Python once it is needed: Hermes, and what it may have.
 LAZILY = {"tui_gateway", "hermes_cli", "tools", "yaml", "orjson", "pydantic_core"}
 
 
-#: What an interpreter loads with `typing`, if nobody has yet; every `hermes` has.
-COMES_WITH_TYPING = set(
-    subprocess.run(
-        [sys.executable, "-c", "import typing, sys; print(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-)
-
-
-def modules(folder: str) -> list[str]:
-    """Dotted names of the modules in a folder of the package."""
-    names = (path.stem for path in sorted((PACKAGE / folder).glob("*.py")))
-    return [f"hermes_twisted.{folder}.{name}" for name in names if name != "__init__"]
+def modules() -> list[str]:
+    """The dotted names of all modules of the package."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return found
 
 
 def source(name: str) -> Path:
@@ -65,17 +66,28 @@ def source(name: str) -> Path:
 
 
 def is_ours(name: str) -> bool:
-    return source(name).is_file() if name.partition(".")[0] == "hermes_twisted" else False
+    return name.partition(".")[0] == NAME and source(name).is_file()
+
+
+def place(name: str) -> str | None:
+    """The package that a module belongs to, or `WORDS`; None for the root itself."""
+    parts = name.split(".")
+    if len(parts) == 1:
+        return None
+    top = parts[1]
+    is_word = top == "config" or (top not in DOORS and not (PACKAGE / top).is_dir())
+    return WORDS if is_word else top
 
 
 def imports(name: str) -> Iterator[tuple[str, bool]]:
-    """Each module that *name* imports, and whether the import is inside a function."""
+    """Each module that *name* imports, and whether the import is inside a function.
+
+    What is imported for type checkers counts as well: it is knowledge, too.
+    """
     tree = ast.parse(source(name).read_text(encoding="utf-8"))
     package = name if source(name).name == "__init__.py" else name.rpartition(".")[0]
 
     def visit(node: ast.AST, lazy: bool) -> Iterator[tuple[str, bool]]:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, lazy
@@ -97,21 +109,6 @@ def imports(name: str) -> Iterator[tuple[str, bool]]:
     yield from visit(tree, False)
 
 
-def closure(*names: str) -> set[str]:
-    """These modules of ours and all of ours that they import, with the packages around them."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        waiting += [imported for imported, _lazy in imports(name) if is_ours(imported)]
-        if "." in name:
-            waiting.append(name.rpartition(".")[0])
-    return found
-
-
 def run(code: str, *options: str) -> str:
     """What a fresh interpreter prints."""
     done = subprocess.run(
@@ -125,30 +122,69 @@ def run(code: str, *options: str) -> str:
     return done.stdout
 
 
-HERMES_SIDE = sorted(closure(*(f"hermes_twisted.hermes.{name}" for name in UNDER_HERMES)))
+MODULES = modules()
 
 
-def test_hermes_side_is_small() -> None:
-    """Of core, only the modules that are made for it run under Hermes' Python."""
-    core = {name for name in HERMES_SIDE if name.startswith("hermes_twisted.core.")}
+def test_every_package_has_its_place() -> None:
+    """A new package is given its layer here."""
+    places = {place(name) for name in MODULES} - {None, "__main__"}
 
-    assert core == {
-        f"hermes_twisted.core.{name}"
-        for name in ("backlog", "batches", "lanes", "outbox", "packets", "tuning")
+    assert places <= LEVEL.keys()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_one_way(name: str) -> None:
+    """A package imports from itself and from packages below it; some are not for everybody."""
+    own = place(name)
+    if own is None or own in DOORS:
+        return
+    for imported, _lazy in imports(name):
+        used = place(imported) if is_ours(imported) else None
+        if used is None or used == own:
+            continue
+        assert LEVEL[used] < LEVEL[own], f"{name} imports {imported}"
+        assert own in USERS.get(used, {own}), f"{name} imports {imported}"
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    """Nor may modules of one package import each other in a circle, whatever loads first."""
+    graph = {
+        name: {used for used, lazy in imports(name) if is_ours(used) and not lazy and used != name}
+        for name in MODULES
     }
-    assert {name.split(".")[1] for name in HERMES_SIDE if "." in name} == {"core", "hermes"}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as cycle:
+        pytest.fail(" → ".join(cycle.args[1]))
 
 
-@pytest.mark.parametrize("name", HERMES_SIDE)
-def test_hermes_side_needs_nothing(name: str) -> None:
-    """Under Hermes' Python there is the standard library, and Hermes only once it is looked for."""
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if f"{name}.".startswith(f"{NAME}.hermes.")]
+)
+def test_the_hermes_side_needs_nothing(name: str) -> None:
+    """Under Hermes' Python there are `hermes`, `shared` and the standard library.
+
+    Hermes itself is imported only once it is looked for.
+    """
     for imported, lazy in imports(name):
         top = imported.partition(".")[0]
-        allowed = top in sys.stdlib_module_names or is_ours(imported) or (lazy and top in LAZILY)
-        assert allowed, imported
+        if top == NAME:
+            assert place(imported) in (None, "hermes", "shared"), imported
+        else:
+            assert top in sys.stdlib_module_names or (lazy and top in LAZILY), imported
 
 
-def test_hermes_side_loads_without_an_installation() -> None:
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if f"{name}.".startswith(f"{NAME}.shared.")]
+)
+def test_shared_code_needs_nothing(name: str) -> None:
+    """Both sides of the pipe run it: the standard library, and nothing else."""
+    for imported, _lazy in imports(name):
+        top = imported.partition(".")[0]
+        assert top in sys.stdlib_module_names or place(imported) in (None, "shared"), imported
+
+
+def test_the_hermes_side_loads_without_an_installation() -> None:
     """A bare interpreter loads the worker by its path, and `sys.path` stays as it was."""
     boot = PACKAGE / "hermes" / "boot.py"
     loaded = run(
@@ -158,7 +194,7 @@ def test_hermes_side_loads_without_an_installation() -> None:
         "boot = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(boot)\n"
         "boot.load_package()\n"
-        "import hermes_twisted.hermes.worker\n"
+        "import hermes_twisted.hermes.main, hermes_twisted.hermes.cures.gateway\n"
         "assert sys.path == path\n"
         "print(json.dumps(sorted(name for name in sys.modules)))\n",
         "-I",
@@ -166,70 +202,30 @@ def test_hermes_side_loads_without_an_installation() -> None:
     )
 
     tops = {name.partition(".")[0] for name in json.loads(loaded)} - {"boot", "__main__"}
-    assert tops - set(sys.stdlib_module_names) == {"hermes_twisted"}
+    assert tops - set(sys.stdlib_module_names) == {NAME}
 
 
-@pytest.mark.parametrize("name", modules("core"))
-def test_core_does_no_io(name: str) -> None:
-    """Core decides without IO: no Twisted, no Autobahn, no Hermes, nothing of the shells."""
-    for imported, _lazy in imports(name):
-        top = imported.partition(".")[0]
-        assert top in {*sys.stdlib_module_names, "hermes_twisted", "automat", "msgspec"}, imported
-        assert top not in {"socket", "asyncio", "selectors", "ssl", "subprocess", "http"}, imported
-        if top == "hermes_twisted":
-            assert imported.startswith("hermes_twisted.core"), imported
+@pytest.mark.parametrize("folder", WITHOUT_IO)
+def test_decisions_load_without_a_reactor(folder: str) -> None:
+    """Importing all of them loads no reactor, no Autobahn and no Hermes by a detour."""
+    names = [name for name in MODULES if f"{name}.".startswith(f"{NAME}.{folder}.")]
+    assert names
+
+    loaded = run(f"import {', '.join(names)}, sys; print(*sys.modules)").split()
+
+    assert not {name for name in loaded if name.startswith((*OF_A_REACTOR, "tui_gateway"))}
 
 
-def test_core_loads_alone() -> None:
-    """Importing all of core loads neither Twisted nor Autobahn nor Hermes by a detour."""
-    names = ", ".join(modules("core"))
-
-    loaded = run(f"import {names}, sys; print(*sys.modules)").split()
-
-    tops = {name.partition(".")[0] for name in loaded}
-    assert "hermes_twisted" in tops
-    assert not tops & {"twisted", "autobahn", "txaio", "tui_gateway", "hermes_cli"}
-
-
-def test_locate_does_not_import_hermes() -> None:
-    """Looking for Hermes, in the front, imports nothing of it."""
-    tops = {imported.partition(".")[0] for imported, _ in imports("hermes_twisted.backends.locate")}
-
-    assert not tops & LAZILY
-
-
-def test_only_the_backends_and_the_builder_know_the_hermes_side() -> None:
-    """`hermes/` is used by the backends, by what puts the pieces together, and by the doctor."""
-    users = set()
-    for path in PACKAGE.rglob("*.py"):
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        if name.startswith("hermes_twisted.hermes.") or path.name == "__init__.py":
-            continue
-        if any(imported.startswith("hermes_twisted.hermes") for imported, _ in imports(name)):
-            users.add(name)
-
-    assert all(
-        name in ("hermes_twisted.server.assemble", "hermes_twisted.doctor.hermes")
-        or name.startswith("hermes_twisted.backends.")
-        for name in users
-    ), users
-
-
-def test_only_the_plugin_knows_the_gateway() -> None:
+def test_only_the_adapter_knows_the_gateway() -> None:
     """The service and all below it do not know which home they are in."""
-    plugin = (
-        "hermes_twisted.gateway.plugin",
-        "hermes_twisted.gateway.hosted",
-        "hermes_twisted.gateway.adapter",
-    )
-    users = set()
-    for path in PACKAGE.rglob("*.py"):
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for imported, _lazy in imports(name):
-            if imported.split(".")[0] == "gateway" or imported.startswith(plugin):
-                users.add(name)
+    users = {
+        name
+        for name in MODULES
+        for imported, _lazy in imports(name)
+        if imported.split(".")[0] == "gateway"
+    }
 
-    assert users == {"hermes_twisted.gateway.adapter", "hermes_twisted.gateway.plugin"}
+    assert users == {f"{NAME}.gateway.adapter"}
 
 
 def test_the_plugin_folders_are_no_packages() -> None:
@@ -245,42 +241,41 @@ def test_the_package_imports_nothing() -> None:
         "print(*sorted(set(sys.modules) - before))"
     )
 
-    assert new.split() == ["hermes_twisted"]
+    assert new.split() == [NAME]
 
 
-@pytest.mark.parametrize("module", ["hermes_twisted.tap", "twisted.plugins.hermes_attach"])
+@pytest.mark.parametrize(
+    "module",
+    [f"{NAME}.tap", "twisted.plugins.hermes_attach", f"{NAME}.gateway.hosted"],
+)
 def test_no_reactor_is_installed_by_an_import(module: str) -> None:
-    """twistd reads plugins and options before a reactor is chosen: no import may choose one."""
+    """twistd reads plugins and options before a reactor is chosen, a gateway imports in a thread:
+    no import may choose one."""
     assert run(f"import sys, {module}; print('twisted.internet.reactor' in sys.modules)") == (
         "False\n"
     )
+
+
+#: What an interpreter loads with `typing`, if nobody has yet; every `hermes` has.
+COMES_WITH_TYPING = set(run("import typing, sys; print(*sys.modules)").split())
 
 
 def test_the_plugin_of_hermes_costs_nothing() -> None:
     """Every `hermes` command imports it: it loads nothing but itself."""
     loaded = run(
-        "import os, sys; before = set(sys.modules); import hermes_twisted.gateway.plugin;"
+        f"import os, sys; before = set(sys.modules); import {NAME}.gateway.plugin;"
         "print(*sorted(set(sys.modules) - before))"
     ).split()
 
     assert set(loaded) - {"__future__", "typing"} - COMES_WITH_TYPING == {
-        "hermes_twisted",
-        "hermes_twisted.gateway.plugin",
+        NAME,
+        f"{NAME}.gateway",
+        f"{NAME}.gateway.plugin",
     }
-
-
-@pytest.mark.parametrize(
-    "module", ["hermes_twisted.gateway.hosted", "hermes_twisted.server.assemble"]
-)
-def test_no_reactor_is_installed_off_the_loop(module: str) -> None:
-    """A gateway imports these in a thread, before its loop is adopted."""
-    assert run(f"import sys, {module}; print('twisted.internet.reactor' in sys.modules)") == (
-        "False\n"
-    )
 
 
 def test_the_plugin_is_thin() -> None:
     """Reading the plugin, which every twistd does, loads nothing of ours."""
     loaded = run("import sys, twisted.plugins.hermes_attach; print(*sys.modules)").split()
 
-    assert [name for name in loaded if name.startswith("hermes_twisted")] == []
+    assert [name for name in loaded if name.startswith(NAME)] == []

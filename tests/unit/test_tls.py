@@ -16,8 +16,9 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from hermes_twisted.listen.authority import LEAF_LIFE, LEAF_MARGIN, Authority
 from hermes_twisted.listen.endpoints import TLSChoice
-from hermes_twisted.listen.pem import BadTLS, read_certificates
+from hermes_twisted.listen.pem import read_certificates
 from hermes_twisted.listen.tls import EXPIRY_WARNING, RENEWAL_CHECK, TLS, Files, Own, build_source
+from hermes_twisted.shared.problem import Problem
 from tests.certs import DAY, issue
 
 HOUR = timedelta(hours=1)
@@ -275,9 +276,9 @@ def test_end_of_the_operators_certificate_is_announced(files: TLS, world: World)
 
 def test_check_names_mistakes(world: World, tmp_path: Path) -> None:
     """Before the start, where the operator still looks."""
-    with pytest.raises(BadTLS, match="cannot be read"):
+    with pytest.raises(Problem, match="cannot be read"):
         TLS(world.clock, Files(tmp_path / "absent", None), None, world.now).check()
-    with pytest.raises(BadTLS, match=r"client authority file .* cannot be read"):
+    with pytest.raises(Problem, match=r"client authority file .* cannot be read"):
         TLS(world.clock, Own(Authority(tmp_path / "tls")), tmp_path / "absent", world.now).check()
 
 
@@ -285,7 +286,7 @@ def test_key_that_openssl_refuses(world: World, tmp_path: Path) -> None:
     """It has a rule of its own for short keys."""
     tls = TLS(world.clock, Files(*issue(bits=1024).write(tmp_path)), None, world.now)
 
-    with pytest.raises(BadTLS, match=r"OpenSSL refuses the certificate or its key: .*small"):
+    with pytest.raises(Problem, match=r"OpenSSL refuses the certificate or its key: .*small"):
         tls.check()
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.hermes import turns as module
-from hermes_twisted.hermes.turns import PATIENCE, POLL, Turns
+from hermes_twisted.hermes.cures import late_turn_end
+from hermes_twisted.hermes.cures.late_turn_end import PATIENCE, POLL, Turns
 
 
 def refusing(rid: Any, params: dict[str, Any]) -> Any:
@@ -109,7 +109,7 @@ def test_other_events(kind: Any, sid: Any) -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SESSIONS", 2)
+    monkeypatch.setattr(late_turn_end, "SESSIONS", 2)
     hermes = Hermes()
     for sid in ("a", "b", "c"):
         hermes.tell("message.complete", sid)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from twisted.python import usage
 
-from hermes_twisted.cli.install_service import CannotInstall, install
+from hermes_twisted.cli.install_service import install
 from hermes_twisted.cli.units import Plan, service_unit, socket_unit
+from hermes_twisted.shared.problem import Problem
 
 PYTHON = f"--hermes-python={sys.executable}"
 
@@ -105,7 +106,7 @@ def test_others_files_stay(environ: dict[str, str], tmp_path: Path) -> None:
     unit = tmp_path / "config" / "systemd" / "user" / "hermes-attach.service"
     unit.write_text("mine")
 
-    with pytest.raises(CannotInstall, match="--force"):
+    with pytest.raises(Problem, match="--force"):
         install(["--", PYTHON], environ)
     assert unit.read_text() == "mine"
     install(["--force", "--", PYTHON], environ)
@@ -131,7 +132,7 @@ def test_wrong_usage(environ: dict[str, str], arguments: list[str]) -> None:
 
 def test_hermes_has_to_be_found(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A unit that could not start is not written."""
-    with pytest.raises(CannotInstall, match="--hermes-python=PATH"):
+    with pytest.raises(Problem, match="--hermes-python=PATH"):
         install([], environ)
 
 

@@ -6,7 +6,7 @@ import sys
 from twisted.logger import LogLevel, capturedLogs
 
 from hermes_twisted.backends.output import OutputLines
-from hermes_twisted.hermes.worker import EachLine
+from hermes_twisted.hermes.main import EachLine
 
 
 def test_a_traceback_keeps_its_level() -> None:

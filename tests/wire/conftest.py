@@ -29,7 +29,9 @@ from hermes_twisted.meter import Tally
 from hermes_twisted.operate.metrics import Metrics
 from hermes_twisted.server.service import AttachService
 from hermes_twisted.server.settings import Settings
-from hermes_twisted.testing import FakeBackend, FakeChannel, MemoryAudit, MemoryWire
+from hermes_twisted.testing.audit import MemoryAudit
+from hermes_twisted.testing.backend import FakeBackend, FakeChannel
+from hermes_twisted.testing.wire import MemoryWire
 
 # The same examples in every run: a failure is the change's, not the dice's.
 hypothesis.settings.register_profile(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hermes_twisted.seats.journal import REFUSALS
-from hermes_twisted.testing import CLOSE, PING, client_frame, handshake, request
+from hermes_twisted.testing.wire import CLOSE, PING, client_frame, handshake, request
 
 HOST = ("Host", "127.0.0.1:8643")
 KEY_FIELDS = {"key": "main", "key_id": "main", "scope": "full"}

@@ -26,7 +26,6 @@ from hermes_twisted.backends.locate import Hermes, worker_environment
 from hermes_twisted.backends.worker import WorkerBackend
 from hermes_twisted.backends.worker_channel import LOST
 from hermes_twisted.hermes.host import Host
-from hermes_twisted.hermes.problem import HostProblem
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import Tally
 from hermes_twisted.seats.ports import Backend, State
@@ -683,7 +682,7 @@ async def test_worker_that_ends_at_once(home: Path, monkeypatch: pytest.MonkeyPa
     _state, problem = await house.states.first(lambda change: change[0] is State.RESTARTING)
 
     await house.stop()
-    assert re.search(r"\(pid \d+\) ended with status 1", problem.problem)
+    assert re.search(r"\(pid \d+\) ended with status 1", problem.what)
 
 
 @pytest_twisted.ensureDeferred
@@ -758,7 +757,7 @@ async def test_no_hermes(build: Build, tmp_path: Path) -> None:
     """Without a Hermes what was held is answered with what is wrong and what to do."""
     problem, answer = await broken_with(build(tmp_path))
 
-    assert "No Hermes with a terminal gateway (tui_gateway)" in problem.problem
+    assert "No Hermes with a terminal gateway (tui_gateway)" in problem.what
     assert "--hermes-python" in problem.advice
     assert answer["error"] == {"code": -32000, "message": str(problem)}
 
@@ -777,7 +776,7 @@ async def test_load_fails_in_a_way_that_nobody_foresaw(
     backend = InProcessBackend(reactor, limits, home, load)
     problem, answer = await broken_with(House(backend, limits))
 
-    assert problem.problem == "Loading Hermes failed with MemoryError."
+    assert problem.what == "Loading Hermes failed with MemoryError."
     assert "The log has the traceback" in problem.advice
     assert answer["error"]["message"] == str(problem)
     assert "secret" not in str(problem)
@@ -812,7 +811,7 @@ async def test_hermes_not_found() -> None:
     """When no interpreter is found, nothing is spawned and the advice is the locator's."""
 
     def locate() -> Hermes:
-        raise HostProblem("Hermes was not found.", "Install it.")
+        raise Problem("Hermes was not found.", "Install it.")
 
     limits = Limits()
     problem, answer = await broken_with(House(WorkerBackend(reactor, limits, locate, {}), limits))
@@ -846,7 +845,7 @@ async def test_broken_hermes(build: Build, tmp_path: Path, server: str, words: s
     """A Hermes that does not load, or lacks a hook, is refused with the reason's name."""
     problem, answer = await broken_with(build(fake_hermes(tmp_path, server)))
 
-    assert words in problem.problem
+    assert words in problem.what
     assert "secret" not in json.dumps(answer)
 
 
@@ -869,7 +868,7 @@ async def test_broken_config(build: Build, tmp_path: Path, home: Path) -> None:
 
     problem, _answer = await broken_with(build(fake_hermes(tmp_path, "", yaml=YAML)))
 
-    assert f"{home / 'config.yaml'} is not valid YAML, line 3" in problem.problem
+    assert f"{home / 'config.yaml'} is not valid YAML, line 3" in problem.what
 
 
 # The worker's process.
@@ -987,7 +986,7 @@ async def test_worker_dies(worker: House) -> None:
     assert lost["error"] == {"code": -32000, "message": LOST}
     assert (await other.answer(blocked))["error"]["message"] == LOST
     assert problem is not None
-    assert "was killed by SIGKILL" in problem.problem
+    assert "was killed by SIGKILL" in problem.what
     assert (await client.answer(held))["result"] == {"held": True}
     kinds = [event_type(frame) for frame in client.frames.seen]
     assert kinds.index("gateway.ready", seen) < client.frames.seen.index(await client.answer(held))

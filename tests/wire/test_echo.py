@@ -8,7 +8,7 @@ import pytest
 
 from hermes_twisted.cli.echo import EchoSite, make_echo_site
 from hermes_twisted.limits import Limits
-from hermes_twisted.testing import (
+from hermes_twisted.testing.wire import (
     BINARY,
     CLOSE,
     CONTINUATION,

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.address import IPv4Address
 
 from hermes_twisted.listen.peers import TrustedProxies
-from hermes_twisted.testing import handshake
+from hermes_twisted.testing.wire import handshake
 
 from .conftest import KEY, LogEvent, Server, Start
 

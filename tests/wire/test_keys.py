@@ -13,7 +13,7 @@ import pytest
 from hermes_twisted.access import store as keystore
 from hermes_twisted.access.keyring import ServerKeys
 from hermes_twisted.access.keys import Scope
-from hermes_twisted.testing import CLOSE, client_frame
+from hermes_twisted.testing.wire import CLOSE, client_frame
 
 CLOSE_POLICY = 1008
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.testing import (
+from hermes_twisted.testing.wire import (
     CLOSE,
     CONTINUATION,
     PING,

@@ -18,7 +18,7 @@ from twisted.internet.tcp import Connection
 
 from hermes_twisted.access.keys import Key
 from hermes_twisted.backends.worker import WorkerBackend
-from hermes_twisted.hermes.worker import Worker
+from hermes_twisted.hermes.main import Worker
 from hermes_twisted.limits import MIB, Limits
 from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.seats.ports import State, StateListener
@@ -26,7 +26,8 @@ from hermes_twisted.server.service import AttachService
 from hermes_twisted.server.settings import Settings
 from hermes_twisted.shared.packets import HEADER, Op, Packet, Unpacker, pack
 from hermes_twisted.tcp import write_promptly
-from hermes_twisted.testing import PING, MemoryAudit, MemoryWire, client_frame
+from hermes_twisted.testing.audit import MemoryAudit
+from hermes_twisted.testing.wire import PING, MemoryWire, client_frame
 from tests.conftest import STUB
 from tests.wire.conftest import KEY, MemoryLoop
 from tests.wire.steps import Steps

@@ -15,7 +15,7 @@ from hermes_twisted.operate.metrics import Metrics
 from hermes_twisted.rpc import notice
 from hermes_twisted.seats.ports import State
 from hermes_twisted.shared.problem import Problem
-from hermes_twisted.testing import CLOSE, PING, PONG, client_frame, request
+from hermes_twisted.testing.wire import CLOSE, PING, PONG, client_frame, request
 
 Start = Callable[..., Any]
 

@@ -16,13 +16,7 @@ from twisted.logger import LogLevel
 
 from hermes_twisted.listen.peers import peer_name
 from hermes_twisted.seats.ports import State
-from hermes_twisted.testing import (
-    MemoryWire,
-    Response,
-    client_frame,
-    handshake,
-    request,
-)
+from hermes_twisted.testing.wire import MemoryWire, Response, client_frame, handshake, request
 
 #: Starts servers; `tests/wire/conftest.py` has these.
 Start = Callable[..., Any]

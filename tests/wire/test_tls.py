@@ -14,15 +14,9 @@ from twisted.internet.interfaces import IProtocolFactory, IProtocolNegotiationFa
 
 from hermes_twisted.http.site import LOGGED_TLS_FAILURES
 from hermes_twisted.listen.endpoints import Listener
-from hermes_twisted.listen.ports import CannotStart
 from hermes_twisted.listen.tls import TLS, Files
-from hermes_twisted.testing import (
-    MemoryWire,
-    client_frame,
-    handshake,
-    read_frames,
-    request,
-)
+from hermes_twisted.shared.problem import Problem
+from hermes_twisted.testing.wire import MemoryWire, client_frame, handshake, read_frames, request
 from tests.certs import Issued, issue
 
 #: Starts servers; `tests/wire/conftest.py` has these.
@@ -601,12 +595,12 @@ def test_tls_counts_as_encrypted(serve: Start, authority: Issued) -> None:
     ],
 )
 def test_plain_beyond_loopback(start: Start, endpoint: str) -> None:
-    with pytest.raises(CannotStart, match=r"in the clear.*--tls self.*--allow-plaintext"):
+    with pytest.raises(Problem, match=r"in the clear.*--tls self.*--allow-plaintext"):
         start({"listeners": (Listener(endpoint),)})
 
 
 def test_bad_certificate_ends_the_start(serve: Start, pair: tuple[Path, Path]) -> None:
     pair[1].unlink()
 
-    with pytest.raises(CannotStart, match="cannot be read"):
+    with pytest.raises(Problem, match="cannot be read"):
         serve()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hermes_twisted.seats.ports import State
-from hermes_twisted.testing import MemoryWire, client_frame, handshake
+from hermes_twisted.testing.wire import MemoryWire, client_frame, handshake
 
 Start = Callable[..., Any]
 

@@ -16,7 +16,7 @@ from twisted.logger import LogLevel
 from hermes_twisted.seats.ports import State
 from hermes_twisted.shared.packets import LARGE
 from hermes_twisted.shared.problem import Problem
-from hermes_twisted.testing import (
+from hermes_twisted.testing.wire import (
     BINARY,
     CLOSE,
     CONTINUATION,

@@ -30,7 +30,7 @@ def process_state():
 def register(ctx):
     spoil = os.environ.get("PROBE_SPOILS")
     if spoil == "cures":
-        from hermes_twisted.hermes import cures
+        from hermes_twisted.hermes.cures import gateway as cures
 
         cures.gateway_cures = lambda thread: ()
     elif spoil == "reactor":

@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from types import ModuleType
 from typing import Any, Final
 
-from .encode import encode
+from ..codec import encode
 
 _log = logging.getLogger(__name__)
 

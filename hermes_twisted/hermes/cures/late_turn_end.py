@@ -15,7 +15,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-from .resuming import PROMPT, names_in
+from ..code_reading import names_in
+from .resume_by_live_id import PROMPT
 
 #: What a release that refuses says in its handler.
 REFUSAL: Final = "session busy"

@@ -11,10 +11,9 @@ from typing import Any, Final, Protocol
 
 from ..shared.lanes import LATER, LanePool
 from ..shared.outbox import ANSWER, DELTA, EVENT, NOTE, Outbox
-from .aliases import Aliases
-from .decode import decode
-from .encode import encode
-from .questions import Questions
+from .codec import decode, encode
+from .cures.lost_questions import Questions
+from .live_ids import Aliases
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What the doctor asks of Hermes, under Hermes' own Python: `python -P inspection.py`.
+"""What the doctor asks of Hermes, under Hermes' own Python: `python -P inspect_main.py`.
 
 Prints one JSON object and ends without waiting for Hermes' threads.
 """
@@ -33,19 +33,20 @@ class _Sink:
 
 def inspect() -> dict[str, Any]:
     """What was found: the release, its hooks, whether a provider is there; or what is wrong."""
+    from hermes_twisted.shared.problem import Problem
+
     from hermes_twisted.hermes import loading
-    from hermes_twisted.hermes.problem import HostProblem
 
     found: dict[str, Any] = {"config": None, "hermes": None, "problem": None, "provider": None}
     try:
         loading.check_config()
-    except HostProblem as bad:
-        found["config"] = [bad.problem, bad.advice]
+    except Problem as bad:
+        found["config"] = [bad.what, bad.advice]
     try:
         server = loading.import_server()
         found["hermes"] = loading.look(server).as_dict()
-    except HostProblem as bad:
-        found["problem"] = [bad.problem, bad.advice]
+    except Problem as bad:
+        found["problem"] = [bad.what, bad.advice]
         return found
     found["provider"] = _has_provider(server)
     return found

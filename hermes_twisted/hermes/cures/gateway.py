@@ -15,11 +15,11 @@ from collections.abc import Callable
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any, Final
 
-from .host import Cure, Sink
-from .loading import check_config, import_server, look
-from .problem import HostProblem
-from .questions import Questions
-from .results import METHODS, SplitResults, split_results
+from ...shared.problem import Problem
+from ..host import Cure, Sink
+from ..loading import check_config, import_server, look
+from .background_results import METHODS, SplitResults, split_results
+from .lost_questions import Questions
 
 #: Tells Hermes' tools that a person sits at this process: true of a terminal's worker,
 #: false of a gateway, whose chats would be answered from somebody's terminal.
@@ -50,7 +50,7 @@ def gateway_cures(gateway_thread: int) -> tuple[Cure, ...]:
 def check_gateway(cures: tuple[Cure, ...]) -> None:
     """Load Hermes' terminal side and try all cures, before anybody is let in. Blocks.
 
-    Raises `HostProblem`, whose advice is to serve beside the gateway.
+    Raises `Problem`, whose advice is to serve beside the gateway.
     """
     check_config()
     server = import_server()
@@ -138,13 +138,13 @@ def keep_results_apart(server: ModuleType, is_gateway: Callable[[], bool]) -> No
         raise _ineffective("a terminal session would take the background results of chats")
 
 
-def _absent(hook: str, purpose: str) -> HostProblem:
-    return HostProblem(
+def _absent(hook: str, purpose: str) -> Problem:
+    return Problem(
         f"This release of Hermes has no {hook}, or another one than is known: it cannot be "
         f"told there {purpose}, and chats would be harmed.",
         ADVICE,
     )
 
 
-def _ineffective(harm: str) -> HostProblem:
-    return HostProblem(f"A protection of this gateway's chats did not work: {harm}.", ADVICE)
+def _ineffective(harm: str) -> Problem:
+    return Problem(f"A protection of this gateway's chats did not work: {harm}.", ADVICE)

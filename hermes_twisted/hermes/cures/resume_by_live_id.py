@@ -7,12 +7,12 @@ stored session is resumed that is live. Both are mended here, before the dispatc
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any, Final
+
+from ..code_reading import names_in
 
 RESUME: Final = "session.resume"
 ACTIVATE: Final = "session.activate"
@@ -26,23 +26,6 @@ BUILDING_BLOCKS: Final = ("_history_to_messages", "_session_info", "_get_db", "_
 
 Request = dict[str, Any]
 Response = dict[str, Any]
-
-
-def names_in(function: Any) -> frozenset[str]:
-    """All global and attribute names, and string constants, in a function's code."""
-    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
-    return frozenset(_names(code)) if isinstance(code, CodeType) else frozenset()
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
-        elif isinstance(constant, tuple):
-            yield from (item for item in constant if isinstance(item, str))
-        elif isinstance(constant, str):
-            yield constant
 
 
 def builds_second_agent(server: ModuleType) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from .resuming import CREATE, RESUME
-from .seat import Former, HostSeat
+from .cures.resume_by_live_id import CREATE, RESUME
+from .transport import Former, HostSeat
 
 _log = logging.getLogger(__name__)
 

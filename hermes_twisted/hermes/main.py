@@ -20,11 +20,11 @@ from ..shared.backlog import Backlog
 from ..shared.lanes import LanePool
 from ..shared.outbox import Outbox
 from ..shared.packets import Op, Packet, Unpacker, pack
+from ..shared.problem import Problem
 from ..shared.tuning import freeze, switch_often
 from .host import Host, explain_shedding
-from .problem import HostProblem
 from .pump import Line, Pump
-from .seat import HostSeat
+from .transport import HostSeat
 
 _log = logging.getLogger(__name__)
 
@@ -49,12 +49,12 @@ class Worker:
         self._host: Host | None = None
 
     def start(self) -> None:
-        """Load Hermes and report. Raises `HostProblem` after having reported it."""
+        """Load Hermes and report. Raises `Problem` after having reported it."""
         self._pump.start()
         try:
             self._host = Host.load(self._lanes)
-        except HostProblem as problem:
-            report = {"problem": problem.problem, "advice": problem.advice}
+        except Problem as problem:
+            report = {"what": problem.what, "advice": problem.advice}
             self._pump.say(pack(Op.FAILED, body=json.dumps(report).encode()))
             self._pump.finish()
             raise
@@ -124,7 +124,7 @@ def main(fd: int) -> NoReturn:
     status = EXIT_OK
     try:
         _serve(sock)
-    except HostProblem:
+    except Problem:
         status = EXIT_FAILED
     except Exception:
         _log.exception("the worker failed")

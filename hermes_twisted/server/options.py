@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
+from ..config import parsing
+from ..config.option import Option
 from ..limits import MIB, Limits
-from . import parsing
+from ..listen import peers
 
-ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
 DEFAULT_PORT: Final = 8643
 AUDIT_MAX_BYTES: Final = 10 * MIB
 AUDIT_KEEP: Final = 5
-
-
-@dataclass(frozen=True)
-class Option:
-    """One thing to decide."""
-
-    name: str
-    help: str
-    convert: Callable[[str], Any] = parsing.text
-    short: str | None = None
-    default: Any = None
-    repeated: bool = False
-    flag: bool = False
 
 
 _LIMITS: Final = Limits()
@@ -61,7 +48,7 @@ OPTIONS: Final = (
     Option("allow-origin", "Origin of a web page that may attach. May be repeated",
            parsing.origin, repeated=True),
     Option("trust-forwarded-from", "Proxy (address, network, or unix) whose X-Forwarded-For tells "
-           "the client's address, for logs and limits. May be repeated", parsing.proxy,
+           "the client's address, for logs and limits. May be repeated", peers.proxy,
            repeated=True),
     Option("key-file", "File with one more key, readable by you alone, such as a credential of "
            "systemd", parsing.path),
@@ -155,11 +142,6 @@ OPTIONS: Final = (
 
 REPEATED: Final = tuple(option for option in OPTIONS if option.repeated)
 BY_NAME: Final = {option.name: option for option in OPTIONS}
-
-
-def variable(name: str) -> str:
-    """An option's name in the environment."""
-    return ENVIRONMENT_PREFIX + name.upper().replace("-", "_")
 
 
 def usage_rows() -> tuple[Sequence[Sequence[Any]], Sequence[Sequence[Any]]]:

@@ -14,20 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-
-from .limits import Limits
-from .meter import Meter, NullMeter
-from .rpc import Frame
-from .seats.journal import Value
-from .seats.ports import State, StateListener
-from .shared.outbox import Outbox
-from .shared.problem import Problem
 
 #: RFC 6455 §5.2
 CONTINUATION: Final = 0
@@ -318,105 +309,3 @@ class MemoryWire(StringTransport):
             producer.stopProducing()
         if self.protocol is not None:
             self.protocol.connectionLost(Failure(why))
-
-
-class FakeChannel:
-    """One seat's channel: `requests` holds what was submitted, `say` answers."""
-
-    def __init__(self, number: int, outbox: Outbox) -> None:
-        self.number = number
-        self.outbox = outbox
-        self.requests: list[Frame] = []
-        self.delivered_bytes = 0
-        self.closed = False
-
-    def submit(self, frame: Frame) -> None:
-        """See `Channel`."""
-        self.requests.append(frame)
-
-    def delivered(self, size: int) -> None:
-        """See `Channel`."""
-        self.delivered_bytes += size
-
-    def close(self) -> None:
-        """See `Channel`."""
-        self.closed = True
-        self.outbox.close()
-
-    def say(self, *texts: bytes) -> None:
-        """Hermes has these frames for the client."""
-        for text in texts:
-            self.outbox.put(text)
-
-    def settle(self, count: int = 1) -> None:
-        """Hermes has begun to run the *count* oldest requests."""
-        done, self.requests[:count] = self.requests[:count], []
-        for frame in done:
-            self.outbox.settle(len(frame.text))
-
-
-class FakeBackend:
-    """A backend that does only what its test says; the newest channel is `channels[-1]`."""
-
-    def __init__(self, clock: Clock, limits: Limits) -> None:
-        self.state = State.STOPPED
-        self.problem: Problem | None = None
-        self.findings: dict[str, Any] = {}
-        self.meter: Meter = NullMeter()
-        self.channels: list[FakeChannel] = []
-        self.drained = True
-        self._clock = clock
-        self._limits = limits
-        self._listener: StateListener = lambda state, problem: None
-
-    def start(self, listener: StateListener) -> None:
-        """See `Backend`; ready at once."""
-        self._listener = listener
-        self.change(State.READY)
-
-    def change(self, state: State, problem: Problem | None = None) -> None:
-        """Enter *state* and say so."""
-        self.state, self.problem = state, problem
-        self._listener(state, problem)
-
-    def open(self, number: int, wake: Callable[[], None]) -> FakeChannel:
-        """See `Backend`."""
-
-        def rouse() -> None:
-            # In a later turn of the loop, as the other backends do it.
-            self._clock.callLater(0, wake)
-
-        channel = FakeChannel(number, self._limits.outbox(rouse))
-        self.channels.append(channel)
-        return channel
-
-    def drain(self, timeout: float) -> Deferred[bool]:
-        """See `Backend`; fires at once with `drained`."""
-        return succeed(self.drained)
-
-    def stop(self) -> Deferred[None]:
-        """See `Backend`."""
-        self.change(State.STOPPED)
-        return succeed(None)
-
-
-class MemoryAudit:
-    """An `Audit` that can be read."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Value]] = []
-        self.closed = False
-
-    def record(self, event: str, **fields: Value) -> None:
-        """See `Audit`."""
-        assert not self.closed
-        known = {name: value for name, value in fields.items() if value is not None}
-        self.events.append({"event": event, **known})
-
-    def close(self) -> None:
-        """See `Audit`."""
-        self.closed = True
-
-    def of(self, event: str) -> list[dict[str, Value]]:
-        """The events of one kind."""
-        return [noted for noted in self.events if noted["event"] == event]

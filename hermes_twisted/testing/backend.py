@@ -1,0 +1,100 @@
+"""For tests of what serves a terminal: a connection in memory, a backend that is played by hand.
+
+Nothing of the package imports this. The wire behaves as Twisted's TCP does where that
+matters: a connection ends in a later turn of the loop, a paused one keeps what comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from ..limits import Limits
+from ..meter import Meter, NullMeter
+from ..rpc import Frame
+from ..seats.ports import State, StateListener
+from ..shared.outbox import Outbox
+from ..shared.problem import Problem
+
+
+class FakeChannel:
+    """One seat's channel: `requests` holds what was submitted, `say` answers."""
+
+    def __init__(self, number: int, outbox: Outbox) -> None:
+        self.number = number
+        self.outbox = outbox
+        self.requests: list[Frame] = []
+        self.delivered_bytes = 0
+        self.closed = False
+
+    def submit(self, frame: Frame) -> None:
+        """See `Channel`."""
+        self.requests.append(frame)
+
+    def delivered(self, size: int) -> None:
+        """See `Channel`."""
+        self.delivered_bytes += size
+
+    def close(self) -> None:
+        """See `Channel`."""
+        self.closed = True
+        self.outbox.close()
+
+    def say(self, *texts: bytes) -> None:
+        """Hermes has these frames for the client."""
+        for text in texts:
+            self.outbox.put(text)
+
+    def settle(self, count: int = 1) -> None:
+        """Hermes has begun to run the *count* oldest requests."""
+        done, self.requests[:count] = self.requests[:count], []
+        for frame in done:
+            self.outbox.settle(len(frame.text))
+
+
+class FakeBackend:
+    """A backend that does only what its test says; the newest channel is `channels[-1]`."""
+
+    def __init__(self, clock: Clock, limits: Limits) -> None:
+        self.state = State.STOPPED
+        self.problem: Problem | None = None
+        self.findings: dict[str, Any] = {}
+        self.meter: Meter = NullMeter()
+        self.channels: list[FakeChannel] = []
+        self.drained = True
+        self._clock = clock
+        self._limits = limits
+        self._listener: StateListener = lambda state, problem: None
+
+    def start(self, listener: StateListener) -> None:
+        """See `Backend`; ready at once."""
+        self._listener = listener
+        self.change(State.READY)
+
+    def change(self, state: State, problem: Problem | None = None) -> None:
+        """Enter *state* and say so."""
+        self.state, self.problem = state, problem
+        self._listener(state, problem)
+
+    def open(self, number: int, wake: Callable[[], None]) -> FakeChannel:
+        """See `Backend`."""
+
+        def rouse() -> None:
+            # In a later turn of the loop, as the other backends do it.
+            self._clock.callLater(0, wake)
+
+        channel = FakeChannel(number, self._limits.outbox(rouse))
+        self.channels.append(channel)
+        return channel
+
+    def drain(self, timeout: float) -> Deferred[bool]:
+        """See `Backend`; fires at once with `drained`."""
+        return succeed(self.drained)
+
+    def stop(self) -> Deferred[None]:
+        """See `Backend`."""
+        self.change(State.STOPPED)
+        return succeed(None)
