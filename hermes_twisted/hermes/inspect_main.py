@@ -33,9 +33,8 @@ class _Sink:
 
 def inspect() -> dict[str, Any]:
     """What was found: the release, its hooks, whether a provider is there; or what is wrong."""
-    from hermes_twisted.shared.problem import Problem
-
     from hermes_twisted.hermes import loading
+    from hermes_twisted.shared.problem import Problem
 
     found: dict[str, Any] = {"config": None, "hermes": None, "problem": None, "provider": None}
     try:

@@ -15,7 +15,7 @@ from hermes_twisted import rpc
 from hermes_twisted.access.keys import Scope
 from hermes_twisted.limits import Limits
 from tests.hostile import CORPUS, TEXTS
-from tests.unit.test_seats import LIMITS, Table
+from tests.unit.seats.test_seat import LIMITS, Table
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ from hermes_twisted.shared.problem import Problem
 
 reactor = cast("AsyncioSelectorReactor", global_reactor)
 
-STUB = Path(__file__).parents[1] / "stub"
+STUB = Path(__file__).parents[2] / "stub"
 #: No test takes so long; one that hangs fails instead.
 PATIENCE = 20.0
 #: So few that a request which is not settled soon shows.

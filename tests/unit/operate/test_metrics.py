@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from hermes_twisted.operate.metrics import CONTENT_TYPE, FAMILIES, MAX_LABELS, PREFIX, Metrics
 from hermes_twisted.seats.calls import GROUPS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def values(metrics: Metrics) -> dict[tuple[str, ...], float]:

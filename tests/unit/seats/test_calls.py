@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from hermes_twisted.meter import Tally
 from hermes_twisted.seats.calls import GROUPS, OTHER, Calls, group_of, outcome_of
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 
 
 def test_every_group_is_hermes_own() -> None:

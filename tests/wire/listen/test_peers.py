@@ -10,7 +10,7 @@ from twisted.internet.address import IPv4Address
 from hermes_twisted.listen.peers import TrustedProxies
 from hermes_twisted.testing.wire import handshake
 
-from .conftest import KEY, LogEvent, Server, Start
+from tests.wire.conftest import KEY, LogEvent, Server, Start
 
 PROXY = IPv4Address("TCP", "10.0.0.1", 4711)
 TRUSTING = {"proxies": TrustedProxies.parse(["10.0.0.1"])}

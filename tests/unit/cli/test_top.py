@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from hermes_twisted.cli.top import INTERVAL, picture, watch
-from tests.unit.test_statustext import SEAT, STATUS
+from tests.unit.operate.test_status_text import SEAT, STATUS
 
 
 def drawn(status: dict[str, Any]) -> str:

@@ -13,8 +13,8 @@ from hermes_twisted.access.keys import Scope
 from hermes_twisted.access.scope_table import CONVERSATION_COMMANDS, NO, PLAIN_SETTINGS, TABLE, YES
 from hermes_twisted.access.scopes import group_of, refusal, verdict
 
-DATA = Path(__file__).parents[1] / "data"
-DOCUMENT = Path(__file__).parents[2] / "docs" / "scopes.md"
+DATA = Path(__file__).parents[2] / "data"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "scopes.md"
 RELEASES = sorted(DATA.glob("methods-*.txt"))
 #: What each release of Hermes registers (`sorted(server._methods)`), and later ones are known for.
 KNOWN = sorted({method for file in RELEASES for method in file.read_text().split()})
