@@ -1,18 +1,22 @@
-"""The ordered, bounded, thread-safe queue of frames to one client.
+"""The thread-safe hand-over of frames to one client's consumer.
 
-Any thread may `put`; one consumer takes. It is the only place where threads
-meet the event loop (or, in the worker, the thread that feeds the front).
+Any thread may `put`; one consumer takes. It is the only place where threads meet the
+event loop (or, in the worker, the thread that feeds the front). What waits is kept by
+`frame_queue`, what is left out for a slow client is decided by `shedding`.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from .backlog import NO_BACKLOG, Backlog
+from .frame_queue import ANSWER, DELTA, EVENT, NOTE, FrameQueue, Item
+from .shedding import Shedding
+
+__all__ = ["ANSWER", "DELTA", "EVENT", "HARD_LIMIT", "NOTE", "SOFT_LIMIT", "Item", "Outbox"]
 
 SOFT_LIMIT: Final = 8 * 1024 * 1024
 HARD_LIMIT: Final = 32 * 1024 * 1024
@@ -26,19 +30,6 @@ SETTLE_BYTES: Final = 2 * 1024 * 1024
 #: frames come and go without touching what all clients share.
 LOT: Final = 16 * 1024
 
-#: A frame that must arrive.
-EVENT: Final = 1
-#: A display-only frame: a later one carries the whole text, so it may be shed.
-DELTA: Final = 2
-#: A frame that answers the request whose tag it bears.
-ANSWER: Final = 3
-#: Not for the client: a note of the worker to the front, in its place among the frames.
-NOTE: Final = 4
-
-#: One frame on its way to the client: kind, tag, JSON text. A plain tuple,
-#: because one is made for every model token.
-Item = tuple[int, int, bytes]
-
 
 class Outbox:
     """Frames in the order of the `put` calls, with a soft and a hard limit in bytes.
@@ -48,8 +39,7 @@ class Outbox:
     when a `take` has left nothing behind. Of an overflow, and of each lot of settled
     requests, it is told even when it is not: it may wait for the client.
 
-    Above *soft* waiting bytes, deltas are shed until the queue is half empty
-    again, and the frame that *explain* makes is queued in their place. When a
+    Above *soft* waiting bytes, deltas are shed (see `shedding.Shedding`). When a
     frame comes while more than *hard* bytes wait, the outbox overflows: it keeps
     nothing and takes nothing any more. One larger frame alone always passes. The same
     happens when the *total* that it shares with others is spent and it holds more
@@ -73,33 +63,38 @@ class Outbox:
         self._total = total or Backlog(sys.maxsize)
         self._total.join()
         self._wake = wake
-        self._soft = soft
         self._hard = hard
-        self._explain = explain
         self._answered = answered
         self._settle_count = settle_count
         self._settle_bytes = settle_bytes
         self._lock = threading.Lock()
-        self._items: deque[Item] = deque()
-        self._size = 0
+        self._queue = FrameQueue()
+        self._shedding = Shedding(self._queue, soft, explain)
         self._reported = 0
         self._awake = False
         self._closed = False
-        self._shedding = False
-        self._explained = False
         self._settled_count = 0
         self._settled_bytes = 0
+        self._shed_elsewhere = 0
         self.overflowed = False
         """True once the hard limit was hit; the client has to go."""
-        self.shed = 0
-        """How many deltas were left out so far."""
         self.events = 0
         """How many frames were put that answer no request."""
 
     @property
     def size(self) -> int:
         """Bytes that wait."""
-        return self._size
+        return self._queue.size
+
+    @property
+    def position(self) -> int:
+        """The position of the frame that was taken last: how many have been taken so far."""
+        return self._queue.position
+
+    @property
+    def shed(self) -> int:
+        """How many deltas were left out so far, here and before they came here."""
+        return self._shedding.count + self._shed_elsewhere
 
     def put(self, data: bytes, kind: int = EVENT, tag: int = 0, note: bytes = b"") -> bool:
         """Queue one frame; False means that it will not arrive, nor will later ones.
@@ -109,26 +104,24 @@ class Outbox:
         """
         if kind == ANSWER and self._answered is not None:
             self._answered(tag, data)
+        queue = self._queue
         with self._lock:
             if self._closed or self.overflowed:
                 return False
             self.events += kind < ANSWER
-            if kind == DELTA and self._shedding:
-                self._leave_out(1)
-            elif self._size > self._hard or (
-                self._size > NO_BACKLOG and self._total.forbids(self._size)
+            if kind == DELTA and self._shedding.active:
+                self._shedding.leave_out(1)
+            elif queue.size > self._hard or (
+                queue.size > NO_BACKLOG and self._total.forbids(queue.size)
             ):
                 self._overflow()
             else:
-                self._items.append((kind, tag, data))
-                self._size += len(data)
+                queue.append(kind, tag, data)
                 if note:
-                    self._items.append((NOTE, 0, note))
-                    self._size += len(note)
-                if self._size - self._reported > LOT:
-                    self._report()
-                if self._size > self._soft and not self._shedding:
-                    self._start_shedding()
+                    queue.append(NOTE, 0, note)
+                self._shedding.begin_if_above()
+            if not -LOT <= queue.size - self._reported <= LOT:
+                self._report()
             accepted = not self.overflowed
             # An overflow is news even to a consumer that waits for the client.
             rouse = not (self._awake and accepted)
@@ -156,18 +149,11 @@ class Outbox:
         with the frame before it.
         """
         with self._lock:
-            items = self._items
-            taken: list[Item] = []
-            size = 0
-            while items and (size < budget or items[0][0] == NOTE):
-                item = items.popleft()
-                size += len(item[2])
-                taken.append(item)
-            self._size -= size
-            if self._reported - self._size > LOT:
+            taken = self._queue.take(budget)
+            if self._reported - self._queue.size > LOT:
                 self._report()
-            self._stop_shedding_if_drained()
-            if not items:
+            self._shedding.end_if_drained()
+            if not self._queue:
                 self._awake = False
             return taken
 
@@ -184,9 +170,9 @@ class Outbox:
             return settled
 
     def note_shed(self, count: int) -> None:
-        """*count* deltas were left out before they came here."""
+        """Count *count* deltas that were left out before they came here."""
         with self._lock:
-            self.shed += count
+            self._shed_elsewhere += count
 
     def close(self) -> None:
         """Drop what waits and refuse what comes."""
@@ -196,51 +182,25 @@ class Outbox:
                 self._closed = True
                 self._total.leave()
 
-    def _settlement_due(self) -> bool:
-        return (
-            self._settled_count >= self._settle_count or self._settled_bytes >= self._settle_bytes
-        )
-
     def overflow(self) -> None:
         """Give up: keep nothing, and take nothing any more."""
         with self._lock:
             self._overflow()
         self._wake()
 
+    def _settlement_due(self) -> bool:
+        return (
+            self._settled_count >= self._settle_count or self._settled_bytes >= self._settle_bytes
+        )
+
     def _overflow(self) -> None:
         self.overflowed = True
         self._empty()
 
     def _empty(self) -> None:
-        self._items.clear()
-        self._size = 0
+        self._queue.clear()
         self._report()
 
     def _report(self) -> None:
-        self._total.change(self._size - self._reported)
-        self._reported = self._size
-
-    def _start_shedding(self) -> None:
-        self._shedding = True
-        self._explained = False
-        kept = deque(item for item in self._items if item[0] != DELTA)
-        left_out = len(self._items) - len(kept)
-        self._items = kept
-        self._size = sum(len(item[2]) for item in kept)
-        self._report()
-        if left_out:
-            self._leave_out(left_out)
-        self._stop_shedding_if_drained()
-
-    def _leave_out(self, count: int) -> None:
-        self.shed += count
-        if not self._explained and self._explain is not None:
-            self._explained = True
-            data = self._explain()
-            self._items.append((EVENT, 0, data))
-            self._size += len(data)
-            self._report()
-
-    def _stop_shedding_if_drained(self) -> None:
-        if self._shedding and self._size <= self._soft // 2:
-            self._shedding = False
+        self._total.change(self._queue.size - self._reported)
+        self._reported = self._queue.size
