@@ -7,7 +7,6 @@ differs here: handshake, framing, limits, options and the way out are those of
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -25,7 +24,9 @@ from ..http.site import FrontSite
 from ..http.upgrade import AttachResource
 from ..limits import Limits
 from ..listen.peers import TrustedProxies
+from ..meter import NullMeter
 from ..rpc import Frame
+from ..seats.directory import Directory
 from ..seats.journal import Journal, NullAudit
 from ..seats.seat import Seat
 from ..server.options import DEFAULT_PORT, usage_rows
@@ -80,8 +81,8 @@ class EchoProtocol(AttachProtocol):
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Send it back."""
-        if isinstance(self.seat, EchoSeat) and self.state == self.STATE_OPEN:
-            self.seat.echo(_BINARY if isBinary else _TEXT, payload)
+        if isinstance(self._seat, EchoSeat) and self.state == self.STATE_OPEN:
+            self._seat.echo(_BINARY if isBinary else _TEXT, payload)
 
     def make_frames(self, payloads: list[bytes]) -> list[bytes]:
         """Frames with the opcodes that the payloads begin with."""
@@ -108,16 +109,13 @@ def make_echo_site(
     clock: IReactorTime, limits: Limits, later: Callable[[Callable[[], None]], Any]
 ) -> EchoSite:
     """A site whose WebSockets echo; *later* calls in a later turn of the loop."""
-    numbers = itertools.count(1)
 
-    def open_seat(link: AttachProtocol, admitted: Admitted) -> Seat:
-        def open_channel(wake: Callable[[], None]) -> EchoChannel:
-            return EchoChannel(limits.outbox(lambda: later(wake)))
+    def open_channel(number: int, wake: Callable[[], None]) -> EchoChannel:
+        return EchoChannel(limits.outbox(lambda: later(wake)))
 
-        return EchoSeat(next(numbers), link, limits, open_channel, key=admitted.key)
-
-    factory = AttachFactory(clock, limits, open_seat, lambda link, seat: None)
-    factory.protocol = EchoProtocol
+    meter = NullMeter()
+    directory = Directory(limits, open_channel, meter, EchoSeat)
+    factory = AttachFactory(clock, limits, directory, meter, EchoProtocol)
     attach = AttachResource(factory, _decide, None, _NOBODY_NOTES)
     return EchoSite(clock, attach, limits)
 

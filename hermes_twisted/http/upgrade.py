@@ -20,7 +20,7 @@ from ..access.refusals import Refused
 from ..access.rules import Admitted
 from ..access.sources import source_of
 from ..seats.journal import Journal
-from ..websocket.link import AttachFactory, AttachProtocol
+from ..websocket.link import Arrival, AttachFactory, AttachProtocol
 from ..websocket.waiting_room import WaitingProtocol, WaitingRoom, looks_like_terminal
 from .connection import ChannelSite, FrontChannel, FrontRequest
 from .pages import refuse
@@ -63,17 +63,13 @@ class AttachResource(Resource):
     def render(self, request: Request) -> Any:
         """Refuse in words, or hand the connection over for good."""
         head = head_of(request)
-        address = request.getClientAddress()
         client = cast("FrontRequest", request).came_from()
         source = source_of(client.host)
         decision = self._decide(head, source)
         if isinstance(decision, Admitted):
-            link = cast("AttachProtocol", self._factory.buildProtocol(address))
-            link.admitted = decision
-            link.source = source
-            link.peer_name = client.name
             self._journal.admitted(decision, client.name)
-            return _upgrade(request, link)
+            arrival = Arrival(decision.key, client.name, source, _extensions(request))
+            return _upgrade(request, self._factory.build(arrival))
         held = self._hold(head, decision, source)
         if held is None:
             return refuse(request, decision)
@@ -90,9 +86,13 @@ class AttachResource(Resource):
         return room.enter(refused, source)
 
 
+def _extensions(request: Request) -> str:
+    """What the client offers in `Sec-WebSocket-Extensions` (RFC 6455 §9.1)."""
+    offered = request.requestHeaders.getRawHeaders(b"sec-websocket-extensions", [])
+    return b",".join(offered).decode("latin-1")
+
+
 def _upgrade(request: Request, protocol: AttachProtocol | WaitingProtocol) -> Any:
-    extensions = request.requestHeaders.getRawHeaders(b"sec-websocket-extensions", [])
-    protocol.offered_extensions = b",".join(extensions).decode("latin-1")
     # Autobahn parses the request once more, in its own way, and quotes it in its debug lines:
     # it sees neither the key nor anything else that it has no need of.
     request.uri = PATH

@@ -30,7 +30,7 @@ from ..files import check_directory
 from ..listen.endpoints import socket_path_problem
 from ..listen.ports import remove_stale_socket
 from ..meter import Meter
-from ..seats.roster import Roster
+from ..seats.directory import Directory
 from ..seats.seat import CLOSE_POLICY
 from ..shared.problem import Problem
 from .status import Overview
@@ -50,8 +50,8 @@ class Commands:
 
     _log = Logger()
 
-    def __init__(self, roster: Roster, overview: Overview, meter: Meter) -> None:
-        self._roster = roster
+    def __init__(self, directory: Directory, overview: Overview, meter: Meter) -> None:
+        self._directory = directory
         self._overview = overview
         self._meter = meter
         self._commands: dict[str, Callable[[dict[str, Any]], Answer]] = {
@@ -94,12 +94,11 @@ class Commands:
             raise Problem(f"reason: must be a text of at most {MAX_REASON} bytes.")
         if not reason.isprintable():
             raise Problem("reason: must be one line without control characters.")
-        entry = self._roster.find(number)
-        if entry is None:
+        seat = self._directory.find(number)
+        if seat is None:
             raise Problem(
                 f"There is no seat {number}, or no longer; `hermes-attach status` lists them."
             )
-        seat = entry.seat
         if seat.ending:
             raise Problem(f"Seat {number} is being disconnected already.")
         self._log.info(

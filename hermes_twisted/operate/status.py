@@ -92,8 +92,8 @@ class Overview:
             "queued_bytes": sum(queued),
             "queued_bytes_largest": max(queued, default=0),
             "waiting_requests": sum(entry.seat.waiting for entry in entries),
-            "slow_links": sum(not entry.link.writable for entry in entries),
-            "paused_links": sum(not entry.seat.reading for entry in entries),
+            "slow_links": sum(not entry.attachment.writable for entry in entries),
+            "paused_links": sum(entry.attachment.paused for entry in entries),
             **{name: read() for name, read in self._gauges.items()},
         }
 

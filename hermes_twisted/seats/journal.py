@@ -9,6 +9,8 @@ from ..access.keys import Key
 from ..access.refusals import Refused
 from ..access.rules import Admitted
 from ..quota import Quota
+from .attachment import Attachment
+from .directory import SeatObserver
 from .seat import Seat
 
 #: A field's value; what has none is left out.
@@ -39,18 +41,7 @@ class NullAudit:
         """See `Audit`."""
 
 
-class Passage(Protocol):
-    """What is known of a link when it has ended."""
-
-    frames_in: int
-    bytes_in: int
-    frames_out: int
-    bytes_out: int
-    ended_by: str
-    close_code: int | None
-
-
-class Journal:
+class Journal(SeatObserver):
     """Words the events. *now* is in seconds, by a clock that never jumps.
 
     Refusals are written down so many a minute for each reason, the others counted. For
@@ -80,25 +71,27 @@ class Journal:
         """Someone at the address *peer* showed a valid key."""
         self._audit.record("admitted", peer=peer, **_key_fields(admitted.key))
 
-    def opened(self, seat: Seat) -> None:
-        """Its socket is open, and it has a seat."""
+    def link_attached(self, seat: Seat, attachment: Attachment) -> None:
+        """Record that a client's socket is open."""
         self._opened[seat.number] = self._now()
-        self._audit.record("opened", seat=seat.number, peer=seat.peer, **_key_fields(seat.key))
+        self._audit.record(
+            "opened", seat=seat.number, peer=attachment.peer, **_key_fields(seat.key)
+        )
 
-    def closed(self, seat: Seat, passage: Passage) -> None:
-        """The socket has ended, and with it the seat."""
+    def link_detached(self, seat: Seat, attachment: Attachment) -> None:
+        """Record that a client's socket has ended, by whom, and what went through it."""
         self._audit.record(
             "closed",
             seat=seat.number,
-            peer=seat.peer,
+            peer=attachment.peer,
             **_key_fields(seat.key),
-            ended_by="slow-reader" if seat.overflowed else passage.ended_by,
-            code=passage.close_code,
+            ended_by="slow-reader" if seat.overflowed else attachment.ended_by,
+            code=attachment.close_code,
             seconds=round(self._now() - self._opened.pop(seat.number), 3),
-            frames_in=passage.frames_in,
-            bytes_in=passage.bytes_in,
-            frames_out=passage.frames_out,
-            bytes_out=passage.bytes_out,
+            frames_in=attachment.frames_in,
+            bytes_in=attachment.bytes_in,
+            frames_out=attachment.frames_out,
+            bytes_out=attachment.bytes_out,
             denied=seat.denied,
         )
 

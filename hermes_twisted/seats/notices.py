@@ -7,23 +7,23 @@ from twisted.logger import Logger
 from ..meter import Meter
 from ..shared.problem import Problem
 from ..shared.schema import found_in_words
-from .directory import Seats
+from .directory import Directory, SeatObserver
 from .ports import Backend, State
 from .seat import Seat
 
 
-class News:
+class News(SeatObserver):
     """Told of every change of *backend*'s state; tells it to *seats*."""
 
     _log = Logger()
 
-    def __init__(self, backend: Backend, seats: Seats, meter: Meter) -> None:
+    def __init__(self, backend: Backend, directory: Directory, meter: Meter) -> None:
         self._backend = backend
-        self._seats = seats
+        self._directory = directory
         self._meter = meter
         self._reported: Problem | None = None
 
-    def for_a_new_seat(self, seat: Seat) -> None:
+    def seat_opened(self, seat: Seat) -> None:
         """What a client has to know that comes now."""
         if self._backend.state is State.BROKEN:
             seat.tell(_explain(self._backend.problem))
@@ -53,7 +53,7 @@ class News:
             self._tell_all(f"{problem.what if problem else ''} It is being started again.")
 
     def _tell_all(self, message: str) -> None:
-        for seat in self._seats:
+        for seat in self._directory:
             seat.tell(message)
 
 

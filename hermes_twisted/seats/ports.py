@@ -34,8 +34,15 @@ class Link(Protocol):
     def writable(self) -> bool:
         """Whether the socket takes more without buffering."""
 
+    @property
+    def unheard(self) -> bool:
+        """Whether the client may have said something that we have not read."""
+
     def send(self, payloads: list[bytes]) -> None:
         """Send each payload as one text message, in one write."""
+
+    def ping(self) -> None:
+        """Send a ping, if the socket takes more."""
 
     def pause_reading(self) -> None:
         """Stop reading the socket."""

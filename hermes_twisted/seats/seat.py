@@ -16,7 +16,9 @@ from ..access.keys import Key
 from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..shared.outbox import ANSWER
-from .ports import Channel, Link
+from .attachment import Attachment
+from .ports import Channel
+from .window import RequestWindow
 
 #: Bytes that are handed to the socket in one write.
 BATCH: Final = 256 * 1024
@@ -27,69 +29,97 @@ CLOSE_POLICY: Final = 1008
 
 
 class Seat:
-    """One client, from admission until its link ends.
+    """One client, whatever becomes of its connection.
 
-    *open_channel* is called with the callback that is to be called, on the loop,
-    when the outbox has something for an idle seat.
+    It owns what the client owns: its key, its channel to the backend, its requests and the
+    position in its frames. What one connection needs is its `Attachment`'s, of which a
+    seat has one or, between two links, none: then frames gather in the outbox.
     """
 
     def __init__(
         self,
         number: int,
-        link: Link,
+        key: Key,
         limits: Limits,
         open_channel: Callable[[Callable[[], None]], Channel],
         *,
-        key: Key,
-        peer: str = "",
         meter: Meter | None = None,
     ) -> None:
+        """*open_channel* gets the callback that it is to call when the outbox has something."""
         self.number = number
         self.key = key
         """What it was admitted with."""
-        self.peer = peer
+        self.peer = ""
+        """The address of its latest link, for people."""
         self.denied = 0
         """Requests that the key's scope forbids."""
-        self._link = link
         self._limits = limits
         self._meter = meter or NullMeter()
-        self._held: deque[rpc.Frame | bytes] = deque()
-        self._held_bytes = 0
-        self._waiting = 0
-        self._waiting_bytes = 0
-        self._paused = False
+        self._attachment: Attachment | None = None
+        self._window = RequestWindow(limits)
+        self._deferred: deque[rpc.Frame | bytes] = deque()
         self._closed = False
         self._ending = False
-        self._aborted = False
-        self._flushing = True  # Until the channel is there.
-        self._channel = open_channel(self.flush)
         self._flushing = False
+        self._channel = open_channel(self.flush)
+
+    # Its link.
+
+    def attach(self, attachment: Attachment) -> None:
+        """Take a link. Raises `ValueError` if there is one, or the seat is closed."""
+        if self._closed or self._attachment is not None:
+            raise ValueError(f"seat {self.number} cannot take a link now")
+        self._attachment = attachment
+        self.peer = attachment.peer
         self.flush()
+        self._pause_if_full()
+
+    def detach(self, attachment: Attachment) -> None:
+        """The link has ended. Deferred requests and frames wait for another one."""
+        if self._attachment is attachment:
+            self._attachment = None
+
+    def close(self) -> None:
+        """The client has gone for good: the backend is told, and nothing waits any more."""
+        if not self._closed:
+            self._closed = True
+            self._attachment = None
+            self._forget_deferred()
+            self._channel.close()
+
+    @property
+    def attachment(self) -> Attachment | None:
+        """Its link at the moment."""
+        return self._attachment
+
+    # What comes from the client.
 
     def received(self, text: bytes) -> None:
-        """A message of the client. What is wrong with it is answered, never raised."""
+        """Take a message of the client. What is wrong with it is answered, never raised."""
         if self._ending or not text or text.isspace():
             return
         try:
             frame = rpc.parse(text, self._limits.max_depth, self._limits.max_containers)
         except rpc.BadFrame as bad:
             self._meter.count("bad_frame", bad.why)
-            self._answer_or_hold(bad.answer)
+            self._answer_or_defer(bad.answer)
             return
         if frame.method == rpc.PING_METHOD:
-            self._answer_or_hold(rpc.result(frame.id, {"ok": True}))
+            self._answer_or_defer(rpc.result(frame.id, {"ok": True}))
             return
         refused = scopes.refusal(self.key.scope, frame)
         if refused is not None:
             self.denied += 1
             self._meter.count("denied", self.key.scope)
-            self._answer_or_hold(refused)
+            self._answer_or_defer(refused)
             return
-        if self._must_hold() and not frame.urgent:
-            self._hold(frame, len(text))
+        if self._must_defer() and not frame.urgent:
+            self._defer(frame, len(text))
         else:
             self._submit(frame)
         self._pause_if_full()
+
+    # What goes to the client.
 
     def tell(self, message: str) -> None:
         """Show the user a line of text."""
@@ -97,29 +127,38 @@ class Seat:
         self.flush()
 
     def flush(self) -> None:
-        """Move what waits to the link, as far as that takes it."""
-        if self._closed or self._flushing:
+        """Move what waits to the link, as far as that takes it; without one it waits on."""
+        attachment = self._attachment
+        if attachment is None or self._flushing:
             return
         self._flushing = True
         try:
-            self._drain()
-            while self._release_held():
-                self._drain()
+            self._drain(attachment)
+            while self._release_deferred():
+                self._drain(attachment)
         finally:
             self._flushing = False
         if self.overflowed:
-            if not self._aborted:
-                self._aborted = True
+            if not attachment.aborted:
                 self._meter.count("limit", "hard")
-                self._link.abort()
-            return
-        if self._paused and not self._is_full(of=0.5):
-            self._paused = False
-            self._link.resume_reading()
+                attachment.abort("slow-reader")
+        elif attachment.paused and self._window.is_half_free:
+            attachment.resume_reading()
+
+    def end(self, reason: str, code: int = CLOSE_GOING_AWAY) -> None:
+        """Ask the client to go: send what waits, then close. What it asks from here on is void."""
+        if not self._closed:
+            self.flush()
+            self._ending = True
+            self._forget_deferred()
+            if self._attachment is not None:
+                self._attachment.close(code, reason)
+
+    # What there is to know of it.
 
     @property
     def overflowed(self) -> bool:
-        """Whether its client read so slowly that it had to go."""
+        """Whether more than the hard limit was queued for its client."""
         return self._channel.outbox.overflowed
 
     @property
@@ -128,9 +167,14 @@ class Seat:
         return 0 if self._closed else self._channel.outbox.size
 
     @property
+    def position(self) -> int:
+        """How many frames have been taken for the client so far."""
+        return self._channel.outbox.position
+
+    @property
     def waiting(self) -> int:
         """Requests that nobody has begun to run."""
-        return self._waiting + len(self._held)
+        return self._window.count
 
     @property
     def events(self) -> int:
@@ -139,99 +183,75 @@ class Seat:
 
     @property
     def shed(self) -> int:
-        """Live text that was left out for the client, in frames, so far."""
+        """Deltas that were left out for the client so far."""
         return self._channel.outbox.shed
-
-    @property
-    def reading(self) -> bool:
-        """Whether its requests are taken: not while too many wait."""
-        return not self._paused
 
     @property
     def ending(self) -> bool:
         """Whether the client has been asked to go."""
         return self._ending
 
-    def end(self, reason: str, code: int = CLOSE_GOING_AWAY) -> None:
-        """Ask the client to go: what waits for it first, then close. Its own is void from here."""
-        if not self._closed:
-            self.flush()
-            self._ending = True
-            self._held.clear()
-            self._held_bytes = 0
-            self._link.close(code, reason)
-
-    def link_lost(self) -> None:
-        """The link has ended, and with it, today, the seat."""
-        if not self._closed:
-            self._closed = True
-            self._held.clear()
-            self._channel.close()
-
     def _submit(self, frame: rpc.Frame) -> None:
-        self._waiting += 1
-        self._waiting_bytes += len(frame.text)
+        self._window.submit(len(frame.text))
         self._channel.submit(frame)
 
-    def _answer_or_hold(self, answer: bytes) -> None:
+    def _answer_or_defer(self, answer: bytes) -> None:
         """Our own answers wait like Hermes' would, so that nobody can pile them up."""
-        if self._must_hold():
-            self._hold(answer, len(answer))
+        if self._must_defer():
+            self._defer(answer, len(answer))
             self._pause_if_full()
         else:
             self._channel.outbox.put(answer, ANSWER)
             self.flush()
 
-    def _must_hold(self) -> bool:
-        return bool(self._held) or self._is_slow()
+    def _must_defer(self) -> bool:
+        return bool(self._deferred) or self._is_slow()
 
     def _is_slow(self) -> bool:
-        return not self._link.writable and self._channel.outbox.size > self._limits.hold_above
+        """Whether the client leaves its answers unread, or has no link to read them from."""
+        attachment = self._attachment
+        if attachment is None:
+            return True
+        return not attachment.writable and self._channel.outbox.size > self._limits.hold_above
 
-    def _hold(self, what: rpc.Frame | bytes, size: int) -> None:
+    def _defer(self, what: rpc.Frame | bytes, size: int) -> None:
         self._meter.count("limit", "unread")
-        self._held.append(what)
-        self._held_bytes += size
+        self._deferred.append(what)
+        self._window.defer(size)
 
-    def _drain(self) -> None:
+    def _forget_deferred(self) -> None:
+        self._deferred.clear()
+        self._window.forget_deferred()
+
+    def _drain(self, attachment: Attachment) -> None:
         outbox = self._channel.outbox
-        while self._link.writable:
+        while attachment.writable:
             items = outbox.take(BATCH)
             if not items:
                 break
             payloads = [text for _kind, _tag, text in items]
-            self._link.send(payloads)
+            attachment.send(payloads)
             self._channel.delivered(sum(map(len, payloads)))
-        count, size = outbox.take_settled()
-        self._waiting -= count
-        self._waiting_bytes -= size
+        self._window.settle(*outbox.take_settled())
 
-    def _release_held(self) -> bool:
-        """Let requests go on that waited for a slow reader; True if there were any.
+    def _release_deferred(self) -> bool:
+        """Let deferred requests go on while the client reads; True if there were any.
 
         Any of them may have been answered on the spot.
         """
         released = False
-        while self._held and not self._is_slow():
-            what = self._held.popleft()
+        while self._deferred and not self._is_slow():
+            what = self._deferred.popleft()
             released = True
             if isinstance(what, bytes):
-                self._held_bytes -= len(what)
+                self._window.release(len(what))
                 self._channel.outbox.put(what, ANSWER)
             else:
-                self._held_bytes -= len(what.text)
+                self._window.release(len(what.text))
                 self._submit(what)
         return released
 
     def _pause_if_full(self) -> None:
-        if not self._paused and self._is_full():
-            self._paused = True
-            self._link.pause_reading()
-
-    def _is_full(self, of: float = 1.0) -> bool:
-        """Whether what waits has reached this part *of* the limits."""
-        count = self._waiting + len(self._held)
-        size = self._waiting_bytes + self._held_bytes
-        return (
-            count >= self._limits.waiting_requests * of or size >= self._limits.waiting_bytes * of
-        )
+        attachment = self._attachment
+        if attachment is not None and not attachment.paused and self._window.is_full:
+            attachment.pause_reading()

@@ -9,7 +9,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from ..access.keys import Keyring
-from ..seats.directory import Seats
+from ..seats.directory import Directory
 from ..seats.seat import CLOSE_POLICY
 
 #: How often the keys are looked at, in seconds.
@@ -21,8 +21,8 @@ class KeyWatch:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, seats: Seats) -> None:
-        self._seats = seats
+    def __init__(self, clock: IReactorTime, directory: Directory) -> None:
+        self._directory = directory
         self._keyring: Keyring | None = None
         self._looks = LoopingCall(self.look)
         self._looks.clock = clock
@@ -50,7 +50,7 @@ class KeyWatch:
 
     def _end(self, keyring: Keyring) -> None:
         ended = keyring.ended()
-        for seat in self._seats if ended else ():
+        for seat in self._directory if ended else ():
             reason = ended.get(seat.key.id)
             if reason is not None and not seat.ending:
                 self._log.info("seat {seat} is closed: {reason}", seat=seat.number, reason=reason)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 from twisted.web.resource import IResource
 
 from ..meter import Meter
@@ -14,8 +15,9 @@ from ..operate.looplag import LoopLag
 from ..operate.metrics import Metrics
 from ..operate.metrics_page import MayRead, metrics_page
 from ..operate.status import Overview
+from ..seats.directory import Directory
 from ..seats.ports import Backend
-from ..seats.roster import Roster
+from ..seats.roster import RATE_PERIOD, Roster
 from .settings import Settings
 
 
@@ -27,16 +29,17 @@ class Operations:
         reactor: AsyncioSelectorReactor,
         settings: Settings,
         backend: Backend,
+        directory: Directory,
         meter: Meter,
     ) -> None:
-        self.roster = Roster(reactor.seconds)
-        self._lag = LoopLag(reactor, meter, self.roster.sample)
-        self.overview = Overview(
-            backend, self.roster, kind=settings.backend, lag=lambda: self._lag.last
-        )
-        self.commands = Commands(self.roster, self.overview, meter)
+        roster = Roster(reactor.seconds)
+        directory.observe(roster)
+        self._samples = LoopingCall(roster.sample)
+        self._samples.clock = reactor
+        self._lag = LoopLag(reactor, meter)
+        self.overview = Overview(backend, roster, kind=settings.backend, lag=lambda: self._lag.last)
+        self.commands = Commands(directory, self.overview, meter)
         self._control = Control(reactor, settings.control, settings.home, self.commands)
-        backend.meter = meter
 
     def pages(self, metrics: Metrics | None, may_read: MayRead) -> Mapping[bytes, IResource]:
         """The pages for it, by their paths."""
@@ -46,16 +49,19 @@ class Operations:
         return {b"/metrics": metrics_page(metrics, may_read)}
 
     def start(self, listening: Sequence[str], **gauges: Callable[[], int]) -> None:
-        """The service listens there; *gauges*: see `Overview`."""
+        """The service listens at these addresses; *gauges* are read for metrics, by their names."""
         self.overview.started(listening, **gauges)
+        self._samples.start(RATE_PERIOD, now=False)
         self._lag.start()
         self._control.start()
 
     def stopping(self) -> None:
-        """It is being stopped; until `stop` it can be watched."""
+        """The service is being stopped; until `stop` it can be watched."""
         self.overview.stopping()
 
     def stop(self) -> Deferred[None]:
-        """It has stopped."""
+        """The service has stopped: measure no more, and close the control socket."""
+        if self._samples.running:
+            self._samples.stop()
         self._lag.stop()
         return self._control.stop()

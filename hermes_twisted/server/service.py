@@ -10,13 +10,13 @@ from twisted.application.service import Service
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from .. import __version__
 from ..access.admission import Gate
 from ..access.keys import Keyring
-from ..access.rules import Admitted, HostRule, Rules
+from ..access.rules import HostRule, Rules
 from ..http.site import FrontSite
 from ..http.upgrade import AttachResource
 from ..listen.endpoints import Listener, is_local, port_number
@@ -25,19 +25,22 @@ from ..listen.ports import open_port
 from ..listen.tls import TLS
 from ..meter import Meter, NullMeter
 from ..operate.metrics import Metrics
-from ..seats.directory import Seats
+from ..seats.attachment import Attachment
+from ..seats.directory import Directory, SeatObserver
 from ..seats.journal import Audit, Journal, NullAudit
 from ..seats.notices import News
 from ..seats.ports import Backend, State
 from ..seats.seat import Seat
 from ..shared.problem import Problem
-from ..websocket.keepalive import Links
-from ..websocket.link import AttachFactory, AttachProtocol
+from ..websocket.keepalive import Keepalive
+from ..websocket.link import AttachFactory
 from ..websocket.waiting_room import WaitingRoom
 from .key_watch import KeyWatch
 from .operations import Operations
 from .settings import Settings
 
+#: How often the audit log gets the number of refusals that were only counted, in seconds.
+SUMMARY_INTERVAL: Final = 20.0
 #: How often a stop looks whether the clients have got what waits for them, in seconds.
 DRAIN_POLL: Final = 0.05
 
@@ -82,10 +85,6 @@ class AttachService(Service):
         self._metrics = metrics
         self._meter = meter or metrics or NullMeter()
         self._tls = tls
-        self._seats = Seats()
-        self.operations = Operations(reactor, settings, backend, self._meter)
-        self._links = Links(reactor, settings.limits, self._meter, self._journal.settle)
-        self._news = News(backend, self._seats, self._meter)
         self._ports: list[IListeningPort] = []
         self._waiting_room: WaitingRoom | None = None
         self._gate = Gate(
@@ -94,16 +93,21 @@ class AttachService(Service):
             self._meter,
             readers_need_key=settings.metrics_need_key,
         )
-        self._key_watch = KeyWatch(reactor, self._seats)
-        self._empty: Deferred[None] | None = None
+        backend.meter = self._meter
+        self._directory = Directory(settings.limits, backend.open, self._meter)
+        self._keepalive = Keepalive(reactor, settings.limits, self._meter)
+        self._news = News(backend, self._directory, self._meter)
+        self._directory.observe(_Counted(self._gate), self._keepalive, self._journal, self._news)
+        self.operations = Operations(reactor, settings, backend, self._directory, self._meter)
+        self._key_watch = KeyWatch(reactor, self._directory)
+        self._summaries = LoopingCall(self._journal.settle)
+        self._summaries.clock = reactor
 
     def startService(self) -> None:
         """Listen and start the backend. Raises `Problem`, so that twistd notices."""
         if self._settings.courtesy_hold:
             self._waiting_room = WaitingRoom(self._reactor, self._settings.limits, self._meter)
-        factory = AttachFactory(
-            self._reactor, self._settings.limits, self._open_seat, self._close_seat, self._meter
-        )
+        factory = AttachFactory(self._reactor, self._settings.limits, self._directory, self._meter)
         site = FrontSite(
             self._reactor,
             self._settings.limits,
@@ -126,7 +130,8 @@ class AttachService(Service):
         self._gate.open(self._rules(keyring))
         super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._news.changed)
-        self._links.start()
+        self._keepalive.start()
+        self._summaries.start(SUMMARY_INTERVAL, now=False)
         self._key_watch.start(keyring)
         places = [peer_name(port.getHost()) for port in self._ports]
         self.operations.start(
@@ -159,16 +164,18 @@ class AttachService(Service):
         closing = self._close_ports()
         if self._tls is not None:
             self._tls.stop()
-        self._links.stop()
+        self._keepalive.stop()
+        if self._summaries.running:
+            self._summaries.stop()
         self._key_watch.stop()
-        for seat in self._seats:
+        for seat in self._directory:
             seat.tell(STOPPING_NOTICE)
         deadline = self._reactor.seconds() + self._settings.drain
         if self._backend.state is State.READY:  # Turns run on without their clients, too.
             finished = await self._backend.drain(self._settings.drain)
             if not finished:
                 self._log.warn("requests were still running when the drain time was over")
-        while any(seat.unsent for seat in self._seats) and self._reactor.seconds() < deadline:
+        while any(seat.unsent for seat in self._directory) and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, DRAIN_POLL, lambda: None)
         await self._close_links()
         await self._backend.stop()
@@ -182,13 +189,12 @@ class AttachService(Service):
 
     async def _close_links(self) -> None:
         """Close 1001; a link that does not answer is dropped by its own timer."""
-        if not len(self._seats):
+        if not len(self._directory):
             return
-        self._empty = Deferred()
-        for seat in self._seats:
+        for seat in self._directory:
             seat.end(STOPPING_REASON)
-        guard = self._reactor.callLater(self._settings.limits.close + 1, self._links.abort)
-        await self._empty
+        guard = self._reactor.callLater(self._settings.limits.close + 1, self._keepalive.abort_all)
+        await self._directory.when_empty()
         if guard.active():
             guard.cancel()
 
@@ -229,40 +235,17 @@ class AttachService(Service):
             links_of_source=limits.connections_of_source,
         )
 
-    # Seats.
 
-    def _open_seat(self, link: AttachProtocol, admitted: Admitted) -> Seat:
-        number = self._seats.next_number()
-        seat = Seat(
-            number,
-            link,
-            self._settings.limits,
-            lambda wake: self._backend.open(number, wake),
-            key=admitted.key,
-            peer=link.peer_name,
-            meter=self._meter,
-        )
-        self._seats.add(seat)
-        self._links.add(link)
-        self.operations.roster.enter(link, seat)
-        self._gate.entered(link.source)
-        self._log.info(
-            "seat {seat} attached from {peer} with key {key}",
-            seat=number,
-            peer=seat.peer,
-            key=seat.key.name,
-        )
-        self._journal.opened(seat)
-        self._news.for_a_new_seat(seat)
-        return seat
+class _Counted(SeatObserver):
+    """Counts links where admission decides whether there is room for another."""
 
-    def _close_seat(self, link: AttachProtocol, seat: Seat) -> None:
-        self._seats.remove(seat)
-        self._links.remove(link)
-        self.operations.roster.leave(seat)
-        self._gate.left(link.source)
-        self._log.info("seat {seat} detached", seat=seat.number)
-        self._journal.closed(seat, link)
-        if not len(self._seats) and self._empty is not None:
-            empty, self._empty = self._empty, None
-            empty.callback(None)
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def link_attached(self, seat: Seat, attachment: Attachment) -> None:
+        """One more link from its source."""
+        self._gate.entered(attachment.source)
+
+    def link_detached(self, seat: Seat, attachment: Attachment) -> None:
+        """One link less from its source."""
+        self._gate.left(attachment.source)

@@ -1,8 +1,7 @@
-"""The open WebSockets: pinged, and let go when nothing has come for too long."""
+"""Pings that keep connections known to proxies and routers, and the end of silent clients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -11,29 +10,31 @@ from twisted.logger import Logger
 
 from ..limits import Limits
 from ..meter import Meter
-from .link import AttachProtocol
+from ..seats.attachment import Attachment
+from ..seats.directory import SeatObserver
+from ..seats.seat import Seat
 
 #: A round of pings is spread over so many moments: thousands at once would keep everybody
 #: else waiting for as long as they take.
 PARTS: Final = 50
 
 
-class Links:
-    """Those that have a seat. *each_round* is called with every round of pings."""
+class Keepalive(SeatObserver):
+    """Pings every attached link once in `Limits.ping_interval` seconds.
+
+    A link that has been silent for `Limits.dead_after` seconds, not even a pong, is dropped.
+    """
 
     _log = Logger()
 
-    def __init__(
-        self, clock: IReactorTime, limits: Limits, meter: Meter, each_round: Callable[[], None]
-    ) -> None:
+    def __init__(self, clock: IReactorTime, limits: Limits, meter: Meter) -> None:
         self._clock = clock
         self._limits = limits
         self._meter = meter
-        self._each_round = each_round
-        self._parts: list[dict[AttachProtocol, None]] = [{} for _ in range(PARTS)]
-        self._part_of: dict[AttachProtocol, int] = {}
+        self._parts: list[dict[Attachment, Seat]] = [{} for _ in range(PARTS)]
+        self._part_of: dict[Attachment, int] = {}
         self._next = 0
-        self._suspects: set[AttachProtocol] = set()
+        self._suspects: set[Attachment] = set()
         self._looks = LoopingCall.withCount(self._look)
         self._looks.clock = clock
 
@@ -46,52 +47,46 @@ class Links:
         if self._looks.running:
             self._looks.stop()
 
-    def add(self, link: AttachProtocol) -> None:
-        """One more, whose first ping is due after a whole round."""
-        part = self._part_of[link] = self._next - 1
-        self._parts[part][link] = None
+    def link_attached(self, seat: Seat, attachment: Attachment) -> None:
+        """Ping this link, too; its first ping is due after a whole round."""
+        part = self._part_of[attachment] = self._next - 1
+        self._parts[part][attachment] = seat
 
-    def remove(self, link: AttachProtocol) -> None:
-        """It has ended."""
-        part = self._part_of.pop(link, None)
+    def link_detached(self, seat: Seat, attachment: Attachment) -> None:
+        """Forget a link that has ended."""
+        part = self._part_of.pop(attachment, None)
         if part is not None:
-            del self._parts[part][link]
-        self._suspects.discard(link)
+            del self._parts[part][attachment]
+        self._suspects.discard(attachment)
 
-    def abort(self) -> None:
-        """Drop them all."""
-        for link in list(self._part_of):
-            link.abort()
+    def abort_all(self) -> None:
+        """Drop every link."""
+        for attachment in list(self._part_of):
+            attachment.abort("server")
 
     def _look(self, due: int) -> None:
         """Ping the next part, or several after a stall; none of them twice."""
         for _ in range(min(due, PARTS)):
-            if self._next == 0:
-                self._each_round()
             self._look_at(self._parts[self._next])
             self._next = (self._next + 1) % PARTS
 
-    def _look_at(self, links: dict[AttachProtocol, None]) -> None:
+    def _look_at(self, part: dict[Attachment, Seat]) -> None:
         """Ping these; a client silent for too long is looked at once more, then dropped.
 
         Once more, because after a stall of this process the timer runs before the
         sockets have been read: what looks like silence may lie in their buffers.
         """
         limit = self._clock.seconds() - self._limits.dead_after
-        for link in list(links):
-            suspected = link in self._suspects
-            self._suspects.discard(link)
-            if link.last_heard > limit or link.unheard:
+        for attachment, seat in list(part.items()):
+            suspected = attachment in self._suspects
+            self._suspects.discard(attachment)
+            if attachment.last_heard > limit or attachment.unheard:
                 # What a client says while we do not listen is not its silence.
-                link.ping()
+                attachment.ping()
             elif suspected:
-                self._log.info(
-                    "seat {seat} has been silent for too long",
-                    seat=link.seat.number if link.seat else 0,
-                )
-                link.ended_by = "silence"
+                self._log.info("seat {seat} has been silent for too long", seat=seat.number)
                 self._meter.count("limit", "dead_after")
-                link.abort()
+                attachment.abort("silence")
             else:
-                self._suspects.add(link)
-                link.ping()
+                self._suspects.add(attachment)
+                attachment.ping()

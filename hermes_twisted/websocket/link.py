@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..access.rules import Admitted
+from ..access.keys import Key
 from ..limits import Limits
 from ..meter import Meter
+from ..seats.attachment import Attachment
+from ..seats.directory import Directory
 from ..seats.seat import Seat
 from ..tcp import write_promptly
 from .frames import split_texts, text_frames
@@ -17,45 +20,47 @@ from .round_trips import RoundTrips
 from .strict import StrictFactory, StrictProtocol
 from .writer import Outlet, Valve
 
-#: Makes a seat for an admitted link.
-OpenSeat = Callable[["AttachProtocol", Admitted], Seat]
-#: Told when a link has ended.
-CloseSeat = Callable[["AttachProtocol", Seat], None]
+
+@dataclass(frozen=True)
+class Arrival:
+    """What is known of a client when its handshake has been admitted."""
+
+    key: Key
+    """What it was admitted with."""
+    peer: str
+    """Its address, for people."""
+    source: str
+    """What limits by address are counted by (`access.sources`)."""
+    extensions: str = ""
+    """What it offers in `Sec-WebSocket-Extensions`."""
 
 
 class AttachProtocol(StrictProtocol):
     """One open WebSocket: a `Link`. Made behind admission only."""
 
     factory: AttachFactory
-    admitted: Admitted
-    peer_name = ""
-    source = ""
-    """What limits are counted by: see `access.sources`."""
     _log = Logger()
 
-    seat: Seat | None = None
-    last_heard = 0.0
-    """When the last byte came, by the reactor's clock."""
-    frames_in = 0
-    """Messages of the client; `frames_out` are those to it."""
-    bytes_in = 0
-    """Bytes on the wire, framing and all; outwards without control frames."""
-    frames_out = 0
-    bytes_out = 0
-    ended_by = ""
-    """Who or what ended the link, in a word, once that is known."""
-    close_code: int | None = None
-    """Of the close frame that we sent or, if we sent none, that came; None if none did."""
-    _pings = 0
-    _owed_pong: bytes | None = None
+    def __init__(self, arrival: Arrival) -> None:
+        super().__init__()
+        self.offered_extensions = arrival.extensions
+        self._arrival = arrival
+        self._seat: Seat | None = None
+        self._round_trips = RoundTrips()
+        self._pings = 0
+        self._owed_pong: bytes | None = None
 
     # What Autobahn calls.
 
     def connectionMade(self) -> None:
         """The connection has been taken over from the HTTP server."""
         super().connectionMade()
-        self.last_heard = self.factory.clock.seconds()
-        self.round_trips = RoundTrips()
+        self._attachment = Attachment(
+            self,
+            peer=self._arrival.peer,
+            source=self._arrival.source,
+            now=self.factory.clock.seconds(),
+        )
         self._outlet = Outlet(self.tcp, lambda: self._valve.is_open)
 
     def onOpen(self) -> None:
@@ -64,14 +69,15 @@ class AttachProtocol(StrictProtocol):
         # The HTTP channel that we took the connection from is still registered.
         self.tcp.unregisterProducer()
         self._valve = Valve(self._writable_again)
-        self.bytes_in = 0  # The handshake does not count.
+        self._attachment.bytes_in = 0  # The handshake does not count.
         self.tcp.registerProducer(self._valve, True)
-        self.seat = self.factory.open_seat(self, self.admitted)
+        self._seat = self.factory.directory.open(self._arrival.key, self._attachment)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client."""
-        self.last_heard = self.factory.clock.seconds()
-        self.bytes_in += len(data)
+        attachment = self._attachment
+        attachment.last_heard = self.factory.clock.seconds()
+        attachment.bytes_in += len(data)
         if self._is_between_messages():
             # Everyday messages: Autobahn's path costs ten times as much.
             texts, data = split_texts(data, self.factory.limits.max_message)
@@ -91,11 +97,11 @@ class AttachProtocol(StrictProtocol):
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """One whole message; void once a close frame has been sent."""
-        if self.seat is None or self.state != self.STATE_OPEN:
+        if self._seat is None or self.state != self.STATE_OPEN:
             return
-        self.frames_in += 1
+        self._attachment.frames_in += 1
         try:
-            self.seat.received(payload)
+            self._seat.received(payload)
         except Exception:
             # A bug of ours must not cost the client its connection (design, law 1).
             self._log.failure("a message could not be handled")
@@ -114,12 +120,12 @@ class AttachProtocol(StrictProtocol):
         """The connection has ended."""
         super().onClose(wasClean, code, reason)
         self._outlet.clear()
-        self.close_code = self.localCloseCode or (code if wasClean else None)
-        self.ended_by = self.ended_by or self._ended_by(wasClean)
-        seat, self.seat = self.seat, None
+        attachment = self._attachment
+        attachment.close_code = self.localCloseCode or (code if wasClean else None)
+        attachment.ended_by = attachment.ended_by or self._ended_by(wasClean)
+        seat, self._seat = self._seat, None
         if seat is not None:
-            seat.link_lost()
-            self.factory.close_seat(self, seat)
+            self.factory.directory.detach(seat, attachment)
 
     # What the seat calls: `Link`, of which `StrictProtocol` has the end.
 
@@ -131,8 +137,8 @@ class AttachProtocol(StrictProtocol):
     def send(self, payloads: list[bytes]) -> None:
         """See `Link`. Frames are made here: Autobahn's path costs several times more."""
         frames = self.make_frames(payloads)
-        self.frames_out += len(payloads)
-        self.bytes_out += sum(map(len, frames))
+        self._attachment.frames_out += len(payloads)
+        self._attachment.bytes_out += sum(map(len, frames))
         self._outlet.write(frames)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
@@ -159,18 +165,19 @@ class AttachProtocol(StrictProtocol):
     def close(self, code: int, reason: str) -> None:
         """See `Link`."""
         if self.state == self.STATE_OPEN:
-            self.ended_by = "server"
+            self._attachment.ended_by = "server"
         super().close(code, reason)
 
     def ping(self) -> None:
         """Make the path carry something; whether a pong comes decides nothing."""
         if self.writable:
-            self.sendPing(self.round_trips.ping(self.factory.clock.seconds()))
+            self.sendPing(self._round_trips.ping(self.factory.clock.seconds()))
 
     def onPong(self, payload: bytes) -> None:
         """A ping of ours has come back."""
-        seconds = self.round_trips.pong(payload, self.factory.clock.seconds())
+        seconds = self._round_trips.pong(payload, self.factory.clock.seconds())
         if seconds is not None:
+            self._attachment.round_trip = seconds
             self.factory.meter.observe("ping", seconds)
 
     @property
@@ -181,7 +188,7 @@ class AttachProtocol(StrictProtocol):
     def release_input(self, limit: str | None = None) -> None:
         """See `StrictProtocol`. Its silence begins anew: until now it was not listened to."""
         if self.holds_input:
-            self.last_heard = self.factory.clock.seconds()
+            self._attachment.last_heard = self.factory.clock.seconds()
         super().release_input(limit)
 
     def _ended_by(self, clean: bool) -> str:
@@ -204,24 +211,28 @@ class AttachProtocol(StrictProtocol):
         if not self._outlet.is_empty:
             return
         self._answer_last_ping()
-        if self.seat is not None:
-            self.seat.flush()
+        if self._seat is not None:
+            self._seat.flush()
         self.release_input("pongs")
 
 
 class AttachFactory(StrictFactory):
-    """What the protocols need of us."""
-
-    protocol = AttachProtocol  # type: ignore[assignment]
+    """What the protocols share: limits, and the directory in which they find their seats."""
 
     def __init__(
         self,
         clock: IReactorTime,
         limits: Limits,
-        open_seat: OpenSeat,
-        close_seat: CloseSeat,
+        directory: Directory,
         meter: Meter | None = None,
+        make_protocol: Callable[[Arrival], AttachProtocol] = AttachProtocol,
     ) -> None:
         super().__init__(clock, limits, meter)
-        self.open_seat = open_seat
-        self.close_seat = close_seat
+        self.directory = directory
+        self._make_protocol = make_protocol
+
+    def build(self, arrival: Arrival) -> AttachProtocol:
+        """A protocol for a client that was admitted."""
+        protocol = self._make_protocol(arrival)
+        self.prepare(protocol)
+        return protocol

@@ -264,3 +264,8 @@ class StrictFactory(WebSocketServerFactory):
         protocol = super().buildProtocol(addr)
         protocol.__dict__.update(self._options)
         return protocol
+
+    def prepare(self, protocol: StrictProtocol) -> None:
+        """Make a protocol this factory's, with the options set, as `buildProtocol` does."""
+        protocol.factory = self
+        protocol.__dict__.update(self._options)

@@ -88,6 +88,6 @@ def test_many(texts: list[bytes]) -> None:
             break  # Its socket is not read any more.
         table.seat.received(text)
 
-    held = table.seat._held
+    held = table.seat._deferred
     assert len(held) <= LIMITS.waiting_requests + 1
     assert all(isinstance(what, bytes | rpc.Frame) for what in held)

@@ -11,7 +11,7 @@ from hermes_twisted import rpc
 from hermes_twisted.access.keys import Key, Scope
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import Tally
-from hermes_twisted.seats.directory import Seats
+from hermes_twisted.seats.attachment import Attachment
 from hermes_twisted.seats.seat import BATCH, CLOSE_POLICY, Seat
 from hermes_twisted.shared.outbox import ANSWER, Outbox
 
@@ -28,6 +28,7 @@ class FakeLink:
         self.writes: list[list[bytes]] = []
         self.told: list[Any] = []
         self.full_after: int | None = None
+        self.unheard = False
 
     def send(self, payloads: list[bytes]) -> None:
         assert self.writable
@@ -50,6 +51,13 @@ class FakeLink:
 
     def abort(self) -> None:
         self.told.append("abort")
+
+    def ping(self) -> None:
+        self.told.append("ping")
+
+
+def attachment(link: FakeLink) -> Attachment:
+    return Attachment(link, peer="127.0.0.1:9", source="127.0.0.1", now=0.0)
 
 
 class FakeChannel:
@@ -90,9 +98,9 @@ class Table:
 
         self.meter = Tally()
         key = dataclasses.replace(LAPTOP, scope=scope)
-        self.seat = Seat(
-            1, self.link, limits, remember, key=key, peer="127.0.0.1:9", meter=self.meter
-        )
+        self.seat = Seat(1, key, limits, remember, meter=self.meter)
+        self.attachment = attachment(self.link)
+        self.seat.attach(self.attachment)
 
     @property
     def channel(self) -> FakeChannel:
@@ -234,7 +242,7 @@ def test_ordinary_requests_wait_for_a_slow_reader(table: Table) -> None:
     assert table.methods == ["a", "b"]
 
 
-def test_a_little_to_read_holds_nothing(table: Table) -> None:
+def test_a_little_to_read_defers_nothing(table: Table) -> None:
     """Up to the threshold requests go on, though the link is full for the moment."""
     table.make_slow(LIMITS.hold_above)
 
@@ -243,7 +251,7 @@ def test_a_little_to_read_holds_nothing(table: Table) -> None:
     assert table.methods == ["a"]
 
 
-def test_much_to_read_but_a_free_link_holds_nothing(table: Table) -> None:
+def test_much_to_read_but_a_free_link_defers_nothing(table: Table) -> None:
     """Who reads is not slow, however much is on its way."""
     table.outbox.put(b"#" * 5000)
 
@@ -277,8 +285,8 @@ def test_own_answers_wait_for_a_slow_reader(table: Table) -> None:
     assert [answer.get("id") for answer in answers] == [1, None]
 
 
-def test_held_messages_keep_their_order(table: Table) -> None:
-    """What came after a held message waits behind it, even when the reader has caught up."""
+def test_deferred_messages_keep_their_order(table: Table) -> None:
+    """What came after a deferred message waits behind it, even when the reader has caught up."""
     table.make_slow()
     table.seat.received(request("a"))
     table.seat.received(request("gateway.ping", 2))
@@ -294,7 +302,7 @@ def test_held_messages_keep_their_order(table: Table) -> None:
 
 
 def test_release_stops_when_the_reader_is_slow_again(table: Table) -> None:
-    """Held answers fill a full link up to the threshold only."""
+    """Deferred answers fill a full link up to the threshold only."""
     table.make_slow()
     for number in range(7):
         table.seat.received(request("gateway.ping", number))
@@ -331,7 +339,7 @@ def test_too_many_waiting_bytes_pause_the_socket(table: Table) -> None:
     assert table.link.told == ["pause"]
 
 
-def test_held_requests_pause_the_socket(table: Table) -> None:
+def test_deferred_requests_pause_the_socket(table: Table) -> None:
     """Requests that wait for a slow reader count like those that wait for Hermes."""
     table.make_slow()
     for number in range(LIMITS.waiting_requests):
@@ -341,7 +349,7 @@ def test_held_requests_pause_the_socket(table: Table) -> None:
     assert table.link.told == ["pause"]
 
 
-def test_held_answers_pause_the_socket(table: Table) -> None:
+def test_deferred_answers_pause_the_socket(table: Table) -> None:
     """A client that pings and never reads is not read for ever."""
     table.make_slow()
     for number in range(LIMITS.waiting_requests):
@@ -374,7 +382,7 @@ def test_reading_goes_on_when_bytes_are_settled(table: Table) -> None:
     assert table.link.told == ["pause", "resume"]
 
 
-def test_held_bytes_pause_the_socket(table: Table) -> None:
+def test_deferred_bytes_pause_the_socket(table: Table) -> None:
     """Requests that wait for a slow reader are counted in bytes, too."""
     table.make_slow()
     table.seat.received(request("a", size=LIMITS.waiting_bytes // 2))
@@ -387,7 +395,7 @@ def test_held_bytes_pause_the_socket(table: Table) -> None:
 
 @pytest.mark.parametrize("method", ["a", "gateway.ping"])
 def test_released_bytes_count_no_more(method: str) -> None:
-    """What was held and is done with does not count, however often that happens."""
+    """What was deferred and is done with does not count, however often that happens."""
     table = Table(Limits(waiting_bytes=200, hold_above=100))
     for _ in range(20):
         table.make_slow()
@@ -421,8 +429,8 @@ def test_own_words_need_no_wake_up() -> None:
     assert len(table.link.sent) == 2
 
 
-def test_pause_ends_with_the_held(table: Table) -> None:
-    """Held pings that made the socket pause let it go on once they are answered."""
+def test_pause_ends_with_the_deferred(table: Table) -> None:
+    """Deferred pings that made the socket pause let it go on once they are answered."""
     table.make_slow()
     for number in range(LIMITS.waiting_requests):
         table.seat.received(request("gateway.ping", number))
@@ -475,10 +483,10 @@ def test_requests_after_the_end_are_void(table: Table) -> None:
     assert len(table.link.sent) == 1
 
 
-def test_link_lost_closes_the_channel_once(table: Table) -> None:
-    """When the socket has ended the backend hears of it, once."""
-    table.seat.link_lost()
-    table.seat.link_lost()
+def test_close_closes_the_channel_once(table: Table) -> None:
+    """When the client has gone for good the backend hears of it, once."""
+    table.seat.close()
+    table.seat.close()
 
     assert table.channel.closed == 1
 
@@ -486,7 +494,8 @@ def test_link_lost_closes_the_channel_once(table: Table) -> None:
 def test_nothing_is_sent_after_the_end(table: Table) -> None:
     """A link that is lost is left alone."""
     table.make_slow()
-    table.seat.link_lost()
+    table.seat.detach(table.attachment)
+    table.seat.close()
     table.link.writable = True
 
     table.seat.flush()
@@ -497,12 +506,12 @@ def test_nothing_is_sent_after_the_end(table: Table) -> None:
     assert table.link.told == []
 
 
-def test_held_requests_die_with_the_link(table: Table) -> None:
+def test_deferred_requests_die_with_the_seat(table: Table) -> None:
     """Requests that had not gone on yet are not run for a client that is gone."""
     table.make_slow()
     table.seat.received(request("a"))
 
-    table.seat.link_lost()
+    table.seat.close()
     table.drain()
 
     assert table.methods == []
@@ -526,8 +535,8 @@ def test_answers_on_the_spot() -> None:
     assert table.link.sent == [b'{"jsonrpc":"2.0","id":1,"result":{}}']
 
 
-def test_answers_on_the_spot_to_held_requests() -> None:
-    """Answers that are given while held requests are released go out, too."""
+def test_answers_on_the_spot_to_deferred_requests() -> None:
+    """Answers that are given while deferred requests are released go out, too."""
     table = Table(open_channel=EagerChannel)
     table.make_slow()
     table.seat.received(request("a", 1))
@@ -556,7 +565,8 @@ def test_flush_does_not_nest() -> None:
         channels.append(FakeChannel(wake, Limits()))
         return channels[0]
 
-    seat = Seat(1, link, Limits(), open_channel, key=LAPTOP)
+    seat = Seat(1, LAPTOP, Limits(), open_channel)
+    seat.attach(attachment(link))
     link.flush = seat.flush
     link.writable = False
     sent = [b"%d" % number + b"x" * BATCH for number in range(4)]
@@ -569,38 +579,79 @@ def test_flush_does_not_nest() -> None:
     assert link.sent == sent
 
 
-def test_seats_are_numbered() -> None:
-    """No two seats of a process have the same number."""
-    seats = Seats()
+class TestWithoutALink:
+    """Between two links a seat keeps what its client owns."""
 
-    assert [seats.next_number() for _ in range(3)] == [1, 2, 3]
+    def test_frames_wait_for_the_next_link(self, table: Table) -> None:
+        """They go out on it in order, once, behind those that had gone."""
+        table.outbox.put(b"before")
+        table.seat.detach(table.attachment)
+        table.outbox.put(b"one")
+        table.seat.tell("two")
+        assert table.link.sent == [b"before"]
 
+        other = FakeLink()
+        table.seat.attach(attachment(other))
 
-def test_seats_are_remembered() -> None:
-    """A seat counts from `add` to `remove`, and removing twice does no harm."""
-    seats, seat = Seats(), Table().seat
-    assert len(seats) == 0
+        assert table.link.sent == [b"before"]
+        assert other.sent == [b"one", rpc.notice("two")]
+        assert table.seat.position == 3
 
-    seats.add(seat)
-    assert (len(seats), list(seats)) == (1, [seat])
-    seats.remove(seat)
-    seats.remove(seat)
+    def test_deferred_requests_wait_for_the_next_link(self, table: Table) -> None:
+        """What a slow reader had asked runs once it reads on another link."""
+        table.make_slow()
+        table.seat.received(request("a"))
+        table.seat.detach(table.attachment)
+        table.outbox.settle(0)
+        assert table.methods == []
 
-    assert (len(seats), list(seats)) == (0, [])
+        table.seat.attach(attachment(FakeLink()))
 
+        assert table.methods == ["a"]
 
-def test_seats_may_go_while_they_are_counted() -> None:
-    """Ending every seat in turn is safe, though each removes itself."""
-    seats = Seats()
-    for number in range(3):
-        seat = Table().seat
-        seat.number = number
-        seats.add(seat)
+    def test_requests_that_run_are_still_counted(self, table: Table) -> None:
+        """A full window pauses the next link as well, until requests are settled."""
+        for number in range(LIMITS.waiting_requests):
+            table.seat.received(request("a", number))
+        table.seat.detach(table.attachment)
 
-    for seat in seats:
-        seats.remove(seat)
+        other = FakeLink()
+        table.seat.attach(attachment(other))
+        assert other.told == ["pause"]
+        for frame in table.channel.submitted:
+            table.outbox.settle(len(frame.text))
 
-    assert len(seats) == 0
+        assert other.told == ["pause", "resume"]
+        assert table.seat.waiting == 0
+
+    def test_an_overflow_aborts_the_next_link(self, table: Table) -> None:
+        """What was lost while nobody read cannot be made up for on another link."""
+        table.seat.detach(table.attachment)
+        table.outbox.overflow()
+
+        other = FakeLink()
+        table.seat.attach(attachment(other))
+
+        assert other.told == ["abort"]
+
+    def test_one_link_at_a_time(self, table: Table) -> None:
+        """A second link is refused while the first is there, and any once the seat is closed."""
+        with pytest.raises(ValueError, match="cannot take a link"):
+            table.seat.attach(attachment(FakeLink()))
+        table.seat.close()
+        with pytest.raises(ValueError, match="cannot take a link"):
+            table.seat.attach(attachment(FakeLink()))
+
+    def test_a_late_end_of_an_older_link_changes_nothing(self, table: Table) -> None:
+        """The end of a link that is no longer current leaves the current one attached."""
+        old = table.attachment
+        table.seat.detach(old)
+        new = attachment(FakeLink())
+        table.seat.attach(new)
+
+        table.seat.detach(old)
+
+        assert table.seat.attachment is new
 
 
 def test_what_the_scope_denies_goes_nowhere() -> None:

@@ -28,6 +28,7 @@ from hermes_twisted.backends.worker_channel import LOST
 from hermes_twisted.hermes.host import Host
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import Tally
+from hermes_twisted.seats.attachment import Attachment
 from hermes_twisted.seats.ports import Backend, State
 from hermes_twisted.seats.seat import Seat
 from hermes_twisted.shared import tuning
@@ -82,13 +83,11 @@ class Client:
         self.frames = Awaited()
         self.texts: list[bytes] = []
         self._numbers = iter(range(1, 1_000_000))
-        self.seat = Seat(
-            number,
-            self,
-            limits,
-            lambda wake: backend.open(number, wake),
-            key=Key.of("laptop", "hat_0123456789abcdef"),
-        )
+        self.unheard = False
+        key = Key.of("laptop", "hat_0123456789abcdef")
+        self.seat = Seat(number, key, limits, lambda wake: backend.open(number, wake))
+        self._attachment = Attachment(self, peer="", source="", now=0.0)
+        self.seat.attach(self._attachment)
 
     # What the seat calls: `Link`.
 
@@ -108,6 +107,9 @@ class Client:
 
     def abort(self) -> None:
         self.aborted = True
+
+    def ping(self) -> None:
+        raise AssertionError("nobody pings here")
 
     # What a test calls.
 
@@ -130,7 +132,8 @@ class Client:
         return self.frames.first(lambda frame: event_type(frame) == kind, since=since)
 
     def leave(self) -> None:
-        self.seat.link_lost()
+        self.seat.detach(self._attachment)
+        self.seat.close()
 
 
 def _not_json(constant: str) -> None:

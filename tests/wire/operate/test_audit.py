@@ -191,15 +191,15 @@ def test_autobahn_sees_a_handshake_only(server: Any) -> None:
     seen: list[bytes] = []
     headers = [("Cookie", "k=" + server.key), ("X-Api-Key", server.key), ("User-Agent", "node")]
     factory = server.loop.site._pages[b"/api/ws"]._factory
-    build = factory.buildProtocol
+    build = factory.build
 
-    def spy(address: Any) -> Any:
-        protocol = build(address)
+    def spy(arrival: Any) -> Any:
+        protocol = build(arrival)
         receive = protocol.dataReceived
         protocol.dataReceived = lambda data: (seen.append(data), receive(data))
         return protocol
 
-    factory.buildProtocol = spy
+    factory.build = spy
     assert wire.upgrade(server.key, headers=headers).status == 101
 
     [head] = seen

@@ -38,7 +38,7 @@ def test_told_and_no_more(server: Any) -> None:
         {"jsonrpc": "2.0", "id": "r1", "result": {}}
     ]
     assert not server.backend.channels
-    assert len(server.service._seats) == 0
+    assert len(server.service._directory) == 0
 
 
 @pytest.mark.parametrize(
