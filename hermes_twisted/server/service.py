@@ -28,7 +28,7 @@ from ..operate.metrics import Metrics
 from ..seats.directory import Seats
 from ..seats.journal import Audit, Journal, NullAudit
 from ..seats.notices import News
-from ..seats.ports import Backend, State
+from ..seats.ports import Backend, BackendState
 from ..seats.seat import Seat
 from ..shared.problem import Problem
 from ..websocket.keepalive import Links
@@ -164,7 +164,7 @@ class AttachService(Service):
         for seat in self._seats:
             seat.tell(STOPPING_NOTICE)
         deadline = self._reactor.seconds() + self._settings.drain
-        if self._backend.state is State.READY:  # Turns run on without their clients, too.
+        if self._backend.state is BackendState.READY:  # Turns run on without their clients, too.
             finished = await self._backend.drain(self._settings.drain)
             if not finished:
                 self._log.warn("requests were still running when the drain time was over")
