@@ -21,7 +21,7 @@ from ..hermes.transport import HostSeat
 from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..seats.calls import Calls
-from ..seats.ports import State, StateListener
+from ..seats.ports import BackendState, StateListener
 from ..shared import tuning
 from ..shared.backlog import Backlog
 from ..shared.lanes import LanePool
@@ -58,7 +58,7 @@ class InProcessChannel:
             if frame.method:
                 self._calls.begin(tag, frame.method, frame.id)
             self._seat.submit(tag, frame.text, urgent=frame.urgent)
-        elif self._backend.state is State.BROKEN:
+        elif self._backend.state is BackendState.BROKEN:
             refuse(self.outbox, frame, self._backend.problem)
         else:
             self._backlog.append(frame)
@@ -98,7 +98,7 @@ class InProcessBackend:
         own_process: bool = False,
     ) -> None:
         """*own_process*: it is ours to tune."""
-        self.state = State.STOPPED
+        self.state = BackendState.STOPPED
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
         self.meter: Meter = NullMeter()
@@ -120,7 +120,7 @@ class InProcessBackend:
         self._listener = listener
         self._stopping = False
         self._end_of_loading = Deferred()
-        self._change(State.STARTING)
+        self._change(BackendState.STARTING)
         if self._own_process:
             tuning.switch_often()
         # Hermes reads it when it is imported, and for good.
@@ -161,14 +161,14 @@ class InProcessBackend:
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        if self.state is State.STARTING:
+        if self.state is BackendState.STARTING:
             await self._end_of_loading
         host, self._host = self._host, None
         if host is not None and not await in_thread(
             self._reactor, lambda: host.shutdown(SHUTDOWN_LIMIT), "hermes-stop"
         ):
             self._log.warn("sessions were not finalised in time")
-        self._change(State.STOPPED)
+        self._change(BackendState.STOPPED)
 
     def _loaded(self, host: Host) -> None:
         self._host = host
@@ -180,7 +180,7 @@ class InProcessBackend:
         # Before anybody is told, and opens more, which begin at once.
         for channel in list(self._channels.values()):
             channel.begin(host)
-        self._change(State.READY)
+        self._change(BackendState.READY)
 
     def _not_loaded(self, failure: Failure) -> None:
         if self._stopping:
@@ -193,11 +193,11 @@ class InProcessBackend:
             problem = Problem(
                 f"Loading Hermes failed with {type(found).__name__}.", UNEXPECTED_ADVICE
             )
-        self._change(State.BROKEN, problem)
+        self._change(BackendState.BROKEN, problem)
         for channel in list(self._channels.values()):
             channel.begin(None)
 
-    def _change(self, state: State, problem: Problem | None = None) -> None:
+    def _change(self, state: BackendState, problem: Problem | None = None) -> None:
         self.state, self.problem = state, problem
         self._listener(state, problem)
 

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from .. import rpc
 from ..limits import Limits
 from ..meter import Meter, NullMeter
-from ..seats.ports import State, StateListener
+from ..seats.ports import BackendState, StateListener
 from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, EVENT, Outbox
 from ..shared.problem import Problem
@@ -175,7 +175,7 @@ class ScriptedBackend:
     def __init__(
         self, clock: IReactorTime, limits: Limits, script: Script, *, pace: float = 0.0
     ) -> None:
-        self.state = State.STOPPED
+        self.state = BackendState.STOPPED
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
         self.meter: Meter = NullMeter()
@@ -190,7 +190,7 @@ class ScriptedBackend:
         """See `Backend`."""
         self._listener = listener
         self.findings = {"version": "a recording", "methods": len(self.script.reactions)}
-        self._change(State.READY)
+        self._change(BackendState.READY)
 
     def open(self, number: int, wake: Callable[[], None]) -> ScriptedChannel:
         """See `Backend`."""
@@ -204,9 +204,9 @@ class ScriptedBackend:
 
     def stop(self) -> Deferred[None]:
         """See `Backend`."""
-        self._change(State.STOPPED)
+        self._change(BackendState.STOPPED)
         return succeed(None)
 
-    def _change(self, state: State) -> None:
+    def _change(self, state: BackendState) -> None:
         self.state = state
         self._listener(state, None)

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from automat import TypeMachineBuilder
 
-from ..seats.ports import State
+from ..seats.ports import BackendState
 from ..shared.problem import Problem
 
 #: First pause before a restart, in seconds, and its growth with each death.
@@ -56,7 +56,7 @@ class Crew(Protocol):
     def terminate(self) -> None:
         """End the worker that runs; report its `died`."""
 
-    def state_changed(self, state: State, problem: Problem | None) -> None:
+    def state_changed(self, state: BackendState, problem: Problem | None) -> None:
         """The backend's state is now another one."""
 
 
@@ -115,7 +115,7 @@ def _build() -> Callable[[_Core], _Inputs]:
 
     @idle.upon(_Inputs.start).to(starting)
     def begin(inputs: _Inputs, core: _Core) -> None:
-        core.crew.state_changed(State.STARTING, None)
+        core.crew.state_changed(BackendState.STARTING, None)
         core.crew.spawn()
 
     @backing_off.upon(_Inputs.retry).to(starting)
@@ -127,7 +127,7 @@ def _build() -> Callable[[_Core], _Inputs]:
     @starting.upon(_Inputs.ready).to(ready)
     @retrying.upon(_Inputs.ready).to(ready)
     def up(inputs: _Inputs, core: _Core) -> None:
-        core.crew.state_changed(State.READY, None)
+        core.crew.state_changed(BackendState.READY, None)
 
     @starting.upon(_Inputs.failed).to(failing)
     @retrying.upon(_Inputs.failed).to(failing)
@@ -138,13 +138,13 @@ def _build() -> Callable[[_Core], _Inputs]:
     @failing.upon(_Inputs.gave_up).to(broken)
     def refused(inputs: _Inputs, core: _Core, problem: Problem) -> None:
         core.wait(BROKEN_PAUSE)
-        core.crew.state_changed(State.BROKEN, core.problem)
+        core.crew.state_changed(BackendState.BROKEN, core.problem)
 
     @starting.upon(_Inputs.died).to(backing_off)
     @ready.upon(_Inputs.died).to(backing_off)
     def restart(inputs: _Inputs, core: _Core, problem: Problem) -> None:
         core.wait(core.pause())
-        core.crew.state_changed(State.RESTARTING, problem)
+        core.crew.state_changed(BackendState.RESTARTING, problem)
 
     @starting.upon(_Inputs.gave_up).to(broken)
     @ready.upon(_Inputs.gave_up).to(broken)
@@ -152,7 +152,7 @@ def _build() -> Callable[[_Core], _Inputs]:
     @retrying.upon(_Inputs.gave_up).to(broken)
     def give_up(inputs: _Inputs, core: _Core, problem: Problem) -> None:
         core.wait(BROKEN_PAUSE)
-        core.crew.state_changed(State.BROKEN, problem)
+        core.crew.state_changed(BackendState.BROKEN, problem)
 
     @starting.upon(_Inputs.stop).to(stopping)
     @ready.upon(_Inputs.stop).to(stopping)
@@ -166,12 +166,12 @@ def _build() -> Callable[[_Core], _Inputs]:
     @broken.upon(_Inputs.stop).to(stopped)
     def end_at_once(inputs: _Inputs, core: _Core) -> None:
         core.stop_waiting()
-        core.crew.state_changed(State.STOPPED, None)
+        core.crew.state_changed(BackendState.STOPPED, None)
 
     @stopping.upon(_Inputs.died).to(stopped)
     @stopping.upon(_Inputs.gave_up).to(stopped)
     def ended(inputs: _Inputs, core: _Core, problem: Problem) -> None:
-        core.crew.state_changed(State.STOPPED, None)
+        core.crew.state_changed(BackendState.STOPPED, None)
 
     stopping.upon(_Inputs.ready).loop().returns(None)
     stopping.upon(_Inputs.failed).loop().returns(None)

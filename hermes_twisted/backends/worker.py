@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..seats.calls import Calls
-from ..seats.ports import State, StateListener
+from ..seats.ports import BackendState, StateListener
 from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, Outbox
 from ..shared.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
@@ -49,7 +49,7 @@ class WorkerBackend:
         umask: int = 0o077,
         core_limit: int | None = None,
     ) -> None:
-        self.state = State.STOPPED
+        self.state = BackendState.STOPPED
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
         self.meter: Meter = NullMeter()
@@ -93,7 +93,7 @@ class WorkerBackend:
         )
         channel = WorkerChannel(self, number, outbox, wake, calls)
         self._channels[number] = channel
-        if self.state is State.READY:
+        if self.state is BackendState.READY:
             channel.begin()
         return channel
 
@@ -101,7 +101,7 @@ class WorkerBackend:
         """See `Backend`."""
         drained: Deferred[bool] = Deferred()
         self._drained = drained
-        if self.state is State.READY:
+        if self.state is BackendState.READY:
             self.say(pack(Op.DRAIN, tag=min(round(timeout * 1000), MAX_TAG)))
             # A worker that stalls does not say that the time is up.
             self._drain_guard = self._reactor.callLater(
@@ -115,7 +115,7 @@ class WorkerBackend:
         """See `Backend`."""
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
-        if self.state is State.STOPPED:
+        if self.state is BackendState.STOPPED:
             stopped.callback(None)
         else:
             self._supervisor.stop()
@@ -131,7 +131,7 @@ class WorkerBackend:
     def forget(self, channel: WorkerChannel) -> None:
         """A seat has ended."""
         del self._channels[channel.number]
-        if self.state is State.READY:
+        if self.state is BackendState.READY:
             self.say(pack(Op.CLOSE, channel.number))
 
     # What the supervisor calls: `Crew`.
@@ -167,17 +167,17 @@ class WorkerBackend:
         if self._process is not None:
             self._process.terminate()
 
-    def state_changed(self, state: State, problem: Problem | None) -> None:
+    def state_changed(self, state: BackendState, problem: Problem | None) -> None:
         """See `Crew`."""
         self.state, self.problem = state, problem
-        if state is State.READY:
+        if state is BackendState.READY:
             for channel in list(self._channels.values()):
                 channel.begin()
-        elif state is State.BROKEN:
+        elif state is BackendState.BROKEN:
             for channel in list(self._channels.values()):
                 channel.release()
         self._listener(state, problem)
-        if state is State.STOPPED and self._stopped is not None:
+        if state is BackendState.STOPPED and self._stopped is not None:
             self._stopped.callback(None)
 
     # What the process calls.

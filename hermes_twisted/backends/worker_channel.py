@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from .. import rpc
 from ..seats.calls import Calls
 from ..seats.ledger import Recollection
-from ..seats.ports import State
+from ..seats.ports import BackendState
 from ..shared.outbox import ANSWER, Outbox
 from ..shared.packets import Op, pack
 from ..shared.problem import Problem
@@ -23,7 +23,7 @@ LOST: Final = "Hermes' process ended before it answered this request; it is bein
 class Worker(Protocol):
     """What a channel needs of the backend that it belongs to."""
 
-    state: State
+    state: BackendState
     problem: Problem | None
     credit_lot: int
     """Bytes that are delivered before credit is given back."""
@@ -63,9 +63,9 @@ class WorkerChannel:
 
     def submit(self, frame: rpc.Frame) -> None:
         """See `Channel`."""
-        if self._backend.state is State.BROKEN:
+        if self._backend.state is BackendState.BROKEN:
             refuse(self.outbox, frame, self._backend.problem)
-        elif self._backend.state is State.READY:
+        elif self._backend.state is BackendState.READY:
             self._send(frame)
         else:
             self.backlog.append(frame)

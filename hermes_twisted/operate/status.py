@@ -10,18 +10,19 @@ from typing import Any, Final
 
 from .. import __version__
 from ..access.keys import Scope
-from ..seats.ports import Backend, State
+from ..seats.ports import Backend, BackendState
 from ..seats.roster import Roster
 from .metrics import Readings
 
 STOPPING: Final = "stopping"
 #: For everybody: what exactly is wrong may have paths in it, so it is for the operator.
 _REASONS: Final = {
-    State.STOPPED.value: "Hermes is not running.",
-    State.STARTING.value: "Hermes is being loaded; try again in a few seconds.",
-    State.RESTARTING.value: "Hermes ended and is being started again; try again in a few seconds.",
-    State.BROKEN.value: "Hermes cannot be served; on the server, `hermes-attach status` and the "
-    "log say why. It is tried again every half a minute.",
+    BackendState.STOPPED.value: "Hermes is not running.",
+    BackendState.STARTING.value: "Hermes is being loaded; try again in a few seconds.",
+    BackendState.RESTARTING.value: "Hermes ended and is being started again; try again in a few "
+    "seconds.",
+    BackendState.BROKEN.value: "Hermes cannot be served; on the server, `hermes-attach status` and "
+    "the log say why. It is tried again every half a minute.",
     STOPPING: "The server is stopping.",
 }
 
@@ -62,7 +63,7 @@ class Overview:
     @property
     def ready(self) -> bool:
         """Whether requests are answered."""
-        return self._backend.state is State.READY and not self._stopping
+        return self._backend.state is BackendState.READY and not self._stopping
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether the service is ready; and the same in words, that everybody may read."""
@@ -82,7 +83,7 @@ class Overview:
             "info": {(__version__, self._kind, hermes): 1},
             "start_time_seconds": self._started,
             "ready": self.ready,
-            "backend_state": {(s.value,): s is self._backend.state for s in State},
+            "backend_state": {(s.value,): s is self._backend.state for s in BackendState},
             "links": len(entries),
             "seats": {(scope.value,): scopes[scope] for scope in Scope},
             "events": traffic.events,

@@ -8,7 +8,7 @@ from ..meter import Meter
 from ..shared.problem import Problem
 from ..shared.schema import found_in_words
 from .directory import Directory, SeatObserver
-from .ports import Backend, State
+from .ports import Backend, BackendState
 from .seat import Seat
 
 
@@ -25,13 +25,13 @@ class News(SeatObserver):
 
     def seat_opened(self, seat: Seat) -> None:
         """What a client has to know that comes now."""
-        if self._backend.state is State.BROKEN:
+        if self._backend.state is BackendState.BROKEN:
             seat.tell(_explain(self._backend.problem))
 
-    def changed(self, state: State, problem: Problem | None) -> None:
+    def changed(self, state: BackendState, problem: Problem | None) -> None:
         """As `StateListener`."""
         self._meter.count("backend", state.value)
-        if state is State.READY:
+        if state is BackendState.READY:
             self._reported = None
             found = self._backend.findings
             self._log.info(
@@ -41,13 +41,13 @@ class News(SeatObserver):
                 more=found_in_words(found),
                 found=found,
             )
-        elif state is State.BROKEN:
+        elif state is BackendState.BROKEN:
             # Said once, however often another start fails in the same way.
             if problem != self._reported:
                 self._log.error("Hermes cannot be served: {problem}", problem=problem)
                 self._tell_all(_explain(problem))
             self._reported = problem
-        elif state is State.RESTARTING:
+        elif state is BackendState.RESTARTING:
             self._meter.count("restart")
             self._log.error("{problem} It is started again.", problem=problem)
             self._tell_all(f"{problem.what if problem else ''} It is being started again.")

@@ -17,7 +17,7 @@ from ..shared.outbox import Outbox
 from ..shared.problem import Problem
 
 
-class State(Enum):
+class BackendState(Enum):
     """What a backend can do for its clients."""
 
     STOPPED = "stopped"
@@ -75,13 +75,13 @@ class Channel(Protocol):
 
 
 #: Told of every change, on the loop.
-StateListener = Callable[[State, Problem | None], None]
+StateListener = Callable[[BackendState, Problem | None], None]
 
 
 class Backend(Protocol):
     """Everything behind the seats. Its methods are called on the loop and never block."""
 
-    state: State
+    state: BackendState
     problem: Problem | None
     """Why it is not ready, when there is more to say than its state."""
     findings: dict[str, Any]

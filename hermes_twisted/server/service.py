@@ -29,7 +29,7 @@ from ..seats.attachment import Attachment
 from ..seats.directory import Directory, SeatObserver
 from ..seats.journal import Audit, Journal, NullAudit
 from ..seats.notices import News
-from ..seats.ports import Backend, State
+from ..seats.ports import Backend, BackendState
 from ..seats.seat import Seat
 from ..shared.problem import Problem
 from ..websocket.keepalive import Keepalive
@@ -171,7 +171,7 @@ class AttachService(Service):
         for seat in self._directory:
             seat.tell(STOPPING_NOTICE)
         deadline = self._reactor.seconds() + self._settings.drain
-        if self._backend.state is State.READY:  # Turns run on without their clients, too.
+        if self._backend.state is BackendState.READY:  # Turns run on without their clients, too.
             finished = await self._backend.drain(self._settings.drain)
             if not finished:
                 self._log.warn("requests were still running when the drain time was over")

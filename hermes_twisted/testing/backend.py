@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..rpc import Frame
-from ..seats.ports import State, StateListener
+from ..seats.ports import BackendState, StateListener
 from ..shared.outbox import Outbox
 from ..shared.problem import Problem
 
@@ -59,7 +59,7 @@ class FakeBackend:
     """A backend that does only what its test says; the newest channel is `channels[-1]`."""
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
-        self.state = State.STOPPED
+        self.state = BackendState.STOPPED
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
         self.meter: Meter = NullMeter()
@@ -72,9 +72,9 @@ class FakeBackend:
     def start(self, listener: StateListener) -> None:
         """See `Backend`; ready at once."""
         self._listener = listener
-        self.change(State.READY)
+        self.change(BackendState.READY)
 
-    def change(self, state: State, problem: Problem | None = None) -> None:
+    def change(self, state: BackendState, problem: Problem | None = None) -> None:
         """Enter *state* and say so."""
         self.state, self.problem = state, problem
         self._listener(state, problem)
@@ -96,5 +96,5 @@ class FakeBackend:
 
     def stop(self) -> Deferred[None]:
         """See `Backend`."""
-        self.change(State.STOPPED)
+        self.change(BackendState.STOPPED)
         return succeed(None)

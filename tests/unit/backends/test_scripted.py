@@ -15,7 +15,7 @@ from hermes_twisted.backends.scripted import (
     ScriptedChannel,
 )
 from hermes_twisted.limits import Limits
-from hermes_twisted.seats.ports import State
+from hermes_twisted.seats.ports import BackendState
 from hermes_twisted.shared.problem import Problem
 
 EVERYTHING = 2**40
@@ -65,7 +65,7 @@ class Stage:
 
     def __init__(self, lines: list[str], pace: float = 0.0) -> None:
         self.clock = Clock()
-        self.states: list[tuple[State, Problem | None]] = []
+        self.states: list[tuple[BackendState, Problem | None]] = []
         self.backend = ScriptedBackend(self.clock, Limits(), Script.parse(lines), pace=pace)
         self.backend.start(lambda state, problem: self.states.append((state, problem)))
         self.wakes = 0
@@ -200,8 +200,8 @@ def test_ready_at_once() -> None:
     """A scripted backend is ready when it has started, and says what it is."""
     stage = Stage(TALK)
 
-    assert stage.states == [(State.READY, None)]
-    assert stage.backend.state is State.READY
+    assert stage.states == [(BackendState.READY, None)]
+    assert stage.backend.state is BackendState.READY
     assert stage.backend.findings == {"version": "a recording", "methods": 2}
 
 
@@ -209,7 +209,7 @@ def test_before_the_start() -> None:
     """A scripted backend that was not started is stopped, and has nothing to report."""
     backend = ScriptedBackend(Clock(), Limits(), Script.parse(TALK))
 
-    assert (backend.state, backend.problem, backend.findings) == (State.STOPPED, None, {})
+    assert (backend.state, backend.problem, backend.findings) == (BackendState.STOPPED, None, {})
 
 
 def test_stop() -> None:
@@ -223,7 +223,7 @@ def test_stop() -> None:
     stopped.addCallback(results.append)
 
     assert results == [True, None]
-    assert stage.states[-1] == (State.STOPPED, None)
+    assert stage.states[-1] == (BackendState.STOPPED, None)
 
 
 def test_stop_before_the_start() -> None:
@@ -232,7 +232,7 @@ def test_stop_before_the_start() -> None:
 
     backend.stop()
 
-    assert backend.state is State.STOPPED
+    assert backend.state is BackendState.STOPPED
 
 
 def test_playing_at_once() -> None:

@@ -14,7 +14,7 @@ from hermes_twisted.backends.supervision import (
     MAX_DEATHS,
     Supervisor,
 )
-from hermes_twisted.seats.ports import State
+from hermes_twisted.seats.ports import BackendState
 from hermes_twisted.shared.problem import Problem
 
 CRASH = Problem("The worker died.", "See the log.")
@@ -27,7 +27,7 @@ class FakeCrew:
     def __init__(self) -> None:
         self.spawned = 0
         self.terminated = 0
-        self.states: list[tuple[State, Problem | None]] = []
+        self.states: list[tuple[BackendState, Problem | None]] = []
 
     def spawn(self) -> None:
         self.spawned += 1
@@ -35,7 +35,7 @@ class FakeCrew:
     def terminate(self) -> None:
         self.terminated += 1
 
-    def state_changed(self, state: State, problem: Problem | None) -> None:
+    def state_changed(self, state: BackendState, problem: Problem | None) -> None:
         self.states.append((state, problem))
 
 
@@ -48,7 +48,7 @@ class Yard:
         self.supervisor = Supervisor(self.clock, self.crew, jitter=jitter)
 
     @property
-    def state(self) -> tuple[State, Problem | None]:
+    def state(self) -> tuple[BackendState, Problem | None]:
         return self.crew.states[-1]
 
     @property
@@ -90,11 +90,11 @@ def test_nothing_before_the_start(yard: Yard) -> None:
 def test_start(yard: Yard) -> None:
     """A start spawns one worker, and it is ready when it says so."""
     yard.supervisor.start()
-    assert (yard.crew.spawned, yard.state) == (1, (State.STARTING, None))
+    assert (yard.crew.spawned, yard.state) == (1, (BackendState.STARTING, None))
 
     yard.supervisor.ready()
 
-    assert yard.state == (State.READY, None)
+    assert yard.state == (BackendState.READY, None)
     yard.assert_silent()
 
 
@@ -104,14 +104,14 @@ def test_restart_after_a_pause(yard: Yard, ready: bool) -> None:
     yard.start(ready=ready)
 
     yard.supervisor.died(CRASH)
-    assert yard.state == (State.RESTARTING, CRASH)
+    assert yard.state == (BackendState.RESTARTING, CRASH)
     yard.clock.advance(FIRST_PAUSE - 0.01)
     assert yard.crew.spawned == 1
     yard.clock.advance(0.01)
 
     assert yard.crew.spawned == 2
     yard.supervisor.ready()
-    assert yard.state == (State.READY, None)
+    assert yard.state == (BackendState.READY, None)
 
 
 def test_pauses_grow(yard: Yard) -> None:
@@ -156,7 +156,7 @@ def test_old_deaths_are_forgotten(yard: Yard) -> None:
 
     yard.supervisor.died(CRASH)
 
-    assert yard.state == (State.RESTARTING, CRASH)
+    assert yard.state == (BackendState.RESTARTING, CRASH)
     assert yard.pause == FIRST_PAUSE
 
 
@@ -168,7 +168,7 @@ def test_too_many_deaths(yard: Yard) -> None:
 
     yard.supervisor.died(CRASH)
 
-    assert yard.state == (State.BROKEN, CRASH)
+    assert yard.state == (BackendState.BROKEN, CRASH)
     assert yard.pause == BROKEN_PAUSE
     yard.clock.advance(BROKEN_PAUSE)
     assert yard.crew.spawned == MAX_DEATHS + 1
@@ -178,11 +178,11 @@ def test_broken_until_ready(yard: Yard) -> None:
     """A new attempt does not hide that the backend is broken; a worker that is ready does."""
     yard.start(ready=False)
     yard.die(MAX_DEATHS)
-    assert yard.state == (State.BROKEN, CRASH)
+    assert yard.state == (BackendState.BROKEN, CRASH)
 
     yard.supervisor.ready()
 
-    assert yard.state == (State.READY, None)
+    assert yard.state == (BackendState.READY, None)
 
 
 @pytest.mark.parametrize("refused", [True, False])
@@ -205,7 +205,7 @@ def test_every_half_a_minute(yard: Yard, refused: bool) -> None:
             yard.supervisor.failed(NO_HERMES)
         yard.supervisor.died(CRASH)
         problem = NO_HERMES if number % 2 else CRASH
-        assert yard.crew.states[told:] == [(State.BROKEN, problem)]
+        assert yard.crew.states[told:] == [(BackendState.BROKEN, problem)]
 
 
 def test_ready_after_broken(yard: Yard) -> None:
@@ -219,7 +219,7 @@ def test_ready_after_broken(yard: Yard) -> None:
 
     yard.supervisor.died(CRASH)
 
-    assert yard.state == (State.RESTARTING, CRASH)
+    assert yard.state == (BackendState.RESTARTING, CRASH)
     assert yard.pause == FIRST_PAUSE
 
 
@@ -231,7 +231,7 @@ def test_ready_and_dead_after_broken(yard: Yard) -> None:
 
     yard.supervisor.died(CRASH)
 
-    assert yard.state == (State.BROKEN, CRASH)
+    assert yard.state == (BackendState.BROKEN, CRASH)
     assert yard.pause == BROKEN_PAUSE
 
 
@@ -244,7 +244,7 @@ def test_stop_while_trying_again(yard: Yard) -> None:
     assert yard.crew.terminated == 1
     yard.supervisor.died(CRASH)
 
-    assert yard.state == (State.STOPPED, None)
+    assert yard.state == (BackendState.STOPPED, None)
     yard.assert_silent()
 
 
@@ -255,7 +255,7 @@ def test_death_while_starting_can_be_the_fifth(yard: Yard) -> None:
 
     yard.supervisor.died(CRASH)
 
-    assert yard.state == (State.BROKEN, CRASH)
+    assert yard.state == (BackendState.BROKEN, CRASH)
 
 
 def test_refusal_is_broken_at_once(yard: Yard) -> None:
@@ -263,10 +263,10 @@ def test_refusal_is_broken_at_once(yard: Yard) -> None:
     yard.supervisor.start()
 
     yard.supervisor.failed(NO_HERMES)
-    assert yard.state == (State.STARTING, None)
+    assert yard.state == (BackendState.STARTING, None)
     yard.supervisor.died(CRASH)
 
-    assert yard.state == (State.BROKEN, NO_HERMES)
+    assert yard.state == (BackendState.BROKEN, NO_HERMES)
     assert yard.pause == BROKEN_PAUSE
 
 
@@ -278,7 +278,7 @@ def test_refusal_again_and_again(yard: Yard) -> None:
     yard.supervisor.failed(NO_HERMES)
     yard.supervisor.died(CRASH)
 
-    assert yard.state == (State.BROKEN, NO_HERMES)
+    assert yard.state == (BackendState.BROKEN, NO_HERMES)
     assert yard.pause == BROKEN_PAUSE
 
 
@@ -292,14 +292,14 @@ def test_refusal_can_be_mended(yard: Yard) -> None:
     assert yard.crew.spawned == 2
     yard.supervisor.ready()
 
-    assert yard.state == (State.READY, None)
+    assert yard.state == (BackendState.READY, None)
 
 
 def test_stop_before_the_start(yard: Yard) -> None:
     """A supervisor that never started is stopped at once."""
     yard.supervisor.stop()
 
-    assert yard.state == (State.STOPPED, None)
+    assert yard.state == (BackendState.STOPPED, None)
     assert yard.crew.terminated == 0
 
 
@@ -310,10 +310,10 @@ def test_stop_ends_the_worker(yard: Yard, ready: bool) -> None:
 
     yard.supervisor.stop()
     assert yard.crew.terminated == 1
-    assert yard.state[0] is not State.STOPPED
+    assert yard.state[0] is not BackendState.STOPPED
     yard.supervisor.died(CRASH)
 
-    assert yard.state == (State.STOPPED, None)
+    assert yard.state == (BackendState.STOPPED, None)
     yard.assert_silent()
 
 
@@ -326,7 +326,7 @@ def test_stop_of_a_failing_worker(yard: Yard) -> None:
     yard.supervisor.died(CRASH)
 
     assert yard.crew.terminated == 1
-    assert yard.state == (State.STOPPED, None)
+    assert yard.state == (BackendState.STOPPED, None)
     yard.assert_silent()
 
 
@@ -339,7 +339,7 @@ def test_stop_while_waiting(yard: Yard, deaths: int) -> None:
 
     yard.supervisor.stop()
 
-    assert yard.state == (State.STOPPED, None)
+    assert yard.state == (BackendState.STOPPED, None)
     assert yard.crew.terminated == 0
     yard.assert_silent()
 
@@ -353,10 +353,10 @@ def test_reports_of_a_worker_that_is_being_ended(yard: Yard) -> None:
     yard.supervisor.failed(NO_HERMES)
     yard.supervisor.stop()
     assert yard.crew.terminated == 1
-    assert yard.state == (State.STARTING, None)
+    assert yard.state == (BackendState.STARTING, None)
     yard.supervisor.died(CRASH)
 
-    assert yard.state == (State.STOPPED, None)
+    assert yard.state == (BackendState.STOPPED, None)
 
 
 def test_the_fifth_death_by_our_own_hand(yard: Yard) -> None:
@@ -367,7 +367,7 @@ def test_the_fifth_death_by_our_own_hand(yard: Yard) -> None:
     yard.supervisor.stop()
     yard.supervisor.died(CRASH)
 
-    assert yard.state == (State.STOPPED, None)
+    assert yard.state == (BackendState.STOPPED, None)
     yard.assert_silent()
 
 
@@ -379,7 +379,7 @@ def test_stop_twice(yard: Yard) -> None:
 
     yard.supervisor.stop()
 
-    assert yard.crew.states.count((State.STOPPED, None)) == 1
+    assert yard.crew.states.count((BackendState.STOPPED, None)) == 1
 
 
 def test_problem_in_words() -> None:

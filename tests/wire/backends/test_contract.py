@@ -29,7 +29,7 @@ from hermes_twisted.hermes.host import Host
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import Tally
 from hermes_twisted.seats.attachment import Attachment
-from hermes_twisted.seats.ports import Backend, State
+from hermes_twisted.seats.ports import Backend, BackendState
 from hermes_twisted.seats.seat import Seat
 from hermes_twisted.shared import tuning
 from hermes_twisted.shared.lanes import LanePool
@@ -164,9 +164,9 @@ class House:
 
     async def ready(self) -> None:
         self.start()
-        await self.state(State.READY)
+        await self.state(BackendState.READY)
 
-    async def state(self, state: State, *, since: int = 0) -> Problem | None:
+    async def state(self, state: BackendState, *, since: int = 0) -> Problem | None:
         """Waits for the first change to *state*; its problem."""
         found = await self.states.first(lambda change: change[0] is state, since=since)
         return cast("Problem | None", found[1])
@@ -293,13 +293,13 @@ async def test_opened_by_the_listener(build: Build) -> None:
     """A seat that is opened as soon as the backend says it is ready is greeted once."""
     house = build()
 
-    def listen(state: State, problem: Problem | None) -> None:
-        if state is State.READY:
+    def listen(state: BackendState, problem: Problem | None) -> None:
+        if state is BackendState.READY:
             house.client()
         house.states.happen((state, problem))
 
     house.backend.start(listen)
-    await house.state(State.READY)
+    await house.state(BackendState.READY)
     await house.clients[0].ask("echo")
     await house.stop()
 
@@ -322,8 +322,8 @@ async def test_ready_first(client: Client) -> None:
 @pytest_twisted.ensureDeferred
 async def test_states(house: House) -> None:
     """A start is announced as starting, then ready, and what was found is known by then."""
-    assert house.states.seen == [(State.STARTING, None), (State.READY, None)]
-    assert house.backend.state is State.READY
+    assert house.states.seen == [(BackendState.STARTING, None), (BackendState.READY, None)]
+    assert house.backend.state is BackendState.READY
     assert house.backend.findings["methods"] > 10
 
 
@@ -682,7 +682,7 @@ async def test_worker_that_ends_at_once(home: Path, monkeypatch: pytest.MonkeyPa
     house = House(WorkerBackend(reactor, limits, lambda: false, {}, umask=UMASK), limits)
     house.start()
 
-    _state, problem = await house.states.first(lambda change: change[0] is State.RESTARTING)
+    _state, problem = await house.states.first(lambda change: change[0] is BackendState.RESTARTING)
 
     await house.stop()
     assert re.search(r"\(pid \d+\) ended with status 1", problem.what)
@@ -698,7 +698,7 @@ async def test_stop_finalises(build: Build, shutdown_mark: Path) -> None:
     await house.stop()
 
     assert shutdown_mark.read_text() == session
-    assert house.backend.state is State.STOPPED
+    assert house.backend.state is BackendState.STOPPED
 
 
 @pytest_twisted.ensureDeferred
@@ -713,7 +713,7 @@ async def test_stop_with_a_blocked_handler(build: Build, shutdown_mark: Path) ->
     await house.stop()
 
     assert shutdown_mark.exists()
-    assert house.backend.state is State.STOPPED
+    assert house.backend.state is BackendState.STOPPED
 
 
 @pytest_twisted.ensureDeferred
@@ -724,7 +724,7 @@ async def test_stop_while_starting(build: Build) -> None:
 
     await house.stop()
 
-    assert house.backend.state is State.STOPPED
+    assert house.backend.state is BackendState.STOPPED
 
 
 @pytest_twisted.ensureDeferred
@@ -734,7 +734,7 @@ async def test_stop_unstarted(build: Build) -> None:
 
     await house.stop()
 
-    assert house.backend.state is State.STOPPED
+    assert house.backend.state is BackendState.STOPPED
 
 
 # A Hermes that cannot be served.
@@ -745,7 +745,7 @@ async def broken_with(house: House) -> tuple[Problem, Json]:
     client = house.client()
     held = client.request("echo")
     house.start()
-    problem = await house.state(State.BROKEN)
+    problem = await house.state(BackendState.BROKEN)
     assert problem is not None
     answer = await client.answer(held)
     later = await client.ask("echo")
@@ -981,10 +981,10 @@ async def test_worker_dies(worker: House) -> None:
 
     died = client.request("die")
     lost = await client.answer(died)
-    problem = await worker.state(State.RESTARTING)
-    assert worker.backend.state is State.RESTARTING
+    problem = await worker.state(BackendState.RESTARTING)
+    assert worker.backend.state is BackendState.RESTARTING
     held = client.request("echo", held=True)
-    await worker.state(State.READY, since=3)
+    await worker.state(BackendState.READY, since=3)
 
     assert lost["error"] == {"code": -32000, "message": LOST}
     assert (await other.answer(blocked))["error"]["message"] == LOST
@@ -995,7 +995,12 @@ async def test_worker_dies(worker: House) -> None:
     assert kinds.index("gateway.ready", seen) < client.frames.seen.index(await client.answer(held))
     assert (await other.ask("echo", a=1))["result"] == {"a": 1}
     states = [state for state, _problem in worker.states.seen]
-    assert states == [State.STARTING, State.READY, State.RESTARTING, State.READY]
+    assert states == [
+        BackendState.STARTING,
+        BackendState.READY,
+        BackendState.RESTARTING,
+        BackendState.READY,
+    ]
 
 
 @pytest_twisted.ensureDeferred
@@ -1020,7 +1025,7 @@ async def kill(house: House) -> None:
     """Kill the worker, and wait for the next one."""
     seen = len(house.states.seen)
     os.kill(house.backend._process.pid, 9)  # type: ignore[attr-defined]
-    await house.state(State.READY, since=seen)
+    await house.state(BackendState.READY, since=seen)
 
 
 def kinds(client: Client, since: int) -> list[str | None]:
@@ -1147,8 +1152,8 @@ async def test_overflow_when_the_worker_dies(build_worker: Build) -> None:
 
     os.kill(house.backend._process.pid, 9)
 
-    await house.state(State.RESTARTING)
-    await house.state(State.READY, since=3)
+    await house.state(BackendState.RESTARTING)
+    await house.state(BackendState.READY, since=3)
     await house.stop()
 
 

@@ -15,7 +15,7 @@ from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.logger import LogLevel
 
 from hermes_twisted.listen.peers import peer_name
-from hermes_twisted.seats.ports import State
+from hermes_twisted.seats.ports import BackendState
 from hermes_twisted.testing.wire import MemoryWire, Response, client_frame, handshake, request
 
 #: Starts servers; `tests/wire/conftest.py` has these.
@@ -51,7 +51,7 @@ def test_index(server: Any) -> None:
 
 def test_health(server: Any) -> None:
     """/health answers as long as the front does, whatever Hermes does."""
-    server.backend.change(State.BROKEN)
+    server.backend.change(BackendState.BROKEN)
 
     response = get(server.wire(), "/health")
 
@@ -59,17 +59,17 @@ def test_health(server: Any) -> None:
     assert response.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("state", list(State))
-def test_ready(server: Any, state: State) -> None:
+@pytest.mark.parametrize("state", list(BackendState))
+def test_ready(server: Any, state: BackendState) -> None:
     """/ready is 200 while requests are answered, else 503 with the state."""
     server.backend.change(state)
 
     response = get(server.wire(), "/ready")
 
-    assert response.status == (200 if state is State.READY else 503)
+    assert response.status == (200 if state is BackendState.READY else 503)
     body = json.loads(response.body)
     assert body.pop("status") == state.value
-    assert ("reason" in body) is (state is not State.READY)
+    assert ("reason" in body) is (state is not BackendState.READY)
 
 
 @pytest.mark.parametrize(

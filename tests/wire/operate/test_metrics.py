@@ -13,7 +13,7 @@ from twisted.internet.address import IPv4Address, UNIXAddress
 from hermes_twisted.operate.control import KICKED
 from hermes_twisted.operate.metrics import Metrics
 from hermes_twisted.rpc import notice
-from hermes_twisted.seats.ports import State
+from hermes_twisted.seats.ports import BackendState
 from hermes_twisted.shared.problem import Problem
 from hermes_twisted.testing.wire import CLOSE, PING, PONG, client_frame, request
 
@@ -177,9 +177,9 @@ def test_round_trip(watched: Any) -> None:
 
 def test_backend(watched: Any) -> None:
     """Its state, how often it was started again, and limits that struck."""
-    watched.backend.change(State.RESTARTING, Problem("It died.", "Wait."))
-    watched.backend.change(State.READY)
-    watched.backend.change(State.BROKEN, Problem("It is /secret/path.", "Repair it."))
+    watched.backend.change(BackendState.RESTARTING, Problem("It died.", "Wait."))
+    watched.backend.change(BackendState.READY)
+    watched.backend.change(BackendState.BROKEN, Problem("It is /secret/path.", "Repair it."))
 
     found = page(watched)
     assert found["backend_restarts_total",] == 1

@@ -21,7 +21,7 @@ from hermes_twisted.backends.worker import WorkerBackend
 from hermes_twisted.hermes.main import Worker
 from hermes_twisted.limits import MIB, Limits
 from hermes_twisted.listen.endpoints import Listener
-from hermes_twisted.seats.ports import State, StateListener
+from hermes_twisted.seats.ports import BackendState, StateListener
 from hermes_twisted.server.service import AttachService
 from hermes_twisted.server.settings import Settings
 from hermes_twisted.shared.packets import HEADER, Op, Packet, Unpacker, pack
@@ -48,8 +48,8 @@ class SilentWorker(WorkerBackend):
 
     def start(self, listener: StateListener) -> None:
         self.said = []
-        self.state = State.READY
-        listener(State.READY, None)
+        self.state = BackendState.READY
+        listener(BackendState.READY, None)
 
     def say(self, packet: bytes) -> None:
         self.said.append(packet)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogLevel
 
-from hermes_twisted.seats.ports import State
+from hermes_twisted.seats.ports import BackendState
 from hermes_twisted.shared.packets import LARGE
 from hermes_twisted.shared.problem import Problem
 from hermes_twisted.testing.wire import (
@@ -365,7 +365,7 @@ def test_notice(server: Any) -> None:
     """A change for the worse is told to every client."""
     wire, _channel = server.attach()
 
-    server.backend.change(State.RESTARTING, Problem("Hermes fell.", "See the log."))
+    server.backend.change(BackendState.RESTARTING, Problem("Hermes fell.", "See the log."))
 
     [text] = wire.texts()
     assert json.loads(text)["params"] == {
@@ -376,7 +376,7 @@ def test_notice(server: Any) -> None:
 
 def test_attached_to_a_broken_backend(server: Any) -> None:
     """Who comes while Hermes cannot be served is let in and told why."""
-    server.backend.change(State.BROKEN, Problem("Hermes was not found.", "Install it."))
+    server.backend.change(BackendState.BROKEN, Problem("Hermes was not found.", "Install it."))
 
     wire, _channel = server.attach()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hermes_twisted.seats.ports import State
+from hermes_twisted.seats.ports import BackendState
 from hermes_twisted.testing.wire import MemoryWire, client_frame, handshake
 
 Start = Callable[..., Any]
@@ -29,7 +29,7 @@ def events(wire: MemoryWire) -> list[str]:
 
 def test_told_and_no_more(server: Any) -> None:
     """It is told what is wrong; there is no seat, no `gateway.ready`, no answer with content."""
-    server.backend.change(State.READY)
+    server.backend.change(BackendState.READY)
     wire = hold(server)
 
     assert events(wire) == ["notification.show", "browser.progress"]
