@@ -14,9 +14,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from .. import __version__
-from ..access.admission import Gate
+from ..access.admission import Admission
 from ..access.keys import Keyring
-from ..access.rules import Admitted, HostRule, Rules
+from ..access.rules import AdmissionRules, Admitted, HostRule
 from ..http.site import FrontSite
 from ..http.upgrade import AttachResource
 from ..listen.endpoints import Listener, is_local, port_number
@@ -88,7 +88,7 @@ class AttachService(Service):
         self._news = News(backend, self._seats, self._meter)
         self._ports: list[IListeningPort] = []
         self._waiting_room: WaitingRoom | None = None
-        self._gate = Gate(
+        self._gate = Admission(
             settings.limits,
             reactor.seconds,
             self._meter,
@@ -219,9 +219,9 @@ class AttachService(Service):
 
     # Admission.
 
-    def _rules(self, keyring: Keyring) -> Rules:
+    def _rules(self, keyring: Keyring) -> AdmissionRules:
         limits = self._settings.limits
-        return Rules(
+        return AdmissionRules(
             keyring,
             self._host_rule(),
             self._settings.origins,
