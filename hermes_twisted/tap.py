@@ -129,7 +129,7 @@ class Options(usage.Options):
         given = settings.log_format or settings.log_level
         if parent is None:
             return
-        plan = logs.Plan(settings.log_format or "text", settings.log_level or "info")
+        plan = logs.LogPlan(settings.log_format or "text", settings.log_level or "info")
         if "nodaemon" not in parent:
             # twist has options of this kind, too: ours win where they are given.
             if given:
@@ -150,7 +150,7 @@ class Options(usage.Options):
             # A daemon that logs to standard output is left to twistd, which refuses it.
             self._use(dataclasses.replace(plan, file=self.log_file))
 
-    def _use(self, plan: logs.Plan) -> None:
+    def _use(self, plan: logs.LogPlan) -> None:
         assert self.parent is not None
         logs.adopt(plan)
         self.parent["logger"] = logs.FACTORY

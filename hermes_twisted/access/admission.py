@@ -17,11 +17,11 @@ from .refusals import (
     ORIGIN_REFUSED,
     SERVER_STOPS,
     SOURCE_FULL,
-    Refused,
+    Refusal,
     too_many_failures,
 )
-from .rules import Admitted, Rules, Standing, admit
-from .sources import Failures, Tenants
+from .rules import AdmissionRules, Admitted, SourceCounters, admit
+from .sources import Failures, SourceCounts
 
 #: What tells that a request was passed on by a proxy: then "from this machine" says nothing.
 _PASSED_ON: Final = (
@@ -34,15 +34,17 @@ _PASSED_ON: Final = (
 )
 
 
-def may_read(head: Head, rules: Rules, *, local: bool, blocked_for: float = 0.0) -> Refused | None:
+def may_read(
+    head: Head, rules: AdmissionRules, *, local: bool, blocked_for: float = 0.0
+) -> Refusal | None:
     """None if the request may have the page. *local*: it comes from this machine.
 
-    *blocked_for*: as `Standing` has it. A key that is shown has to be right, even locally.
+    *blocked_for*: as `SourceCounters` has it. A key that is shown has to be right, even locally.
     """
     key = presented(head)
     if key is KEY_MISSING:
         return _without_key(head, rules, local)
-    if isinstance(key, Refused):
+    if isinstance(key, Refusal):
         return key
     problem = _reach(head, rules)
     if problem is not None:
@@ -52,7 +54,7 @@ def may_read(head: Head, rules: Rules, *, local: bool, blocked_for: float = 0.0)
     return None
 
 
-def _without_key(head: Head, rules: Rules, local: bool) -> Refused | None:
+def _without_key(head: Head, rules: AdmissionRules, local: bool) -> Refusal | None:
     # Whoever speaks 1.0 here may be a proxy that adds no header, as nginx is by itself.
     if not local or head.version != b"HTTP/1.1" or any(name in head.headers for name in _PASSED_ON):
         return KEY_MISSING
@@ -62,7 +64,7 @@ def _without_key(head: Head, rules: Rules, local: bool) -> Refused | None:
     return _reach(head, strict)
 
 
-def _reach(head: Head, rules: Rules) -> Refused | None:
+def _reach(head: Head, rules: AdmissionRules) -> Refusal | None:
     if not rules.hosts.allows(head.one(b"host")):
         return HOST_REFUSED
     if b"origin" in head.headers and head.one(b"origin") not in rules.origins:
@@ -70,7 +72,7 @@ def _reach(head: Head, rules: Rules) -> Refused | None:
     return None
 
 
-class Gate:
+class Admission:
     """Decides on handshakes while it is open. *now* is a monotonic clock."""
 
     def __init__(
@@ -82,7 +84,7 @@ class Gate:
         readers_need_key: bool = False,
     ) -> None:
         self._readers_need_key = readers_need_key
-        self._rules: Rules | None = None
+        self._rules: AdmissionRules | None = None
         self._failures = Failures(
             now,
             count=limits.failures,
@@ -90,10 +92,10 @@ class Gate:
             sources=limits.failure_sources,
         )
         self._links = 0
-        self._tenants = Tenants()
+        self._counts = SourceCounts()
         self._meter = meter
 
-    def open(self, rules: Rules) -> None:
+    def open(self, rules: AdmissionRules) -> None:
         """From now on *rules* decide."""
         self._rules = rules
 
@@ -101,19 +103,19 @@ class Gate:
         """Nobody is let in any more."""
         self._rules = None
 
-    def decide(self, head: Head, source: str) -> Admitted | Refused:
+    def decide(self, head: Head, source: str) -> Admitted | Refusal:
         """Whether the client at *source* may attach, and with which key."""
         rules = self._rules
         decision = SERVER_STOPS if rules is None else self._decide(rules, head, source)
-        outcome = decision.code if isinstance(decision, Refused) else "admitted"
+        outcome = decision.code if isinstance(decision, Refusal) else "admitted"
         self._meter.count("admission", outcome)
         return decision
 
-    def may_read(self, head: Head, source: str, local: bool) -> Refused | None:
+    def may_read(self, head: Head, source: str, local: bool) -> Refusal | None:
         """Whether the client at *source* is kept from the metrics; None if not. See `reading`."""
         rules = self._rules
         if rules is None:
-            refused: Refused | None = SERVER_STOPS
+            refused: Refusal | None = SERVER_STOPS
         else:
             blocked = self._failures.blocked_for(source)
             refused = may_read(
@@ -124,27 +126,27 @@ class Gate:
         self._meter.count("scrape", "served" if refused is None else refused.code)
         return refused
 
-    def _decide(self, rules: Rules, head: Head, source: str) -> Admitted | Refused:
-        standing = Standing(
-            self._failures.blocked_for(source), self._links, self._tenants.of(source)
+    def _decide(self, rules: AdmissionRules, head: Head, source: str) -> Admitted | Refusal:
+        counters = SourceCounters(
+            self._failures.blocked_for(source), self._links, self._counts.of(source)
         )
-        decision = admit(head, rules, standing)
+        decision = admit(head, rules, counters)
         if decision is KEY_WRONG:
             self._failures.note(source)
         elif decision is FULL:
             self._meter.count("limit", "connections")
         elif decision is SOURCE_FULL:
             self._meter.count("limit", "connections_of_source")
-        elif standing.blocked_for and isinstance(decision, Refused) and decision.status == 429:
+        elif counters.blocked_for and isinstance(decision, Refusal) and decision.status == 429:
             self._meter.count("limit", "failures")
         return decision
 
     def entered(self, source: str) -> None:
         """An admitted client has its link."""
         self._links += 1
-        self._tenants.enter(source)
+        self._counts.enter(source)
 
     def left(self, source: str) -> None:
         """Its link has ended."""
         self._links -= 1
-        self._tenants.leave(source)
+        self._counts.leave(source)

@@ -19,7 +19,7 @@ from .refusals import (
     METHOD_NOT_ALLOWED,
     UPGRADE_REQUIRED,
     WRONG_VERSION,
-    Refused,
+    Refusal,
 )
 
 PATH: Final = b"/api/ws"
@@ -56,7 +56,7 @@ class Head:
         return {token.strip().lower() for token in joined.split(b",")}
 
 
-def check_handshake(head: Head) -> Refused | None:
+def check_handshake(head: Head) -> Refusal | None:
     """What keeps a request from opening a WebSocket, whoever it comes from."""
     if head.method != b"GET":
         return METHOD_NOT_ALLOWED
@@ -75,7 +75,7 @@ def check_handshake(head: Head) -> Refused | None:
     return BAD_HANDSHAKE if has_body else None
 
 
-def presented(head: Head) -> bytes | Refused:
+def presented(head: Head) -> bytes | Refusal:
     """The one key that the client shows."""
     keys = list(_query_tokens(head.target))
     authorization = head.one(b"authorization")

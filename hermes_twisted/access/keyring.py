@@ -25,7 +25,7 @@ FIRST_NAME: Final = "default"
 _TICK: Final = 100_000_000
 
 
-class Source:
+class KeyLoader:
     """Keys from certain files, which are read when these have changed.
 
     While they cannot be read, or not be trusted, no key of theirs admits: an error is
@@ -74,7 +74,7 @@ class Source:
 
 
 class ServerKeys:
-    """The keyring of a server: the union of its sources, as they are now.
+    """The keyring of a server: the union of its loaders, as they are now.
 
     Each look at them costs a few `stat` calls.
     """
@@ -100,10 +100,10 @@ class ServerKeys:
         self._secret: Secret | None = None
         self._is_wanted = True
         path = store.store_path(home)
-        self._store = Source(
+        self._store = KeyLoader(
             f"the key store {path}", (path.parent, path), lambda: store.read(home, now)
         )
-        self._sources = [self._store]
+        self._loaders = [self._store]
         if key_file is not None:
             self._add(f"the key file {key_file}", (key_file,), lambda: self._from_file(key_file))
         if plaintext.VARIABLE in self._environ:
@@ -112,18 +112,18 @@ class ServerKeys:
             self._add("Hermes' API server", api_server.paths(home), self._from_api_server)
 
     def _add(self, what: str, paths: Sequence[Path], read: Callable[[], Keyring]) -> None:
-        self._sources.append(Source(what, paths, read))
+        self._loaders.append(KeyLoader(what, paths, read))
 
     def load(self) -> None:
-        """Read all sources. Raises `Problem` for the first that cannot be used."""
-        for source in self._sources:
-            source.load()
+        """Read all loaders. Raises `Problem` for the first that cannot be used."""
+        for loader in self._loaders:
+            loader.load()
 
     @property
     def is_first_start(self) -> bool:
         """Whether no key has ever been given or made."""
         stored = self._store.latest
-        return len(self._sources) == 1 and isinstance(stored, Keys) and not stored.records
+        return len(self._loaders) == 1 and isinstance(stored, Keys) and not stored.records
 
     @property
     def admits(self) -> bool:
@@ -134,8 +134,8 @@ class ServerKeys:
     def count(self) -> int:
         """How many keys admit, now."""
         return sum(
-            len(source.latest.active) if isinstance(source.latest, Keys) else 1
-            for source in self._sources
+            len(loader.latest.active) if isinstance(loader.latest, Keys) else 1
+            for loader in self._loaders
         )
 
     def make_first(self) -> Secret:
@@ -156,11 +156,11 @@ class ServerKeys:
         return secret
 
     def find(self, secret: bytes) -> Key | None:
-        """As `Keyring`: every source is asked, whichever knows the secret."""
+        """As `Keyring`: every loader is asked, whichever knows the secret."""
         self.refresh()
         found = None
-        for source in self._sources:
-            key = source.latest.find(secret) if source.latest is not None else None
+        for loader in self._loaders:
+            key = loader.latest.find(secret) if loader.latest is not None else None
             found = found or key
         return found
 
@@ -170,8 +170,8 @@ class ServerKeys:
 
     def refresh(self, *, anew: bool = False) -> None:
         """As `Keyring`."""
-        for source in self._sources:
-            source.refresh(anew=anew)
+        for loader in self._loaders:
+            loader.refresh(anew=anew)
 
     def _from_file(self, path: Path) -> Keyring:
         return self._known(plaintext.read_key_file(path, self._environ)).key(FROM_FILE)

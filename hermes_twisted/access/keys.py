@@ -105,7 +105,7 @@ class Same(Enum):
     SAME = "same"
 
 
-class State(StrEnum):
+class KeyState(StrEnum):
     """Whether a stored key admits, and if not, why."""
 
     ACTIVE = "active"
@@ -114,8 +114,8 @@ class State(StrEnum):
 
 
 _REASONS: Final = {
-    State.EXPIRED: "the key has expired",
-    State.REVOKED: "the key was revoked",
+    KeyState.EXPIRED: "the key has expired",
+    KeyState.REVOKED: "the key was revoked",
 }
 
 
@@ -130,18 +130,18 @@ class Record:
     disconnect: bool = False
     """Whether the links of the key end with it."""
 
-    def state(self, now: float) -> State:
+    def state(self, now: float) -> KeyState:
         """At the time *now*."""
         if self.revoked is not None:
-            return State.REVOKED
+            return KeyState.REVOKED
         expired = self.expires is not None and self.expires <= now
-        return State.EXPIRED if expired else State.ACTIVE
+        return KeyState.EXPIRED if expired else KeyState.ACTIVE
 
     def ended_at(self, now: float) -> int | None:
         """When it ended, if it has."""
         if self.revoked is not None:
             return self.revoked
-        return self.expires if self.state(now) is State.EXPIRED else None
+        return self.expires if self.state(now) is KeyState.EXPIRED else None
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Keys:
         found = None
         for record in self.records:
             same = hmac.compare_digest(digest, record.key.digest)
-            if same and record.state(now) is State.ACTIVE:
+            if same and record.state(now) is KeyState.ACTIVE:
                 found = record.key
         return found
 
@@ -178,7 +178,7 @@ class Keys:
     def active(self) -> tuple[Key, ...]:
         """The keys that admit, now."""
         now = self.now()
-        return tuple(r.key for r in self.records if r.state(now) is State.ACTIVE)
+        return tuple(r.key for r in self.records if r.state(now) is KeyState.ACTIVE)
 
     def make(
         self, name: str, scope: Scope, *, expires: int | None = None, disconnect: bool = False
@@ -188,7 +188,7 @@ class Keys:
         earlier = self._unrevoked(name)
         if earlier is None:
             return self._with_new(name, scope, expires, disconnect)
-        if earlier.state(self.now()) is State.ACTIVE:
+        if earlier.state(self.now()) is KeyState.ACTIVE:
             raise Problem(
                 f"there is a key {name!r} already: `key rotate {name}` gives it a new secret, "
                 f"`key revoke {name}` ends it"
@@ -216,7 +216,7 @@ class Keys:
         """
         old = self._named(name)
         if expires is Same.SAME:
-            if old.state(self.now()) is State.EXPIRED:
+            if old.state(self.now()) is KeyState.EXPIRED:
                 raise Problem(
                     f"key {name!r} has expired: say how long the new secret is to last, with "
                     "--expires 30d or --expires never"

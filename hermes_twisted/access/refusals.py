@@ -8,7 +8,7 @@ from typing import Final
 
 
 @dataclass(frozen=True)
-class Refused:
+class Refusal:
     """Kept out: an HTTP status, what is wrong and what to do. Quotes nothing of the request."""
 
     status: int
@@ -21,10 +21,10 @@ class Refused:
     """Whether the handshake was whole, so that a person's UI may be told in its own window."""
 
 
-METHOD_NOT_ALLOWED: Final = Refused(
+METHOD_NOT_ALLOWED: Final = Refusal(
     405, "method", "Only GET opens a WebSocket.", "Use a WebSocket client.", (("Allow", "GET"),)
 )
-UPGRADE_REQUIRED: Final = Refused(
+UPGRADE_REQUIRED: Final = Refusal(
     426,
     "upgrade-required",
     "This is a WebSocket, and the request does not ask for one.",
@@ -32,24 +32,24 @@ UPGRADE_REQUIRED: Final = Refused(
     "then run hermes --tui. Behind a proxy: let it pass the Upgrade and Connection headers.",
     (("Upgrade", "websocket"), ("Connection", "Upgrade")),
 )
-WRONG_VERSION: Final = Refused(
+WRONG_VERSION: Final = Refusal(
     426,
     "version",
     "Only version 13 of the WebSocket protocol is spoken here.",
     "Use a client that speaks RFC 6455.",
     (("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"), ("Connection", "Upgrade")),
 )
-BAD_HANDSHAKE: Final = Refused(
+BAD_HANDSHAKE: Final = Refusal(
     400, "handshake", "The WebSocket handshake is malformed.", "Use a client that speaks RFC 6455."
 )
-AMBIGUOUS_TOKEN: Final = Refused(
+AMBIGUOUS_TOKEN: Final = Refusal(
     400,
     "key-ambiguous",
     "The key must be given exactly once.",
     "Send one token parameter in the query, or one Authorization: Bearer header.",
     holdable=True,
 )
-KEY_MISSING: Final = Refused(
+KEY_MISSING: Final = Refusal(
     401,
     "key-missing",
     "A key is needed.",
@@ -58,7 +58,7 @@ KEY_MISSING: Final = Refused(
     (("WWW-Authenticate", "Bearer"),),
     holdable=True,
 )
-KEY_WRONG: Final = Refused(
+KEY_WRONG: Final = Refusal(
     401,
     "key-wrong",
     "This key is not known here, or no longer.",
@@ -67,13 +67,13 @@ KEY_WRONG: Final = Refused(
     (("WWW-Authenticate", "Bearer"),),
     holdable=True,
 )
-ORIGIN_REFUSED: Final = Refused(
+ORIGIN_REFUSED: Final = Refusal(
     403,
     "origin",
     "Web pages may not attach.",
     "If this page is yours, name its origin with --allow-origin on the server.",
 )
-HOST_REFUSED: Final = Refused(
+HOST_REFUSED: Final = Refusal(
     403,
     "host",
     "The Host header does not name this server.",
@@ -82,7 +82,7 @@ HOST_REFUSED: Final = Refused(
     holdable=True,
 )
 _FULL_HEADERS: Final = (("Retry-After", "10"),)
-FULL: Final = Refused(
+FULL: Final = Refusal(
     503,
     "full",
     "As many terminals are attached as this server allows.",
@@ -90,7 +90,7 @@ FULL: Final = Refused(
     _FULL_HEADERS,
     holdable=True,
 )
-SOURCE_FULL: Final = Refused(
+SOURCE_FULL: Final = Refusal(
     503,
     "source-full",
     "As many terminals are attached from this address as this server allows.",
@@ -100,10 +100,10 @@ SOURCE_FULL: Final = Refused(
 )
 
 
-def too_many_failures(seconds: float) -> Refused:
+def too_many_failures(seconds: float) -> Refusal:
     """Wrong keys from one source, again and again; *seconds* until they are looked at again."""
     wait = max(1, math.ceil(seconds))
-    return Refused(
+    return Refusal(
         429,
         "too-many-failures",
         "Too many wrong keys came from this address.",
@@ -113,6 +113,6 @@ def too_many_failures(seconds: float) -> Refused:
     )
 
 
-SERVER_STOPS: Final = Refused(
+SERVER_STOPS: Final = Refusal(
     503, "stopping", "This server is stopping.", "Try again in a moment.", (("Retry-After", "5"),)
 )

@@ -14,7 +14,7 @@ from .refusals import (
     KEY_WRONG,
     ORIGIN_REFUSED,
     SOURCE_FULL,
-    Refused,
+    Refusal,
     too_many_failures,
 )
 
@@ -58,7 +58,7 @@ class HostRule:
 
 
 @dataclass(frozen=True)
-class Rules:
+class AdmissionRules:
     """What admission goes by."""
 
     keyring: Keyring
@@ -71,7 +71,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Standing:
+class SourceCounters:
     """How things stand when a handshake comes, as far as it bears on the decision."""
 
     blocked_for: float = 0.0
@@ -82,7 +82,9 @@ class Standing:
     """Those of them from this source."""
 
 
-def admit(head: Head, rules: Rules, standing: Standing = Standing()) -> Admitted | Refused:
+def admit(
+    head: Head, rules: AdmissionRules, counters: SourceCounters = SourceCounters()
+) -> Admitted | Refusal:
     """Decide on a handshake for `PATH`. Without a valid key nothing gets in.
 
     And with one everything does, whatever others did from the same address, while
@@ -92,17 +94,17 @@ def admit(head: Head, rules: Rules, standing: Standing = Standing()) -> Admitted
     if problem is not None:
         return problem
     secret = presented(head)
-    if isinstance(secret, Refused):
+    if isinstance(secret, Refusal):
         return secret
     key = rules.keyring.find(secret)
     if key is None:
-        return too_many_failures(standing.blocked_for) if standing.blocked_for else KEY_WRONG
-    if standing.links >= rules.links:
+        return too_many_failures(counters.blocked_for) if counters.blocked_for else KEY_WRONG
+    if counters.links >= rules.links:
         return FULL
-    return SOURCE_FULL if standing.links_of_source >= rules.links_of_source else Admitted(key)
+    return SOURCE_FULL if counters.links_of_source >= rules.links_of_source else Admitted(key)
 
 
-def _check_reach(head: Head, rules: Rules) -> Refused | None:
+def _check_reach(head: Head, rules: AdmissionRules) -> Refusal | None:
     if not rules.hosts.allows(head.one(b"host")):
         return HOST_REFUSED
     origin = head.one(b"origin")

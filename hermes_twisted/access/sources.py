@@ -74,7 +74,7 @@ class Failures:
         return left if failures >= self._count and left > 0 else 0.0
 
 
-class Tenants:
+class SourceCounts:
     """How many links each source has."""
 
     def __init__(self) -> None:

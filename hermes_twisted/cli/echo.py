@@ -18,7 +18,7 @@ from twisted.web.server import Request
 
 from ..access.handshake import Head, check_handshake
 from ..access.keys import Key
-from ..access.refusals import Refused
+from ..access.refusals import Refusal
 from ..access.rules import Admitted
 from ..http.site import FrontSite
 from ..http.upgrade import AttachResource
@@ -44,7 +44,7 @@ _KEY: Final = Key("echo", b"")
 _NOBODY_NOTES: Final = Journal(NullAudit(), lambda: 0.0)
 
 
-def _decide(head: Head, source: str) -> Admitted | Refused:
+def _decide(head: Head, source: str) -> Admitted | Refusal:
     return check_handshake(head) or Admitted(_KEY)
 
 

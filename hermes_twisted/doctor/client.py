@@ -29,7 +29,7 @@ _TLS_TIMEOUT: Final = 5.0
 
 
 @dataclass(frozen=True)
-class Tools:
+class ClientTools:
     """What the checks look with."""
 
     network: Network
@@ -42,7 +42,7 @@ class Examination:
     """One look at *target*; `run` fills *report*."""
 
     def __init__(
-        self, target: Target, tools: Tools, report: Report, *, timeout: float, seconds: float
+        self, target: Target, tools: ClientTools, report: Report, *, timeout: float, seconds: float
     ) -> None:
         self._target = target
         self._network = tools.network
@@ -197,7 +197,7 @@ class Examination:
             )
         self._use(stream, response, rest)
 
-    def _use(self, stream: Stream, response: http.Response, rest: bytes) -> None:
+    def _use(self, stream: Stream, response: http.HttpResponse, rest: bytes) -> None:
         identity = self._identify()
         messages = http.Messages(response.header("sec-websocket-extensions"))
         self._report.add(*_upgraded(identity, response))
@@ -262,7 +262,7 @@ class Examination:
         )
 
 
-def _upgraded(identity: Identity, response: http.Response) -> list[Finding]:
+def _upgraded(identity: Identity, response: http.HttpResponse) -> list[Finding]:
     extensions = response.header("sec-websocket-extensions") or "no extensions"
     software = f", through {identity.software}" if identity.software else ""
     if identity.peer is Peer.ATTACH:

@@ -112,7 +112,7 @@ def _at(url: str, options: Options, environ: Mapping[str, str]) -> Report:
             )
         )
     report.add(*findings)
-    tools = client.Tools(RealNetwork(), node_runner(environ), environ)
+    tools = client.ClientTools(RealNetwork(), node_runner(environ), environ)
     client.Examination(
         target, tools, report, timeout=options["timeout"], seconds=options["seconds"]
     ).run()
@@ -133,7 +133,7 @@ def _at_server(options: Options, environ: Mapping[str, str]) -> Report:
     given["listen"] = options.listen
     settings = Settings.gather(given, environ)
     report = Report("This machine's server")
-    tools = server.Tools(
+    tools = server.ServerTools(
         RealNetwork(),
         node_runner(environ),
         hermes.inspector(environ, settings.home),

@@ -43,7 +43,7 @@ class BadFrame(Exception):
 
 
 @dataclass(frozen=True)
-class Response:
+class HttpResponse:
     """An answer. Header names are in lower case."""
 
     status: int
@@ -101,7 +101,7 @@ def _request(target: str, headers: Sequence[tuple[str, str]]) -> bytes:
     return "\r\n".join([*lines, f"User-Agent: {USER_AGENT}", "", ""]).encode("latin-1", "replace")
 
 
-def split_head(data: bytes) -> tuple[Response, bytes] | None:
+def split_head(data: bytes) -> tuple[HttpResponse, bytes] | None:
     """The head in *data* and what follows it; None if there is more to come. Raises `NotHttp`."""
     if not (data.startswith(b"HTTP/1.") or b"HTTP/1.".startswith(data[:7])):
         raise NotHttp(data[:80])
@@ -120,7 +120,7 @@ def split_head(data: bytes) -> tuple[Response, bytes] | None:
         name, _, value = line.partition(":")
         key = name.strip().lower()
         headers[key] = f"{headers[key]}, {value.strip()}" if key in headers else value.strip()
-    return Response(int(number), phrase, headers), rest
+    return HttpResponse(int(number), phrase, headers), rest
 
 
 @dataclass(frozen=True)

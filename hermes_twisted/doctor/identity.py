@@ -61,7 +61,7 @@ def readiness(dial: Dial, host: str, base: str = "", query: str = "") -> str | N
     return status if isinstance(status, str) else None
 
 
-def problem_code(response: http.Response) -> str:
+def problem_code(response: http.HttpResponse) -> str:
     """The reason that this server gives for a refusal (RFC 9457), or nothing."""
     if response.kind != "application/problem+json":
         return ""
@@ -69,7 +69,7 @@ def problem_code(response: http.Response) -> str:
     return code if isinstance(code, str) else ""
 
 
-def _json(response: http.Response) -> dict[str, Any]:
+def _json(response: http.HttpResponse) -> dict[str, Any]:
     try:
         content = json.loads(response.body)
     except (ValueError, RecursionError):

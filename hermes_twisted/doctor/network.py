@@ -89,7 +89,7 @@ class RealNetwork:
 Dial = Callable[[], Stream]
 
 
-def exchange(stream: Stream, request: bytes) -> tuple[http.Response, bytes]:
+def exchange(stream: Stream, request: bytes) -> tuple[http.HttpResponse, bytes]:
     """Send a request and read the head of the answer; and what came with it already."""
     stream.sendall(request)
     data = b""
@@ -103,7 +103,7 @@ def exchange(stream: Stream, request: bytes) -> tuple[http.Response, bytes]:
     return split
 
 
-def read_body(stream: Stream, response: http.Response, began: bytes) -> http.Response:
+def read_body(stream: Stream, response: http.HttpResponse, began: bytes) -> http.HttpResponse:
     """The response with its body, as far as it comes and is of interest."""
     declared = response.header("content-length")
     length = min(int(declared), http.MAX_BODY) if declared.isdecimal() else http.MAX_BODY
@@ -112,10 +112,10 @@ def read_body(stream: Stream, response: http.Response, began: bytes) -> http.Res
     with contextlib.suppress(OSError):
         while len(body) < length and (more := stream.recv(_READ)):
             body += more
-    return http.Response(response.status, response.phrase, response.headers, body[:length])
+    return http.HttpResponse(response.status, response.phrase, response.headers, body[:length])
 
 
-def fetch(dial: Dial, host: str, path: str, accept: str = "*/*") -> http.Response | None:
+def fetch(dial: Dial, host: str, path: str, accept: str = "*/*") -> http.HttpResponse | None:
     """A page, or None if there is none to be had."""
     try:
         stream = dial()

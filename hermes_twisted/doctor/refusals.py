@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from .findings import Finding, problem
-from .http import Response
+from .http import HttpResponse
 from .identity import Identity, Peer, problem_code
 from .target import Target
 
@@ -79,7 +79,7 @@ _OURS: Final = {
 }
 
 
-def explain(response: Response, identity: Identity, target: Target) -> Finding:
+def explain(response: HttpResponse, identity: Identity, target: Target) -> Finding:
     """Why there was no upgrade."""
     status = response.status
     if 300 <= status < 400:
@@ -92,18 +92,18 @@ def explain(response: Response, identity: Identity, target: Target) -> Finding:
     return problem(CHECK, _line(response, identity), why + _said(response), then)
 
 
-def _line(response: Response, identity: Identity) -> str:
+def _line(response: HttpResponse, identity: Identity) -> str:
     phrase = f" {response.phrase}" if response.phrase.isprintable() and response.phrase else ""
     return f"{identity} answers {response.status}{phrase[:60]} instead of upgrading."
 
 
-def _said(response: Response) -> str:
+def _said(response: HttpResponse) -> str:
     """What a proxy wrote for people, if that is a few words."""
     text = " ".join(response.body.decode("utf-8", "replace").split())
     return f" It says: {text}" if response.kind == "text/plain" and 0 < len(text) < 200 else ""
 
 
-def _redirect(response: Response, target: Target) -> Finding:
+def _redirect(response: HttpResponse, target: Target) -> Finding:
     """The UI follows no redirect. What is shown of it leaves out its query: keys may be there."""
     there = urlsplit(urljoin(f"{target.address}", response.header("location")))
     shown = f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}"
@@ -131,14 +131,14 @@ def _redirect(response: Response, target: Target) -> Finding:
     )
 
 
-def _attach(status: int, response: Response, target: Target) -> tuple[str, str]:
+def _attach(status: int, response: HttpResponse, target: Target) -> tuple[str, str]:
     if status in (400, 426):
         return "The handshake does not arrive as it was sent: a proxy changes it.", _UPGRADE_LINES
     # The pages are ours, but this answer is not: something in front refuses.
     return _other(status, response, target)
 
 
-def _api_server(status: int, response: Response, target: Target) -> tuple[str, str]:
+def _api_server(status: int, response: HttpResponse, target: Target) -> tuple[str, str]:
     why = {
         404: "Hermes' API server has no /api/ws: it speaks HTTP alone (port 8642 by default).",
         401: "Hermes' API server wants API_SERVER_KEY, as a header; terminals cannot attach there.",
@@ -148,7 +148,7 @@ def _api_server(status: int, response: Response, target: Target) -> tuple[str, s
     return why, _OTHER_SERVER
 
 
-def _dashboard(status: int, response: Response, target: Target) -> tuple[str, str]:
+def _dashboard(status: int, response: HttpResponse, target: Target) -> tuple[str, str]:
     if status == 403:
         return (
             "This is Hermes' dashboard (port 9119 by default). It has an /api/ws of its own, for "
@@ -172,7 +172,7 @@ def _dashboard(status: int, response: Response, target: Target) -> tuple[str, st
     return "This is Hermes' dashboard (port 9119 by default).", _OTHER_SERVER
 
 
-def _other(status: int, response: Response, target: Target) -> tuple[str, str]:
+def _other(status: int, response: HttpResponse, target: Target) -> tuple[str, str]:
     challenge = response.header("www-authenticate")
     if status == 401 and challenge.lower().startswith("basic"):
         return (
@@ -238,7 +238,7 @@ _BY_STATUS: Final = {
     ),
 }
 
-_BY_PEER: Final[dict[Peer, Callable[[int, Response, Target], tuple[str, str]]]] = {
+_BY_PEER: Final[dict[Peer, Callable[[int, HttpResponse, Target], tuple[str, str]]]] = {
     Peer.ATTACH: _attach,
     Peer.API_SERVER: _api_server,
     Peer.DASHBOARD: _dashboard,

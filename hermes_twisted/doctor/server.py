@@ -14,7 +14,7 @@ from .network import Network
 
 
 @dataclass(frozen=True)
-class Tools:
+class ServerTools:
     """What the checks look with."""
 
     network: Network
@@ -26,7 +26,7 @@ class Tools:
     utc_now: Callable[[], datetime] = trust.utc_now
 
 
-def examine(settings: Settings, pid_file: Path, tools: Tools, report: Report) -> None:
+def examine(settings: Settings, pid_file: Path, tools: ServerTools, report: Report) -> None:
     """Look at all of it; nothing depends on what was found before."""
     if settings.backend != "scripted":
         report.add(

@@ -20,7 +20,7 @@ from twisted.web import http
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from ..access.refusals import Refused
+from ..access.refusals import Refusal
 from ..limits import Limits
 from ..listen.peers import TrustedProxies, peer_name
 from ..listen.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
@@ -30,7 +30,7 @@ from ..tcp import tune
 from .head import HEAD_TOO_LARGE, HeadCheck
 from .pending import Pending
 
-BODY_TOO_LARGE = Refused(
+BODY_TOO_LARGE = Refusal(
     413, "body", "The request's body is too large.", "Send none: no page here reads it."
 )
 
@@ -68,7 +68,7 @@ class FrontRequest(Request):
     twisted.web would keep it, spool it to disk when it is large, and parse it.
     """
 
-    refusal: Refused | None = None
+    refusal: Refusal | None = None
     """Why it was refused, if it was."""
     _received = 0
     _refused = False
@@ -161,7 +161,7 @@ class FrontChannel(http.HTTPChannel):
         """A line that alone is larger than a head may be."""
         self._refuse_head(HEAD_TOO_LARGE)
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: Refusal) -> None:
         """Answer from below twisted.web, which has not got a request yet, and close."""
         text = f"{refused.status}: {refused.title}\n{refused.advice}\n".encode()
         phrase = HTTPStatus(refused.status).phrase.encode()
@@ -175,7 +175,7 @@ class FrontChannel(http.HTTPChannel):
     def _is_listening(self) -> bool:
         return self.transport is not None and not getattr(self.transport, "disconnecting", False)
 
-    def _refuse_head(self, refused: Refused | None) -> bool:
+    def _refuse_head(self, refused: Refusal | None) -> bool:
         if refused is None:
             return False
         if refused is HEAD_TOO_LARGE:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..access.refusals import Refused
+from ..access.refusals import Refusal
 from ..limits import Limits
 
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -28,19 +28,19 @@ _SINGLE: Final = frozenset(
     }
 )
 
-MALFORMED: Final = Refused(
+MALFORMED: Final = Refusal(
     400,
     "malformed",
     "The request is not well-formed HTTP/1.1.",
     "Use a client that speaks RFC 9112.",
 )
-WRONG_HTTP: Final = Refused(
+WRONG_HTTP: Final = Refusal(
     505,
     "http-version",
     "Only HTTP/1.1 is spoken here.",
     "Use HTTP/1.1, without TLS's or a proxy's HTTP/2.",
 )
-HEAD_TOO_LARGE: Final = Refused(
+HEAD_TOO_LARGE: Final = Refusal(
     431,
     "head",
     "The request's head is too large.",
@@ -67,7 +67,7 @@ class HeadCheck:
         """How many bytes more the head may have."""
         return self._max_size - self._size
 
-    def line(self, line: bytes) -> Refused | None:
+    def line(self, line: bytes) -> Refusal | None:
         """The next line; what is wrong with it, if anything is."""
         self._size += len(line) + 2
         if self._size > self._max_size:
@@ -83,14 +83,14 @@ class HeadCheck:
             return HEAD_TOO_LARGE
         return self._request_line(line) if self._lines == 1 else self._field_line(line)
 
-    def part(self, part: bytes) -> Refused | None:
+    def part(self, part: bytes) -> Refusal | None:
         """The beginning of the next line; what is wrong with it already, if anything is."""
         if len(part) > self.left:
             return HEAD_TOO_LARGE
         bad = b"\n" in part or b"\0" in part or b"\r" in part[:-1]
         return MALFORMED if bad else None
 
-    def _request_line(self, line: bytes) -> Refused | None:
+    def _request_line(self, line: bytes) -> Refusal | None:
         match = _REQUEST_LINE.fullmatch(line)
         if match is None:
             return MALFORMED
@@ -99,7 +99,7 @@ class HeadCheck:
         self._modern = match[2] == b"1"
         return None
 
-    def _field_line(self, line: bytes) -> Refused | None:
+    def _field_line(self, line: bytes) -> Refusal | None:
         match = _FIELD_LINE.fullmatch(line)
         if match is None:
             return MALFORMED

@@ -15,15 +15,15 @@ from typing import Any, Final, cast
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from ..access.refusals import Refused
+from ..access.refusals import Refusal
 
-NO_SUCH_PAGE: Final = Refused(
+NO_SUCH_PAGE: Final = Refusal(
     404,
     "not-found",
     "There is nothing at this address.",
     "The terminal UI attaches at /api/ws: ws://HOST:PORT/api/ws?token=KEY.",
 )
-ONLY_GET: Final = Refused(
+ONLY_GET: Final = Refusal(
     405, "method", "This page can only be read.", "Use GET.", (("Allow", "GET, HEAD"),)
 )
 
@@ -46,7 +46,7 @@ def write_bytes(request: Request, kind: bytes, body: bytes) -> bytes:
     return _page(request, 200, kind, body)
 
 
-def refuse(request: Request, refused: Refused) -> bytes:
+def refuse(request: Request, refused: Refusal) -> bytes:
     """A refusal, in the words that this client understands."""
     cast("Any", request).refusal = refused  # For the access and audit logs.
     for name, value in refused.headers:

@@ -16,7 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from ..access.handshake import PATH, Head
-from ..access.refusals import Refused
+from ..access.refusals import Refusal
 from ..access.rules import Admitted
 from ..access.sources import source_of
 from ..seats.journal import Journal
@@ -31,7 +31,7 @@ _FOR_AUTOBAHN = frozenset(
 )
 
 #: Decides on a handshake from a source.
-Decide = Callable[[Head, str], Admitted | Refused]
+Decide = Callable[[Head, str], Admitted | Refusal]
 
 
 def head_of(request: Request) -> Head:
@@ -78,7 +78,7 @@ class AttachResource(Resource):
         cast("ChannelSite", request.site).log_refusal(told, client.name)
         return _upgrade(request, held)
 
-    def _hold(self, head: Head, refused: Refused, source: str) -> WaitingProtocol | None:
+    def _hold(self, head: Head, refused: Refusal, source: str) -> WaitingProtocol | None:
         """Out of courtesy: a place in the waiting room, for whom it is meant for."""
         room = self._waiting_room
         if room is None or not refused.holdable or not looks_like_terminal(head):

@@ -103,7 +103,7 @@ def _address(text: str) -> _Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def proxy(value: str) -> str:
+def parse_proxy(value: str) -> str:
     """An address or a network, or `unix`: see `listen.peers`."""
     try:
         TrustedProxies.parse([value])

@@ -37,14 +37,14 @@ class BadHeader(Exception):
 
 
 @dataclass(frozen=True)
-class Source:
+class ProxiedClient:
     """Who speaks: an IP address in its shortest form, and a TCP port."""
 
     host: str
     port: int
 
 
-def take_header(data: bytes) -> tuple[Source | None, bytes] | None:
+def take_header(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
     """Who speaks, if the proxy knows, and what follows the header; None while it is not whole.
 
     Raises `BadHeader`.
@@ -56,7 +56,7 @@ def take_header(data: bytes) -> tuple[Source | None, bytes] | None:
     raise BadHeader
 
 
-def _take_v1(data: bytes) -> tuple[Source | None, bytes] | None:
+def _take_v1(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
     end = data.find(b"\r\n", 0, MAX_V1)
     if end < 0:
         if len(data) >= MAX_V1:
@@ -74,10 +74,10 @@ def _take_v1(data: bytes) -> tuple[Source | None, bytes] | None:
         raise BadHeader from None
     if {source.version, target.version} != {int(match[1])}:
         raise BadHeader
-    return Source(str(source), int(match[4])), rest
+    return ProxiedClient(str(source), int(match[4])), rest
 
 
-def _take_v2(data: bytes) -> tuple[Source | None, bytes] | None:
+def _take_v2(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
     if len(data) < 16:
         return None
     version, kind, length = data[12], data[13], int.from_bytes(data[14:16], "big")
@@ -94,7 +94,7 @@ def _take_v2(data: bytes) -> tuple[Source | None, bytes] | None:
         return None, rest
     host = ipaddress.ip_address(data[16 : 16 + size])
     port = int.from_bytes(data[16 + 2 * size : 18 + 2 * size], "big")
-    return Source(str(host), port), rest
+    return ProxiedClient(str(host), port), rest
 
 
 class ProxiedProtocol(ProtocolWrapper):
@@ -143,7 +143,7 @@ class ProxiedFactory(_Factory):
     noisy = False
 
 
-def _address(source: Source | None) -> IAddress | None:
+def _address(source: ProxiedClient | None) -> IAddress | None:
     if source is None:
         return None
     kind = IPv6Address if ":" in source.host else IPv4Address

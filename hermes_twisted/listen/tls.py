@@ -55,7 +55,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Source(Protocol):
+class CredentialLoader(Protocol):
     """Where credentials come from."""
 
     renews: bool
@@ -67,7 +67,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Files:
+class FileCredentials:
     """The operator's own certificate and key."""
 
     certificate: Path
@@ -75,14 +75,14 @@ class Files:
     renews = False
 
     def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
-        """See `Source`."""
+        """See `CredentialLoader`."""
         found = read_credentials(self.certificate, self.key)
         found.check_time(now, str(self.certificate))
         return found
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnCredentials:
     """Credentials of our own making, for the hosts and more *names*."""
 
     authority: Authority
@@ -90,7 +90,7 @@ class Own:
     renews = True
 
     def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
-        """See `Source`."""
+        """See `CredentialLoader`."""
         names = {*_LOOPBACK, *self.names}
         for host in hosts:
             for name in _machine() if host in _ANY else [host]:
@@ -99,11 +99,11 @@ class Own:
         return self.authority.credentials(names, now)
 
 
-def build_source(choice: TLSChoice, home: Path) -> Source:
-    """The source that the operator chose."""
+def build_loader(choice: TLSChoice, home: Path) -> CredentialLoader:
+    """The loader that the operator chose."""
     if choice.certificate is not None:
-        return Files(choice.certificate, choice.key)
-    return Own(Authority(home / "attach" / "tls"), choice.names)
+        return FileCredentials(choice.certificate, choice.key)
+    return OwnCredentials(Authority(home / "attach" / "tls"), choice.names)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -113,9 +113,13 @@ class TLS:
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, source: Source, client_ca: Path | None, now: Now = utc_now
+        self,
+        clock: IReactorTime,
+        loader: CredentialLoader,
+        client_ca: Path | None,
+        now: Now = utc_now,
     ) -> None:
-        self.source = source
+        self.loader = loader
         self._clock = clock
         self._client_ca = client_ca
         self._now = now
@@ -144,7 +148,7 @@ class TLS:
 
     def check(self) -> None:
         """What can be known before the start, without writing anything. Raises `Problem`."""
-        credentials = None if self.source.renews else self.source.load((), self._now())
+        credentials = None if self.loader.renews else self.loader.load((), self._now())
         _make_context(credentials, self._client_ca)
 
     def start(self, hosts: Iterable[str]) -> None:
@@ -174,7 +178,7 @@ class TLS:
         return SSL.Connection(self._context, None)
 
     def _load(self) -> None:
-        credentials = self.source.load(self._hosts, self._now())
+        credentials = self.loader.load(self._hosts, self._now())
         # The clients' authorities may be new even if our certificate is not.
         self._context = _make_context(credentials, self._client_ca)
         if self._credentials is None or credentials.leaf != self._credentials.leaf:
@@ -187,7 +191,7 @@ class TLS:
         self._credentials = credentials
 
     def _check(self) -> None:
-        if self.source.renews:
+        if self.loader.renews:
             try:
                 self.reload()
             except Exception:

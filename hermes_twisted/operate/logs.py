@@ -143,7 +143,7 @@ class FromLevel:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LogPlan:
     """What is logged, how, and where to."""
 
     format: str = "text"
@@ -187,10 +187,10 @@ def _open(name: str) -> LogFile:
 
 #: What twistd calls is a name without arguments: see its option --logger.
 FACTORY: Final = f"{__name__}.observer"
-_plan = Plan()
+_plan = LogPlan()
 
 
-def adopt(plan: Plan) -> None:
+def adopt(plan: LogPlan) -> None:
     """This is what `observer` opens."""
     global _plan
     _plan = plan

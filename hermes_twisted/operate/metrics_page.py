@@ -8,7 +8,7 @@ from typing import cast
 from twisted.web.server import Request
 
 from ..access.handshake import Head
-from ..access.refusals import Refused
+from ..access.refusals import Refusal
 from ..access.sources import source_of
 from ..http.connection import FrontRequest
 from ..http.pages import Page, refuse, write_bytes
@@ -17,7 +17,7 @@ from ..listen.endpoints import is_local
 from .metrics import CONTENT_TYPE, Metrics
 
 #: Decides on a request from a source, which may be on this machine: None lets it read.
-MayRead = Callable[[Head, str, bool], Refused | None]
+MayRead = Callable[[Head, str, bool], Refusal | None]
 
 
 def metrics_page(metrics: Metrics, may_read: MayRead) -> Page:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from ..access.keys import Key
-from ..access.refusals import Refused
+from ..access.refusals import Refusal
 from ..access.rules import Admitted
 from ..quota import Quota
 from .attachment import Attachment
@@ -95,7 +95,7 @@ class Journal(SeatObserver):
             denied=seat.denied,
         )
 
-    def refused(self, refused: Refused, peer: str, *, held: bool | None = None) -> None:
+    def refused(self, refused: Refusal, peer: str, *, held: bool | None = None) -> None:
         """Someone at the address *peer* was kept out; *held*, perhaps, in the waiting room."""
         if self._stopped:
             return

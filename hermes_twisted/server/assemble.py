@@ -18,7 +18,7 @@ from ..backends.locate import Hermes, locate, worker_environment
 from ..backends.scripted import BadScript, Script, ScriptedBackend
 from ..backends.worker import WorkerBackend
 from ..config.environment import read_environment
-from ..listen.tls import TLS, Own, build_source
+from ..listen.tls import TLS, OwnCredentials, build_loader
 from ..operate.audit import AuditLog
 from ..operate.metrics import Metrics
 from ..seats.journal import Audit, NullAudit
@@ -72,8 +72,8 @@ def build_service(
             settings.listeners[0], ports[0].getHost(), made or keys.take_secret(), first=first
         )
         made = None
-        if tls is not None and isinstance(tls.source, Own):
-            attach_lines.show_authority_lines(tls.source.authority.certificate, tls.pin)
+        if tls is not None and isinstance(tls.loader, OwnCredentials):
+            attach_lines.show_authority_lines(tls.loader.authority.certificate, tls.pin)
 
     return AttachService(
         reactor,
@@ -92,7 +92,7 @@ def build_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> TLS | None
     choice = settings.tls
     if choice is None:
         return None
-    return TLS(reactor, build_source(choice, settings.home), choice.client_ca)
+    return TLS(reactor, build_loader(choice, settings.home), choice.client_ca)
 
 
 def check_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> None:

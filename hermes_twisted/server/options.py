@@ -48,7 +48,7 @@ OPTIONS: Final = (
     Option("allow-origin", "Origin of a web page that may attach. May be repeated",
            parsing.origin, repeated=True),
     Option("trust-forwarded-from", "Proxy (address, network, or unix) whose X-Forwarded-For tells "
-           "the client's address, for logs and limits. May be repeated", peers.proxy,
+           "the client's address, for logs and limits. May be repeated", peers.parse_proxy,
            repeated=True),
     Option("key-file", "File with one more key, readable by you alone, such as a credential of "
            "systemd", parsing.path),

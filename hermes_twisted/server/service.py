@@ -14,9 +14,9 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from .. import __version__
-from ..access.admission import Gate
+from ..access.admission import Admission
 from ..access.keys import Keyring
-from ..access.rules import HostRule, Rules
+from ..access.rules import AdmissionRules, HostRule
 from ..http.site import FrontSite
 from ..http.upgrade import AttachResource
 from ..listen.endpoints import Listener, is_local, port_number
@@ -87,7 +87,7 @@ class AttachService(Service):
         self._tls = tls
         self._ports: list[IListeningPort] = []
         self._waiting_room: WaitingRoom | None = None
-        self._gate = Gate(
+        self._admission = Admission(
             settings.limits,
             reactor.seconds,
             self._meter,
@@ -97,7 +97,9 @@ class AttachService(Service):
         self._directory = Directory(settings.limits, backend.open, self._meter)
         self._keepalive = Keepalive(reactor, settings.limits, self._meter)
         self._news = News(backend, self._directory, self._meter)
-        self._directory.observe(_Counted(self._gate), self._keepalive, self._journal, self._news)
+        self._directory.observe(
+            _Counted(self._admission), self._keepalive, self._journal, self._news
+        )
         self.operations = Operations(reactor, settings, backend, self._directory, self._meter)
         self._key_watch = KeyWatch(reactor, self._directory)
         self._summaries = LoopingCall(self._journal.settle)
@@ -111,11 +113,11 @@ class AttachService(Service):
         site = FrontSite(
             self._reactor,
             self._settings.limits,
-            AttachResource(factory, self._gate.decide, self._waiting_room, self._journal),
+            AttachResource(factory, self._admission.decide, self._waiting_room, self._journal),
             self.operations.overview.readiness,
             self._journal,
             self._settings.proxies,
-            self.operations.pages(self._metrics, self._gate.may_read),
+            self.operations.pages(self._metrics, self._admission.may_read),
             self._meter,
         )
         try:
@@ -127,7 +129,7 @@ class AttachService(Service):
         except Problem:
             self._close_ports()
             raise
-        self._gate.open(self._rules(keyring))
+        self._admission.open(self._rules(keyring))
         super().startService()  # type: ignore[no-untyped-call]
         self._backend.start(self._news.changed)
         self._keepalive.start()
@@ -148,7 +150,7 @@ class AttachService(Service):
         """Tell the clients, let requests finish, close, and end Hermes in order."""
         super().stopService()  # type: ignore[no-untyped-call]
         self.operations.stopping()
-        self._gate.close()
+        self._admission.close()
         if self._waiting_room is not None:
             self._waiting_room.close()
         return Deferred.fromCoroutine(self._stop())
@@ -225,9 +227,9 @@ class AttachService(Service):
 
     # Admission.
 
-    def _rules(self, keyring: Keyring) -> Rules:
+    def _rules(self, keyring: Keyring) -> AdmissionRules:
         limits = self._settings.limits
-        return Rules(
+        return AdmissionRules(
             keyring,
             self._host_rule(),
             self._settings.origins,
@@ -239,13 +241,13 @@ class AttachService(Service):
 class _Counted(SeatObserver):
     """Counts links where admission decides whether there is room for another."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
 
     def link_attached(self, seat: Seat, attachment: Attachment) -> None:
         """One more link from its source."""
-        self._gate.entered(attachment.source)
+        self._admission.entered(attachment.source)
 
     def link_detached(self, seat: Seat, attachment: Attachment) -> None:
         """One link less from its source."""
-        self._gate.left(attachment.source)
+        self._admission.left(attachment.source)

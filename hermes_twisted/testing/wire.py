@@ -38,7 +38,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Response:
+class HttpResponse:
     """An HTTP response. Header names are in lower case."""
 
     status: int
@@ -196,12 +196,12 @@ class MemoryWire(StringTransport):
 
     # HTTP.
 
-    def ask(self, data: bytes, *, head: bool = False) -> Response:
+    def ask(self, data: bytes, *, head: bool = False) -> HttpResponse:
         """Send a request and read its response; *head* is for the answer to a HEAD."""
         self.feed(data)
         return self.response(head=head)
 
-    def response(self, *, head: bool = False) -> Response:
+    def response(self, *, head: bool = False) -> HttpResponse:
         """Read the one response that has come; what follows it stays."""
         text, _, rest = self.take().partition(b"\r\n\r\n")
         first, *lines = text.decode("latin-1").split("\r\n")
@@ -210,9 +210,9 @@ class MemoryWire(StringTransport):
         length = 0 if head else int(headers.get("content-length", "0"))
         if rest[length:]:
             self.writes.append(rest[length:])
-        return Response(int(first.split()[1]), headers, rest[:length])
+        return HttpResponse(int(first.split()[1]), headers, rest[:length])
 
-    def upgrade(self, key: str, *, target: str = "/api/ws", headers: Headers = ()) -> Response:
+    def upgrade(self, key: str, *, target: str = "/api/ws", headers: Headers = ()) -> HttpResponse:
         """Open a WebSocket with *key*; the server's answer."""
         response = self.ask(handshake(f"{target}?token={key}", headers))
         if response.status == 101 and response.headers["sec-websocket-accept"].encode() != _ACCEPT:

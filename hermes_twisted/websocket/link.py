@@ -114,7 +114,7 @@ class AttachProtocol(StrictProtocol):
             return
         self._owed_pong = payload
         if self._pings > self.factory.limits.pongs and not self._valve.is_open:
-            self.hold_input("pongs")
+            self.pause_input("pongs")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection has ended."""
@@ -156,11 +156,11 @@ class AttachProtocol(StrictProtocol):
 
     def pause_reading(self) -> None:
         """See `Link`."""
-        self.hold_input("waiting_requests")
+        self.pause_input("waiting_requests")
 
     def resume_reading(self) -> None:
         """See `Link`."""
-        self.release_input("waiting_requests")
+        self.resume_input("waiting_requests")
 
     def close(self, code: int, reason: str) -> None:
         """See `Link`."""
@@ -183,13 +183,13 @@ class AttachProtocol(StrictProtocol):
     @property
     def unheard(self) -> bool:
         """Whether what the client says lies unread, and not because it does not read either."""
-        return self.holds_input and self.writable
+        return self.input_paused and self.writable
 
-    def release_input(self, limit: str | None = None) -> None:
+    def resume_input(self, limit: str | None = None) -> None:
         """See `StrictProtocol`. Its silence begins anew: until now it was not listened to."""
-        if self.holds_input:
+        if self.input_paused:
             self._attachment.last_heard = self.factory.clock.seconds()
-        super().release_input(limit)
+        super().resume_input(limit)
 
     def _ended_by(self, clean: bool) -> str:
         if self.failedByMe:
@@ -213,7 +213,7 @@ class AttachProtocol(StrictProtocol):
         self._answer_last_ping()
         if self._seat is not None:
             self._seat.flush()
-        self.release_input("pongs")
+        self.resume_input("pongs")
 
 
 class AttachFactory(StrictFactory):

@@ -106,7 +106,7 @@ class StrictProtocol(WebSocketServerProtocol):
         if not self.failedByMe:
             self.onMessage(self._assembly.finish(), self.message_is_binary)
 
-    def hold_input(self, limit: str) -> None:
+    def pause_input(self, limit: str) -> None:
         """Do not read the socket, because of this limit. Once closing, it is always read."""
         if self.state != self.STATE_OPEN or limit in self._holds:
             return
@@ -116,11 +116,11 @@ class StrictProtocol(WebSocketServerProtocol):
         self._holds.add(limit)
 
     @property
-    def holds_input(self) -> bool:
+    def input_paused(self) -> bool:
         """Whether the socket is not read: then its silence is ours."""
         return bool(self._holds)
 
-    def release_input(self, limit: str | None = None) -> None:
+    def resume_input(self, limit: str | None = None) -> None:
         """This limit, or none any more, keeps us from reading the socket."""
         if self._holds:
             self._holds -= {limit} if limit else self._holds
@@ -152,7 +152,7 @@ class StrictProtocol(WebSocketServerProtocol):
         # sendClose refuses every code but 1000 and 3000-4999.
         if self.state == self.STATE_OPEN:
             self.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:123], isReply=False)
-            self.release_input()
+            self.resume_input()
 
     def abort(self) -> None:
         """Drop the connection now."""
@@ -197,7 +197,7 @@ class StrictProtocol(WebSocketServerProtocol):
         self.factory.meter.count("limit" if limit else "violation", limit or str(code))
         self._assembly.drop()
         super()._fail_connection(code, reason)
-        self.release_input()
+        self.resume_input()
 
     def _await_close(self, data: bytes) -> None:
         """Step over what still comes, until the client's close frame."""

@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from .. import rpc
 from ..access.handshake import Head
-from ..access.refusals import Refused
-from ..access.sources import Tenants
+from ..access.refusals import Refusal
+from ..access.sources import SourceCounts
 from ..limits import KIB, Limits
 from ..meter import Meter
 from .strict import StrictFactory, StrictProtocol
@@ -33,7 +33,7 @@ def looks_like_terminal(head: Head) -> bool:
     return b"origin" not in head.headers and agent.lower() in _USER_AGENTS
 
 
-def explanation(refused: Refused) -> list[bytes]:
+def explanation(refused: Refusal) -> list[bytes]:
     """The frames that tell the UI's user: a line that stays, and one in the transcript."""
     text = f"{refused.title} {refused.advice}"
     notice = {
@@ -55,28 +55,28 @@ def reply(text: bytes) -> bytes:
         return bad.answer
 
 
-class Places:
+class Capacity:
     """The waiting room's places: few in all, fewer for one source."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._taken = 0
-        self._tenants = Tenants()
+        self._counts = SourceCounts()
 
     def take(self, source: str) -> bool:
         """Whether there is a place, which is then taken."""
         if self._taken >= self._limits.held:
             return False
-        if self._tenants.of(source) >= self._limits.held_of_source:
+        if self._counts.of(source) >= self._limits.held_of_source:
             return False
         self._taken += 1
-        self._tenants.enter(source)
+        self._counts.enter(source)
         return True
 
     def leave(self, source: str) -> None:
         """The place is free again."""
         self._taken -= 1
-        self._tenants.leave(source)
+        self._counts.leave(source)
 
 
 #: Bytes that a held client may send in all, and in one message.
@@ -88,7 +88,7 @@ class WaitingProtocol(StrictProtocol):
     """One held client, until its time is over or it goes."""
 
     factory: WaitingRoom
-    refused: Refused
+    refused: Refusal
     source: str
     takes_binary = True
     """It is not looked at."""
@@ -138,15 +138,15 @@ class WaitingRoom(StrictFactory):
     def __init__(self, clock: IReactorTime, limits: Limits, meter: Meter) -> None:
         tiny = replace(limits, max_message=MAX_MESSAGE, compress=False)
         super().__init__(clock, tiny, meter)
-        self._places = Places(limits)
+        self._capacity = Capacity(limits)
         self._held: dict[WaitingProtocol, None] = {}
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def enter(self, refused: Refused, source: str) -> WaitingProtocol | None:
+    def enter(self, refused: Refusal, source: str) -> WaitingProtocol | None:
         """A protocol for a refused client, or None if no place is free."""
-        if not self._places.take(source):
+        if not self._capacity.take(source):
             self.meter.count("limit", "held")
             return None
         self.meter.count("held", refused.code)
@@ -159,7 +159,7 @@ class WaitingRoom(StrictFactory):
     def left(self, protocol: WaitingProtocol) -> None:
         """One has gone."""
         del self._held[protocol]
-        self._places.leave(protocol.source)
+        self._capacity.leave(protocol.source)
 
     def close(self) -> None:
         """Let everyone go."""

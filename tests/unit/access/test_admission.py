@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from hermes_twisted.access.admission import Gate
+from hermes_twisted.access.admission import Admission
 from hermes_twisted.access.handshake import Head
 from hermes_twisted.access.keys import Key
-from hermes_twisted.access.refusals import Refused
-from hermes_twisted.access.rules import Admitted, HostRule, Rules
+from hermes_twisted.access.refusals import Refusal
+from hermes_twisted.access.rules import AdmissionRules, Admitted, HostRule
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import Tally
 
@@ -37,9 +37,9 @@ class World:
         self.clock = Clock()
         self.tally = Tally()
         self.limits = Limits(**limits)  # type: ignore[arg-type]
-        self.gate = Gate(self.limits, self.clock.seconds, self.tally)
+        self.gate = Admission(self.limits, self.clock.seconds, self.tally)
         self.gate.open(
-            Rules(
+            AdmissionRules(
                 Key.of("laptop", SECRET),
                 HostRule(any_host=True),
                 links=self.limits.connections,
@@ -50,14 +50,14 @@ class World:
     def ask(self, secret: str = SECRET, source: str = HERE) -> str:
         """What becomes of a handshake."""
         decision = self.gate.decide(head(secret), source)
-        return decision.code if isinstance(decision, Refused) else "admitted"
+        return decision.code if isinstance(decision, Refusal) else "admitted"
 
 
 def test_nobody_before_it_opens() -> None:
     """Without rules there is no admission, and a closed gate has none."""
     world = World()
-    fresh = Gate(Limits(), world.clock.seconds, world.tally)
-    assert isinstance(fresh.decide(head(SECRET), HERE), Refused)
+    fresh = Admission(Limits(), world.clock.seconds, world.tally)
+    assert isinstance(fresh.decide(head(SECRET), HERE), Refusal)
 
     world.gate.close()
 
@@ -72,7 +72,7 @@ def test_wrong_keys_add_up() -> None:
 
     refused = world.gate.decide(head("wrong"), HERE)
 
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, Refusal)
     assert (refused.status, refused.code) == (429, "too-many-failures")
     assert dict(refused.headers)["Retry-After"] == "40"
 

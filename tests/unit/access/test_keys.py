@@ -10,8 +10,8 @@ from hermes_twisted.access.keys import (
     RESERVED,
     Key,
     Keys,
+    KeyState,
     Scope,
-    State,
     WeakKey,
     new_secret,
 )
@@ -207,9 +207,9 @@ class TestMaking:
         assert keys.find(third.encode()) == record.key
         assert keys.find(first.encode()) is keys.find(second.encode()) is None
         assert [r.state(now()) for r in keys.records] == [
-            State.REVOKED,
-            State.REVOKED,
-            State.ACTIVE,
+            KeyState.REVOKED,
+            KeyState.REVOKED,
+            KeyState.ACTIVE,
         ]
 
     def test_expired_before_it_is_made(self, keys: Keys, now: Now) -> None:
@@ -228,7 +228,7 @@ class TestEnds:
         now.seconds = 1_800_000_010.0
         assert keys.find(secret.encode()) is None
         assert keys.active == ()
-        assert keys.records[0].state(now()) is State.EXPIRED
+        assert keys.records[0].state(now()) is KeyState.EXPIRED
 
     def test_revocation(self, keys: Keys, now: Now) -> None:
         """A revoked key admits nobody; its record stays, the others are not touched."""

@@ -5,7 +5,7 @@ import pytest
 from hermes_twisted.access.admission import may_read
 from hermes_twisted.access.handshake import Head
 from hermes_twisted.access.keys import Key
-from hermes_twisted.access.rules import HostRule, Rules
+from hermes_twisted.access.rules import AdmissionRules, HostRule
 
 SECRET = "hat_AAAAbbbbCCCCddddEEEE-ffff_gggg"
 LOCAL = HostRule(ports=frozenset({8643}))
@@ -25,7 +25,7 @@ def ask(
     """The refusal's code, or nothing."""
     given = {"host": "127.0.0.1:8643", **headers}
     lines = {n.replace("_", "-").encode(): [v.encode()] for n, v in given.items()}
-    rules = Rules(Key.of("laptop", SECRET), hosts, origins)
+    rules = AdmissionRules(Key.of("laptop", SECRET), hosts, origins)
     head = Head(b"GET", target.encode(), version, lines)
     refused = may_read(head, rules, local=local, blocked_for=blocked_for)
     return "" if refused is None else refused.code

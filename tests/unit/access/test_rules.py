@@ -16,9 +16,9 @@ from hermes_twisted.access.refusals import (
     ORIGIN_REFUSED,
     UPGRADE_REQUIRED,
     WRONG_VERSION,
-    Refused,
+    Refusal,
 )
-from hermes_twisted.access.rules import Admitted, HostRule, Rules, admit
+from hermes_twisted.access.rules import AdmissionRules, Admitted, HostRule, admit
 
 SECRET = b"hat_AAAAbbbbCCCCddddEEEE-ffff_gggg"
 OTHER = b"hat_zzzzyyyyXXXXwwwwVVVV-uuuu_tttt"
@@ -27,7 +27,7 @@ BEARER = b"Bearer " + SECRET
 LAPTOP = Key.of("laptop", SECRET.decode())
 ADMITTED = Admitted(LAPTOP)
 
-RULES = Rules(
+RULES = AdmissionRules(
     LAPTOP,
     HostRule(names=frozenset({"attach.example"}), ports=frozenset({8643})),
     frozenset({b"https://mine.example"}),
@@ -141,7 +141,7 @@ TOKENS = [
 
 
 @pytest.mark.parametrize(("target", "authorization", "decision"), TOKENS)
-def test_tokens(target: bytes, authorization: bytes | None, decision: Admitted | Refused) -> None:
+def test_tokens(target: bytes, authorization: bytes | None, decision: Admitted | Refusal) -> None:
     """Exactly one key is shown, percent-decoded once in the query, and it is the right one."""
     assert admit(head(target, authorization=authorization), RULES) == decision
 
@@ -174,7 +174,7 @@ def test_two_authorizations() -> None:
         ([b"https://mine.example", b"https://evil.example"], BAD_HANDSHAKE),
     ],
 )
-def test_origins(origin: list[bytes] | bytes | None, decision: Admitted | Refused) -> None:
+def test_origins(origin: list[bytes] | bytes | None, decision: Admitted | Refusal) -> None:
     """A request that names an origin is refused, unless just that origin is allowed."""
     assert admit(head(origin=origin), RULES) == decision
 
@@ -335,7 +335,7 @@ HANDSHAKES = [
 
 
 @pytest.mark.parametrize(("change", "decision"), HANDSHAKES)
-def test_handshakes(change: dict[str, bytes], decision: Admitted | Refused) -> None:
+def test_handshakes(change: dict[str, bytes], decision: Admitted | Refusal) -> None:
     """Only a GET of HTTP/1.1 without a body, in the form of RFC 6455, opens a WebSocket."""
     assert admit(head(**change), RULES) == decision  # type: ignore[arg-type]
 
@@ -356,7 +356,7 @@ def test_two_content_lengths() -> None:
         (head(TARGET, host=b"evil"), HOST_REFUSED),
     ],
 )
-def test_order_of_checks(request_head: Head, first: Refused) -> None:
+def test_order_of_checks(request_head: Head, first: Refusal) -> None:
     """A page on another site learns nothing of the key: host and origin are decided first."""
     assert admit(request_head, RULES) == first
 
@@ -371,7 +371,7 @@ def test_order_of_checks(request_head: Head, first: Refused) -> None:
         (KEY_WRONG, {"WWW-Authenticate": "Bearer"}),
     ],
 )
-def test_refusals_carry_their_headers(refused: Refused, headers: dict[str, str]) -> None:
+def test_refusals_carry_their_headers(refused: Refusal, headers: dict[str, str]) -> None:
     """A refusal has the header that HTTP asks for with its status."""
     assert headers.items() <= dict(refused.headers).items()
 
@@ -423,7 +423,7 @@ def test_never_without_the_key(
     recorder = Recorder()
 
     decision = admit(head(target, authorization=authorization), RULES)
-    admit(head(target, authorization=authorization), Rules(recorder, RULES.hosts))
+    admit(head(target, authorization=authorization), AdmissionRules(recorder, RULES.hosts))
 
     assert len(recorder.asked) <= 1
     assert (decision == ADMITTED) == (recorder.asked == [SECRET])

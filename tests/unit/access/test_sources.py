@@ -5,7 +5,7 @@ import sys
 import pytest
 from twisted.internet.task import Clock
 
-from hermes_twisted.access.sources import LOCAL, Failures, Tenants, source_of
+from hermes_twisted.access.sources import LOCAL, Failures, SourceCounts, source_of
 
 
 @pytest.mark.parametrize(
@@ -64,13 +64,13 @@ def test_asking_remembers_nothing() -> None:
 
 def test_tenants() -> None:
     """A source is forgotten with its last link."""
-    tenants = Tenants()
-    tenants.enter("a")
-    tenants.enter("a")
-    tenants.leave("a")
-    assert tenants.of("a") == 1
-    tenants.leave("a")
-    tenants.leave("a")
+    counts = SourceCounts()
+    counts.enter("a")
+    counts.enter("a")
+    counts.leave("a")
+    assert counts.of("a") == 1
+    counts.leave("a")
+    counts.leave("a")
 
-    assert tenants.of("a") == 0
-    assert not tenants._links
+    assert counts.of("a") == 0
+    assert not counts._links

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from hermes_twisted.doctor import http, link
-from hermes_twisted.doctor.client import Examination, Tools
+from hermes_twisted.doctor.client import ClientTools, Examination
 from hermes_twisted.doctor.findings import Finding, Level, Report
 from hermes_twisted.doctor.link import Ended, Link, Pings
 from hermes_twisted.doctor.network import Address, Stream
@@ -88,7 +88,7 @@ def examine(network: FakeNetwork) -> list[Finding]:
     target, _ = parse("ws://attach.example:8643/api/ws?token=hat_AAAAbbbbCCCCdddd")
     assert target is not None
     report = Report("test", target.secrets)
-    tools = Tools(network, lambda script: None, {})
+    tools = ClientTools(network, lambda script: None, {})
     Examination(target, tools, report, timeout=15.0, seconds=1.0).run()
     return list(report)
 

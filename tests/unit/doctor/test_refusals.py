@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from hermes_twisted.access import refusals as admission_refusals
-from hermes_twisted.access.refusals import Refused
+from hermes_twisted.access.refusals import Refusal
 from hermes_twisted.doctor import refusals
 from hermes_twisted.doctor.findings import Finding
-from hermes_twisted.doctor.http import Response
+from hermes_twisted.doctor.http import HttpResponse
 from hermes_twisted.doctor.identity import Identity, Peer
 from hermes_twisted.doctor.target import parse
 from hermes_twisted.http import pages
@@ -20,12 +20,12 @@ TARGET, _ = parse("ws://attach.example:8643/api/ws?token=hat_AAAAbbbbCCCCdddd")
 def explain(status: int, peer: Peer, body: bytes = b"", **headers: str) -> Finding:
     assert TARGET is not None
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return refusals.explain(Response(status, "Phrase", named, body), Identity(peer), TARGET)
+    return refusals.explain(HttpResponse(status, "Phrase", named, body), Identity(peer), TARGET)
 
 
-def all_refusals() -> Iterator[Refused]:
+def all_refusals() -> Iterator[Refusal]:
     for module in (admission_refusals, pages):
-        yield from (value for value in vars(module).values() if isinstance(value, Refused))
+        yield from (value for value in vars(module).values() if isinstance(value, Refusal))
     yield admission_refusals.too_many_failures(5)
 
 
@@ -34,7 +34,7 @@ def all_refusals() -> Iterator[Refused]:
     [refused for refused in all_refusals() if refused.code != "method"],
     ids=lambda refused: refused.code,
 )
-def test_every_refusal_of_ours_is_known(refused: Refused) -> None:
+def test_every_refusal_of_ours_is_known(refused: Refusal) -> None:
     """Each reason that this server gives is explained by that reason, not by its status."""
     body = json.dumps({"code": refused.code}).encode()
 

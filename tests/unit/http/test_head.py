@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hermes_twisted.access.refusals import Refused
+from hermes_twisted.access.refusals import Refusal
 from hermes_twisted.http.head import HEAD_TOO_LARGE, MALFORMED, WRONG_HTTP, HeadCheck
 from hermes_twisted.limits import Limits
 
@@ -10,7 +10,7 @@ LINE = b"GET / HTTP/1.1"
 HOST = b"Host: a"
 
 
-def check(*lines: bytes, **limits: int) -> Refused | None:
+def check(*lines: bytes, **limits: int) -> Refusal | None:
     """The first problem with a head of these lines."""
     head = HeadCheck(Limits(**limits))  # type: ignore[arg-type]
     return next(filter(None, map(head.line, lines)), None)

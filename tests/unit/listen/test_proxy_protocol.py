@@ -10,7 +10,13 @@ import pytest
 from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
 
-from hermes_twisted.listen.proxy_protocol import MAX_V1, MAX_V2, BadHeader, Source, take_header
+from hermes_twisted.listen.proxy_protocol import (
+    MAX_V1,
+    MAX_V2,
+    BadHeader,
+    ProxiedClient,
+    take_header,
+)
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 IPV4 = bytes([198, 51, 100, 7, 10, 0, 0, 1, 0x12, 0x67, 1, 0xBB])
@@ -71,8 +77,8 @@ def test_shortest_form() -> None:
     packed = ip_address("2001:db8::7").packed + bytes(16) + bytes([0x12, 0x67, 1, 0xBB])
     line = b"PROXY TCP6 2001:DB8:0:0:0:0:0:7 ::1 4711 443\r\n"
 
-    assert take_header(v2(0x21, 0x21, packed)) == (Source("2001:db8::7", 4711), b"")
-    assert take_header(line) == (Source("2001:db8::7", 4711), b"")
+    assert take_header(v2(0x21, 0x21, packed)) == (ProxiedClient("2001:db8::7", 4711), b"")
+    assert take_header(line) == (ProxiedClient("2001:db8::7", 4711), b"")
 
 
 @pytest.mark.parametrize("line", [b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN a b c d\r\n"])

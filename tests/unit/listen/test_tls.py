@@ -17,7 +17,14 @@ from twisted.logger import LogLevel, globalLogPublisher
 from hermes_twisted.listen.authority import LEAF_LIFE, LEAF_MARGIN, Authority
 from hermes_twisted.listen.endpoints import TLSChoice
 from hermes_twisted.listen.pem import read_certificates
-from hermes_twisted.listen.tls import EXPIRY_WARNING, RENEWAL_CHECK, TLS, Files, Own, build_source
+from hermes_twisted.listen.tls import (
+    EXPIRY_WARNING,
+    RENEWAL_CHECK,
+    TLS,
+    FileCredentials,
+    OwnCredentials,
+    build_loader,
+)
 from hermes_twisted.shared.problem import Problem
 from tests.certs import DAY, issue
 
@@ -80,7 +87,7 @@ def names_of(certificate: x509.Certificate) -> set[str]:
 
 @pytest.fixture
 def own(world: World, tmp_path: Path) -> Iterator[TLS]:
-    tls = TLS(world.clock, Own(Authority(tmp_path / "tls")), None, world.now)
+    tls = TLS(world.clock, OwnCredentials(Authority(tmp_path / "tls")), None, world.now)
     yield tls
     tls.stop()
 
@@ -92,7 +99,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def files(world: World, pair: tuple[Path, Path]) -> Iterator[TLS]:
-    tls = TLS(world.clock, Files(*pair), None, world.now)
+    tls = TLS(world.clock, FileCredentials(*pair), None, world.now)
     yield tls
     tls.stop()
 
@@ -100,11 +107,11 @@ def files(world: World, pair: tuple[Path, Path]) -> Iterator[TLS]:
 def test_sources(tmp_path: Path) -> None:
     """The operator's choice, and where our own authority lives."""
     choice = TLSChoice(tmp_path / "a.crt", tmp_path / "a.key")
-    assert build_source(choice, tmp_path) == Files(tmp_path / "a.crt", tmp_path / "a.key")
+    assert build_loader(choice, tmp_path) == FileCredentials(tmp_path / "a.crt", tmp_path / "a.key")
 
-    source = build_source(TLSChoice(names=("a",)), tmp_path)
-    assert isinstance(source, Own) and source.names == ("a",)
-    assert source.authority.directory == tmp_path / "attach" / "tls"
+    loader = build_loader(TLSChoice(names=("a",)), tmp_path)
+    assert isinstance(loader, OwnCredentials) and loader.names == ("a",)
+    assert loader.authority.directory == tmp_path / "attach" / "tls"
 
 
 def test_nothing_is_written_before_the_start(own: TLS, tmp_path: Path) -> None:
@@ -149,7 +156,12 @@ def test_machine_without_a_proper_name(
 
 
 def test_more_names(world: World, tmp_path: Path) -> None:
-    tls = TLS(world.clock, Own(Authority(tmp_path / "tls"), ["attach.example"]), None, world.now)
+    tls = TLS(
+        world.clock,
+        OwnCredentials(Authority(tmp_path / "tls"), ["attach.example"]),
+        None,
+        world.now,
+    )
     tls.start(["127.0.0.1"])
 
     assert "attach.example" in names_of(shown(tls))
@@ -277,14 +289,16 @@ def test_end_of_the_operators_certificate_is_announced(files: TLS, world: World)
 def test_check_names_mistakes(world: World, tmp_path: Path) -> None:
     """Before the start, where the operator still looks."""
     with pytest.raises(Problem, match="cannot be read"):
-        TLS(world.clock, Files(tmp_path / "absent", None), None, world.now).check()
+        TLS(world.clock, FileCredentials(tmp_path / "absent", None), None, world.now).check()
     with pytest.raises(Problem, match=r"client authority file .* cannot be read"):
-        TLS(world.clock, Own(Authority(tmp_path / "tls")), tmp_path / "absent", world.now).check()
+        TLS(
+            world.clock, OwnCredentials(Authority(tmp_path / "tls")), tmp_path / "absent", world.now
+        ).check()
 
 
 def test_key_that_openssl_refuses(world: World, tmp_path: Path) -> None:
     """It has a rule of its own for short keys."""
-    tls = TLS(world.clock, Files(*issue(bits=1024).write(tmp_path)), None, world.now)
+    tls = TLS(world.clock, FileCredentials(*issue(bits=1024).write(tmp_path)), None, world.now)
 
     with pytest.raises(Problem, match=r"OpenSSL refuses the certificate or its key: .*small"):
         tls.check()

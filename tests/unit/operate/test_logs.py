@@ -14,7 +14,7 @@ from twisted.python import syslog
 from twisted.python.failure import Failure
 
 from hermes_twisted.operate import logs
-from hermes_twisted.operate.logs import FromLevel, Plan, format_json, format_text
+from hermes_twisted.operate.logs import FromLevel, LogPlan, format_json, format_text
 from hermes_twisted.operate.redaction import RedactingObserver, Redactor
 
 
@@ -154,7 +154,7 @@ def test_a_narrow_locale() -> None:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
 
-    Plan().to(out)(event("a … b"))
+    LogPlan().to(out)(event("a … b"))
 
     assert raw.getvalue().endswith(b"info  a \\u2026 b\n")
 
@@ -164,7 +164,9 @@ def test_secrets_are_gone_by_then(tmp_path: Path) -> None:
     redact = Redactor()
     redact.know("the-secret-of-the-house")
     out = io.StringIO()
-    publisher = LogPublisher(RedactingObserver(redact), Plan("json").to(out), Plan("text").to(out))
+    publisher = LogPublisher(
+        RedactingObserver(redact), LogPlan("json").to(out), LogPlan("text").to(out)
+    )
     log = Logger(namespace="hermes_twisted.x", observer=publisher)
 
     log.info("{a}", a="the-secret-of-the-house")
@@ -192,14 +194,14 @@ def plan() -> Iterator[None]:
     before = signal.getsignal(signal.SIGUSR1)
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     yield
-    logs.adopt(Plan())
+    logs.adopt(LogPlan())
     signal.signal(signal.SIGUSR1, before)
 
 
 def test_file(tmp_path: Path, plan: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is twistd's file: SIGUSR1 begins a new one."""
     name = tmp_path / "attach.log"
-    logs.adopt(Plan("json", "warn", str(name)))
+    logs.adopt(LogPlan("json", "warn", str(name)))
     opened = logs.observer()
     opened(event("first", LogLevel.warn))
     opened(event("unimportant"))
@@ -219,7 +221,7 @@ def test_signal_of_somebody_else(tmp_path: Path, plan: None) -> None:
 
     signal.signal(signal.SIGUSR1, theirs)
 
-    opened = Plan(file=str(tmp_path / "log")).open()
+    opened = LogPlan(file=str(tmp_path / "log")).open()
 
     assert signal.getsignal(signal.SIGUSR1) is theirs
     close(opened)
@@ -232,7 +234,7 @@ def test_syslog(plan: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         syslog.SyslogObserver, "syslog", lambda _self, _how, what: said.append(what)
     )
-    opened = Plan(level="warn", syslog="attach").open()
+    opened = LogPlan(level="warn", syslog="attach").open()
 
     opened(event("unimportant"))
     opened(event("beware {of}", LogLevel.warn, of="dogs"))

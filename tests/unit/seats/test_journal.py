@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from hermes_twisted.access.keys import Key, Scope
-from hermes_twisted.access.refusals import HOST_REFUSED, KEY_WRONG, Refused
+from hermes_twisted.access.refusals import HOST_REFUSED, KEY_WRONG, Refusal
 from hermes_twisted.access.rules import Admitted
 from hermes_twisted.seats.journal import REFUSALS, Journal, NullAudit
 from hermes_twisted.testing.audit import MemoryAudit
@@ -55,7 +55,7 @@ def test_admitted(journal: Journal, notes: MemoryAudit) -> None:
 
 def test_refused(journal: Journal, notes: MemoryAudit) -> None:
     """Why, for programs, and who."""
-    journal.refused(Refused(401, "a-code", "A title", "Advice."), "[::1]:9")
+    journal.refused(Refusal(401, "a-code", "A title", "Advice."), "[::1]:9")
 
     [event] = notes.events
     assert event == {"event": "refused", "reason": "a-code", "status": 401, "peer": "[::1]:9"}

@@ -7,7 +7,7 @@ import pytest
 from hermes_twisted.access.handshake import Head
 from hermes_twisted.access.refusals import KEY_WRONG
 from hermes_twisted.limits import Limits
-from hermes_twisted.websocket.waiting_room import Places, explanation, looks_like_terminal, reply
+from hermes_twisted.websocket.waiting_room import Capacity, explanation, looks_like_terminal, reply
 
 
 def head(**headers: list[bytes]) -> Head:
@@ -70,7 +70,7 @@ def test_bad_frames(text: bytes) -> None:
 
 def test_places() -> None:
     """A few in all, fewer for one source."""
-    places = Places(Limits(held=3, held_of_source=2))
+    places = Capacity(Limits(held=3, held_of_source=2))
 
     assert [places.take("a") for _ in range(3)] == [True, True, False]
     assert [places.take("b") for _ in range(2)] == [True, False]

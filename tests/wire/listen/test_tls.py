@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IProtocolFactory, IProtocolNegotiationFa
 
 from hermes_twisted.http.site import LOGGED_TLS_FAILURES
 from hermes_twisted.listen.endpoints import Listener
-from hermes_twisted.listen.tls import TLS, Files
+from hermes_twisted.listen.tls import TLS, FileCredentials
 from hermes_twisted.shared.problem import Problem
 from hermes_twisted.testing.wire import MemoryWire, client_frame, handshake, read_frames, request
 from tests.certs import Issued, issue
@@ -55,7 +55,7 @@ def serve(start: Start, clock: Any, pair: tuple[Path, Path]) -> Start:
         client_ca: Path | None = None,
         **limits: Any,
     ) -> Any:
-        tls = TLS(clock, Files(*pair), client_ca)
+        tls = TLS(clock, FileCredentials(*pair), client_ca)
         return start({"listeners": (Listener(endpoint, tls=True),)}, tls, **limits)
 
     return serve
