@@ -85,9 +85,9 @@ class Gate:
         self._rules: Rules | None = None
         self._failures = Failures(
             now,
-            count=limits.failures,
+            count=limits.max_failures,
             period=limits.failure_period,
-            sources=limits.failure_sources,
+            sources=limits.max_failure_sources,
         )
         self._links = 0
         self._tenants = Tenants()

@@ -186,7 +186,7 @@ class Seat:
         return bool(self._held) or self._is_slow()
 
     def _is_slow(self) -> bool:
-        return not self._link.writable and self._channel.outbox.size > self._limits.hold_above
+        return not self._link.writable and self._channel.outbox.size > self._limits.max_unread
 
     def _hold(self, what: rpc.Frame | bytes, size: int) -> None:
         self._meter.count("limit", "unread")
@@ -233,5 +233,6 @@ class Seat:
         count = self._waiting + len(self._held)
         size = self._waiting_bytes + self._held_bytes
         return (
-            count >= self._limits.waiting_requests * of or size >= self._limits.waiting_bytes * of
+            count >= self._limits.max_waiting_requests * of
+            or size >= self._limits.max_waiting_bytes * of
         )

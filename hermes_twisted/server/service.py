@@ -187,7 +187,7 @@ class AttachService(Service):
         self._empty = Deferred()
         for seat in self._seats:
             seat.end(STOPPING_REASON)
-        guard = self._reactor.callLater(self._settings.limits.close + 1, self._links.abort)
+        guard = self._reactor.callLater(self._settings.limits.close_timeout + 1, self._links.abort)
         await self._empty
         if guard.active():
             guard.cancel()
@@ -225,8 +225,8 @@ class AttachService(Service):
             keyring,
             self._host_rule(),
             self._settings.origins,
-            links=limits.connections,
-            links_of_source=limits.connections_of_source,
+            links=limits.max_connections,
+            links_of_source=limits.max_connections_per_address,
         )
 
     # Seats.
