@@ -111,7 +111,7 @@ def front_steps() -> list[tuple[str, float]]:
     calls = Calls(metrics, time.monotonic)
     outbox = Outbox(lambda: None, answered=calls.end, settle_count=1, settle_bytes=1)
     channel = Channel(outbox)
-    limits = Limits(waiting_requests=1 << 40, waiting_bytes=1 << 50)
+    limits = Limits(max_waiting_requests=1 << 40, max_waiting_bytes=1 << 50)
     seat = Seat(1, Link(), limits, lambda wake: channel, key=Key("bench", b""), meter=metrics)
     read = b"".join(masked(REQUEST) for _ in range(LOT))
     answer = encode(ANSWERED)

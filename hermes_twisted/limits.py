@@ -29,68 +29,68 @@ class Limits:
     """One message from a client, on the wire and inflated."""
     max_fragments: int = 131_072
     """Fragments of one message; empty ones count."""
-    unfinished: int = 64 * MIB
+    max_unfinished: int = 64 * MIB
     """Unfinished messages of all clients together, inflated."""
-    pongs: int = 64
+    max_pongs: int = 64
     """Pings in a row that are each answered; beyond, only the latest is, and a client
     that does not read is not read either."""
     compress: bool = False
     """Whether compression is agreed to with clients that offer it."""
-    waiting_requests: int = 256
+    max_waiting_requests: int = 256
     """Requests of one client that wait; beyond, its socket is not read."""
-    waiting_bytes: int = 16 * MIB
+    max_waiting_bytes: int = 16 * MIB
     """The same, in bytes."""
     max_depth: int = rpc.MAX_DEPTH
     """How deep the JSON of one message may nest."""
     max_containers: int = rpc.MAX_CONTAINERS
     """Lists and objects in one message."""
-    hold_above: int = 64 * KIB
+    max_unread: int = 64 * KIB
     """While a slow client has more than this to read, its ordinary requests wait."""
-    soft: int = outbox.SOFT_LIMIT
+    max_queued_soft: int = outbox.SOFT_LIMIT
     """Bytes queued for one client above which display-only frames are shed."""
-    hard: int = outbox.HARD_LIMIT
+    max_queued_hard: int = outbox.HARD_LIMIT
     """Bytes queued for one client above which it is disconnected."""
-    queued_total: int = backlog.QUEUED_TOTAL
+    max_queued_total: int = backlog.QUEUED_TOTAL
     """Bytes queued for all clients above which those with the most are disconnected."""
-    window: int = MIB
+    credit_window: int = MIB
     """Bytes of one client on their way between worker and socket."""
-    threads: int = lanes.MAX_THREADS
+    max_threads: int = lanes.MAX_THREADS
     """Threads that run requests."""
     urgent_threads: int = lanes.RESERVED_THREADS
     """How many of these only urgent requests may use."""
-    connections: int = 1024
+    max_connections: int = 1024
     """Open WebSockets."""
-    connections_of_source: int = 512
+    max_connections_per_address: int = 512
     """The same, of one address (of IPv6: one /64 network)."""
-    held: int = 8
+    max_held: int = 8
     """Refused terminal UIs that are told why in the waiting room."""
-    held_of_source: int = 2
+    max_held_per_address: int = 2
     """The same, of one address."""
-    hold: float = 60.0
+    hold_time: float = 60.0
     """How long each is held."""
-    failures: int = FAILURES
+    max_failures: int = FAILURES
     """Wrong keys of one address, after which more are refused unlooked-at for a while."""
     failure_period: float = FAILURE_PERIOD
     """That while, from the first of them on."""
-    failure_sources: int = MAX_SOURCES
+    max_failure_sources: int = MAX_SOURCES
     """Addresses that are remembered for it."""
-    pending: int = 256
+    max_pending: int = 256
     """Sockets that have shown no key yet; beyond, the oldest is dropped. At most a quarter
     of the process's descriptors, whatever this says."""
-    handshake: float = 10.0
+    handshake_timeout: float = 10.0
     """Time for a request's head and between requests on one socket."""
-    header: int = 16 * KIB
+    max_header: int = 16 * KIB
     """A request's head."""
-    header_lines: int = 64
+    max_header_lines: int = 64
     """Its lines, the request line included."""
-    body: int = 64 * KIB
+    max_body: int = 64 * KIB
     """A request's body."""
     ping_interval: float = 20.0
     """Pause between two pings of a client: proxies and routers forget quiet connections
     after a minute or so."""
     dead_after: float = 15 * 60.0
     """Silence, not even a pong, after which a client counts as gone."""
-    close: float = 2.0
+    close_timeout: float = 2.0
     """Time that a client has to answer a close frame."""
 
     def outbox(
@@ -103,8 +103,8 @@ class Limits:
         """An outbox within these limits; *shared* with the other clients of a backend."""
         return outbox.Outbox(
             wake,
-            soft=self.soft,
-            hard=self.hard,
+            soft=self.max_queued_soft,
+            hard=self.max_queued_hard,
             explain=explain,
             settle_count=self.settle_count,
             settle_bytes=self.settle_bytes,
@@ -114,10 +114,10 @@ class Limits:
 
     @property
     def settle_count(self) -> int:
-        """Settled requests per report; small against `waiting_requests`."""
-        return max(1, min(outbox.SETTLE_COUNT, self.waiting_requests // 8))
+        """Settled requests per report; small against `max_waiting_requests`."""
+        return max(1, min(outbox.SETTLE_COUNT, self.max_waiting_requests // 8))
 
     @property
     def settle_bytes(self) -> int:
-        """Settled bytes per report; small against `waiting_bytes`."""
-        return max(1, min(outbox.SETTLE_BYTES, self.waiting_bytes // 8))
+        """Settled bytes per report; small against `max_waiting_bytes`."""
+        return max(1, min(outbox.SETTLE_BYTES, self.max_waiting_bytes // 8))

@@ -87,9 +87,9 @@ class Admission:
         self._rules: AdmissionRules | None = None
         self._failures = Failures(
             now,
-            count=limits.failures,
+            count=limits.max_failures,
             period=limits.failure_period,
-            sources=limits.failure_sources,
+            sources=limits.max_failure_sources,
         )
         self._links = 0
         self._counts = SourceCounts()

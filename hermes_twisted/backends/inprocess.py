@@ -104,11 +104,11 @@ class InProcessBackend:
         self.meter: Meter = NullMeter()
         self._reactor = reactor
         self._limits = limits
-        self._backlog = Backlog(limits.queued_total)
+        self._backlog = Backlog(limits.max_queued_total)
         self._home = home
         self._load = load
         self._own_process = own_process
-        self._lanes = LanePool(limit=limits.threads, reserve=limits.urgent_threads)
+        self._lanes = LanePool(limit=limits.max_threads, reserve=limits.urgent_threads)
         self._host: Host | None = None
         self._stopping = False
         self._end_of_loading: Deferred[None] = Deferred()

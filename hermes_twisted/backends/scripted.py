@@ -183,7 +183,7 @@ class ScriptedBackend:
         self.script = script
         self.pace = pace
         self._limits = limits
-        self._backlog = Backlog(limits.queued_total)
+        self._backlog = Backlog(limits.max_queued_total)
         self._listener: StateListener = lambda state, problem: None
 
     def start(self, listener: StateListener) -> None:

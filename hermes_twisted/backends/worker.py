@@ -53,10 +53,10 @@ class WorkerBackend:
         self.problem: Problem | None = None
         self.findings: dict[str, Any] = {}
         self.meter: Meter = NullMeter()
-        self.credit_lot = max(1, limits.window // 4)
+        self.credit_lot = max(1, limits.credit_window // 4)
         self._reactor = reactor
         self._limits = limits
-        self._backlog = Backlog(limits.queued_total)
+        self._backlog = Backlog(limits.max_queued_total)
         self._locate = locate
         self._environment = environment
         self._umask = umask
@@ -84,8 +84,8 @@ class WorkerBackend:
         outbox = Outbox(
             lambda: self._wake(number),
             # Hermes' own frames are limited where they come from, in the worker.
-            soft=self._limits.hard,
-            hard=self._limits.hard,
+            soft=self._limits.max_queued_hard,
+            hard=self._limits.max_queued_hard,
             settle_count=1,
             settle_bytes=1,
             answered=calls.end,
@@ -145,11 +145,11 @@ class WorkerBackend:
             self._supervisor.died(absent)
             return
         settings = {
-            "soft": self._limits.soft,
-            "hard": self._limits.hard,
-            "queued_total": self._limits.queued_total,
-            "window": self._limits.window,
-            "threads": self._limits.threads,
+            "soft": self._limits.max_queued_soft,
+            "hard": self._limits.max_queued_hard,
+            "queued_total": self._limits.max_queued_total,
+            "window": self._limits.credit_window,
+            "threads": self._limits.max_threads,
             "urgent_threads": self._limits.urgent_threads,
             "settle_count": self._limits.settle_count,
             "settle_bytes": self._limits.settle_bytes,

@@ -107,7 +107,7 @@ class FrontRequest(Request):
 
     @property
     def _limit(self) -> int:
-        return self._channel.site.limits.body
+        return self._channel.site.limits.max_body
 
     @property
     def _channel(self) -> FrontChannel:
@@ -134,8 +134,8 @@ class FrontChannel(http.HTTPChannel):
         tune(self.transport, self.site.limits.dead_after)
         self._head = HeadCheck(self.site.limits)
         # Twisted's own limits must not strike before ours.
-        self.MAX_LENGTH = self.totalHeadersSize = self.site.limits.header
-        self.maxHeaders = self.site.limits.header_lines
+        self.MAX_LENGTH = self.totalHeadersSize = self.site.limits.max_header
+        self.maxHeaders = self.site.limits.max_header_lines
         self._restart_deadline()
         self.site.pending.add(self)
 
@@ -224,7 +224,9 @@ class FrontChannel(http.HTTPChannel):
     def _restart_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self.site.clock.callLater(self.site.limits.handshake, self._too_late)
+        self._deadline = self.site.clock.callLater(
+            self.site.limits.handshake_timeout, self._too_late
+        )
 
     def _too_late(self) -> None:
         self._deadline = None

@@ -52,8 +52,8 @@ class HeadCheck:
     """Looks at the lines of one head after the other, as they come without their CR LF."""
 
     def __init__(self, limits: Limits) -> None:
-        self._max_size = limits.header
-        self._max_lines = limits.header_lines
+        self._max_size = limits.max_header
+        self._max_lines = limits.max_header_lines
         self._begin()
 
     def _begin(self) -> None:

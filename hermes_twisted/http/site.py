@@ -64,7 +64,7 @@ class FrontSite(Site):
         self.journal = journal
         self.proxies = proxies
         self.meter = meter or NullMeter()
-        self.pending = Pending(min(limits.pending, descriptor_share()), self.meter)
+        self.pending = Pending(min(limits.max_pending, descriptor_share()), self.meter)
         self._refusals = Quota(LOGGED_REFUSALS, 60.0, clock.seconds)
         self._tls_failures = Quota(LOGGED_TLS_FAILURES, 60.0, clock.seconds)
         self._pages: dict[bytes, IResource] = {

@@ -212,7 +212,7 @@ class Seat:
         attachment = self._attachment
         if attachment is None:
             return True
-        return not attachment.writable and self._channel.outbox.size > self._limits.hold_above
+        return not attachment.writable and self._channel.outbox.size > self._limits.max_unread
 
     def _defer(self, what: rpc.Frame | bytes, size: int) -> None:
         self._meter.count("limit", "unread")

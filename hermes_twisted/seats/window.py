@@ -14,8 +14,8 @@ class RequestWindow:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._max_count = limits.waiting_requests
-        self._max_bytes = limits.waiting_bytes
+        self._max_count = limits.max_waiting_requests
+        self._max_bytes = limits.max_waiting_bytes
         self._submitted = 0
         self._submitted_bytes = 0
         self._deferred = 0

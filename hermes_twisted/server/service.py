@@ -195,7 +195,9 @@ class AttachService(Service):
             return
         for seat in self._directory:
             seat.end(STOPPING_REASON)
-        guard = self._reactor.callLater(self._settings.limits.close + 1, self._keepalive.abort_all)
+        guard = self._reactor.callLater(
+            self._settings.limits.close_timeout + 1, self._keepalive.abort_all
+        )
         await self._directory.when_empty()
         if guard.active():
             guard.cancel()
@@ -233,8 +235,8 @@ class AttachService(Service):
             keyring,
             self._host_rule(),
             self._settings.origins,
-            links=limits.connections,
-            links_of_source=limits.connections_of_source,
+            links=limits.max_connections,
+            links_of_source=limits.max_connections_per_address,
         )
 
 

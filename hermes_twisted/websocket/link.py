@@ -109,11 +109,11 @@ class AttachProtocol(StrictProtocol):
     def onPing(self, payload: bytes) -> None:
         """Answer at once, but of a flood only the latest (RFC 6455 §5.5.3)."""
         self._pings += 1
-        if self.writable and self._pings <= self.factory.limits.pongs:
+        if self.writable and self._pings <= self.factory.limits.max_pongs:
             self._pong(payload)
             return
         self._owed_pong = payload
-        if self._pings > self.factory.limits.pongs and not self._valve.is_open:
+        if self._pings > self.factory.limits.max_pongs and not self._valve.is_open:
             self.pause_input("pongs")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:

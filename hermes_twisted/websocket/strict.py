@@ -219,7 +219,9 @@ class StrictProtocol(WebSocketServerProtocol):
         # Autobahn would reset the connection even after a proper close.
         super()._closeConnection(abort and not self.wasClean)
         # What was written before still goes out, but a client that does not read has its time.
-        self._last_call = self.factory.clock.callLater(self.factory.limits.close, self._too_late)
+        self._last_call = self.factory.clock.callLater(
+            self.factory.limits.close_timeout, self._too_late
+        )
 
     def _stop_waiting(self) -> None:
         if self.closeHandshakeTimeoutCall is not None:  # Autobahn lets it run on.
@@ -242,7 +244,7 @@ class StrictFactory(WebSocketServerFactory):
         self.clock = clock
         self.limits = limits
         self.meter = meter or NullMeter()
-        self.unfinished = Budget(limits.unfinished)
+        self.unfinished = Budget(limits.max_unfinished)
         self.setProtocolOptions(  # type: ignore[no-untyped-call]
             versions=[13],
             webStatus=False,
@@ -253,7 +255,7 @@ class StrictFactory(WebSocketServerFactory):
             maxFramePayloadSize=limits.max_message,
             maxMessagePayloadSize=limits.max_message,
             openHandshakeTimeout=0,  # It gets a whole handshake; `channel.py` has the deadline.
-            closeHandshakeTimeout=limits.close,
+            closeHandshakeTimeout=limits.close_timeout,
             autoPingInterval=0,  # The service pings, and never closes for a late pong.
             tcpNoDelay=True,
         )

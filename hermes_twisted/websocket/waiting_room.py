@@ -65,9 +65,9 @@ class Capacity:
 
     def take(self, source: str) -> bool:
         """Whether there is a place, which is then taken."""
-        if self._taken >= self._limits.held:
+        if self._taken >= self._limits.max_held:
             return False
-        if self._counts.of(source) >= self._limits.held_of_source:
+        if self._counts.of(source) >= self._limits.max_held_per_address:
             return False
         self._taken += 1
         self._counts.enter(source)
@@ -100,7 +100,7 @@ class WaitingProtocol(StrictProtocol):
         super().onOpen()
         limits = self.factory.limits
         # By dropping TCP: a close frame would make the UI come again at once.
-        self._let_go = self.factory.clock.callLater(limits.hold, self.abort)
+        self._let_go = self.factory.clock.callLater(limits.hold_time, self.abort)
         for payload in explanation(self.refused):
             self.sendMessage(payload)  # type: ignore[no-untyped-call]
 

@@ -89,5 +89,5 @@ def test_many(texts: list[bytes]) -> None:
         table.seat.received(text)
 
     held = table.seat._deferred
-    assert len(held) <= LIMITS.waiting_requests + 1
+    assert len(held) <= LIMITS.max_waiting_requests + 1
     assert all(isinstance(what, bytes | rpc.Frame) for what in held)

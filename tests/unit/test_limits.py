@@ -18,13 +18,18 @@ def test_defaults_fit_together() -> None:
     """A limit that comes into force first is the smaller one."""
     limits = Limits()
 
-    assert limits.hold_above < limits.soft < limits.hard < limits.queued_total
-    assert limits.window < limits.soft
-    assert limits.urgent_threads < limits.threads
-    assert limits.pending < limits.connections
+    assert (
+        limits.max_unread
+        < limits.max_queued_soft
+        < limits.max_queued_hard
+        < limits.max_queued_total
+    )
+    assert limits.credit_window < limits.max_queued_soft
+    assert limits.urgent_threads < limits.max_threads
+    assert limits.max_pending < limits.max_connections
     # One message of the largest size must not close its sender's tap for good.
-    assert limits.max_message <= limits.waiting_bytes
-    assert limits.max_message < limits.unfinished
+    assert limits.max_message <= limits.max_waiting_bytes
+    assert limits.max_message < limits.max_unfinished
 
 
 def test_settlements_use_the_constants() -> None:
@@ -36,7 +41,7 @@ def test_settlements_use_the_constants() -> None:
 @pytest.mark.parametrize("size", [1, 7, 8, 15, 16, 100, 10**9])
 def test_settlements_are_reported_in_time(size: int) -> None:
     """Unreported settlements are too few to keep a paused client paused (half its limit)."""
-    limits = Limits(waiting_requests=size, waiting_bytes=size)
+    limits = Limits(max_waiting_requests=size, max_waiting_bytes=size)
 
     assert 1 <= limits.settle_count <= max(1, size // 8)
     assert 1 <= limits.settle_bytes <= max(1, size // 8)

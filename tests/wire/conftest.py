@@ -222,7 +222,7 @@ def start(clock: MemoryLoop, tmp_path: Path) -> Iterator[Start]:
     for server in servers:
         server.end()
     # Autobahn forgets the timer of a closing handshake only when its time comes.
-    clock.advance(Limits().close)
+    clock.advance(Limits().close_timeout)
     assert not [str(call) for call in clock.getDelayedCalls()]
 
 

@@ -42,8 +42,8 @@ class World:
             AdmissionRules(
                 Key.of("laptop", SECRET),
                 HostRule(any_host=True),
-                links=self.limits.connections,
-                links_of_source=self.limits.connections_of_source,
+                links=self.limits.max_connections,
+                links_of_source=self.limits.max_connections_per_address,
             )
         )
 
@@ -123,7 +123,7 @@ def test_only_wrong_keys_count(spoilt: str) -> None:
 
 def test_links_in_all_and_per_source() -> None:
     """Beyond either limit a valid key waits; a link that ends makes room."""
-    world = World(connections=3, connections_of_source=2)
+    world = World(max_connections=3, max_connections_per_address=2)
     for _ in range(2):
         assert world.ask() == "admitted"
         world.gate.entered(HERE)
@@ -139,7 +139,7 @@ def test_links_in_all_and_per_source() -> None:
 
 def test_full_says_nothing_without_a_key() -> None:
     """How full the server is, is for holders of keys."""
-    world = World(connections=1)
+    world = World(max_connections=1)
     world.gate.entered(THERE)
 
     assert world.ask("wrong") == "key-wrong"

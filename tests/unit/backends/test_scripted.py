@@ -367,7 +367,7 @@ def test_requests_are_settled() -> None:
 
 def test_limits_reach_the_outbox() -> None:
     """A client that reads nothing of a recording is given up at the hard limit."""
-    limits = Limits(soft=10, hard=10)
+    limits = Limits(max_queued_soft=10, max_queued_hard=10)
     backend = ScriptedBackend(Clock(), limits, Script.parse(TALK))
 
     assert backend.open(1, lambda: None).outbox.overflowed

@@ -28,7 +28,7 @@ class TestSettings:
         settings = read_settings(given, {}, HOME)
 
         assert settings.listeners[0].description.startswith("tcp:9000:interface=127.0.0.1")
-        assert settings.limits.connections == 3
+        assert settings.limits.max_connections == 3
         assert settings.hosts == {"a", "b"}
         assert settings.drain == 60
         assert not settings.accept_api_server_key

@@ -129,13 +129,13 @@ def test_size() -> None:
     """As many bytes as allowed, with the line ends and the empty line, and one more."""
     size = sum(len(line) + 2 for line in (LINE, HOST, b"A: b", b""))
 
-    assert check(LINE, HOST, b"A: b", b"", header=size) is None
-    assert check(LINE, HOST, b"A: b", b"", header=size - 1) is HEAD_TOO_LARGE
+    assert check(LINE, HOST, b"A: b", b"", max_header=size) is None
+    assert check(LINE, HOST, b"A: b", b"", max_header=size - 1) is HEAD_TOO_LARGE
 
 
 def test_size_counts_from_each_beginning() -> None:
     """Each head has the whole limit."""
-    assert check(*(LINE, HOST, b"") * 100, header=40) is None
+    assert check(*(LINE, HOST, b"") * 100, max_header=40) is None
 
 
 @pytest.mark.parametrize("part", [b"GET / HTTP/1.1\nHost: a\n\n", b"\x16\x03\x00", b"a\rb"])
@@ -152,7 +152,7 @@ def test_good_parts(part: bytes) -> None:
 
 def test_long_part() -> None:
     """A line that has no end counts as it comes."""
-    head = HeadCheck(Limits(header=100))
+    head = HeadCheck(Limits(max_header=100))
     head.line(LINE)
 
     assert head.part(b"x" * 84) is None

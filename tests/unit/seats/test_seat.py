@@ -17,7 +17,13 @@ from hermes_twisted.shared.outbox import ANSWER, Outbox
 
 LAPTOP = Key.of("laptop", "hat_0123456789abcdef")
 
-LIMITS = Limits(waiting_requests=8, waiting_bytes=10_000, hold_above=100, soft=10_000, hard=20_000)
+LIMITS = Limits(
+    max_waiting_requests=8,
+    max_waiting_bytes=10_000,
+    max_unread=100,
+    max_queued_soft=10_000,
+    max_queued_hard=20_000,
+)
 
 
 class FakeLink:
@@ -244,7 +250,7 @@ def test_ordinary_requests_wait_for_a_slow_reader(table: Table) -> None:
 
 def test_a_little_to_read_defers_nothing(table: Table) -> None:
     """Up to the threshold requests go on, though the link is full for the moment."""
-    table.make_slow(LIMITS.hold_above)
+    table.make_slow(LIMITS.max_unread)
 
     table.seat.received(request("a"))
 
@@ -312,7 +318,7 @@ def test_release_stops_when_the_reader_is_slow_again(table: Table) -> None:
 
     # One write of what waited, then answers of 42 bytes until there are more than 100.
     assert len(table.link.writes) == 1
-    assert LIMITS.hold_above < table.outbox.size <= LIMITS.hold_above + 50
+    assert LIMITS.max_unread < table.outbox.size <= LIMITS.max_unread + 50
     table.link.full_after = None
     table.drain()
     assert len(table.link.sent) == 1 + 7
@@ -320,7 +326,7 @@ def test_release_stops_when_the_reader_is_slow_again(table: Table) -> None:
 
 def test_too_many_waiting_requests_pause_the_socket(table: Table) -> None:
     """With as many requests waiting as allowed, the client's socket is not read."""
-    for number in range(LIMITS.waiting_requests):
+    for number in range(LIMITS.max_waiting_requests):
         assert table.link.told == []
         table.seat.received(request("a", number))
 
@@ -331,10 +337,10 @@ def test_too_many_waiting_requests_pause_the_socket(table: Table) -> None:
 
 def test_too_many_waiting_bytes_pause_the_socket(table: Table) -> None:
     """Requests are counted in bytes, too."""
-    table.seat.received(request("a", size=LIMITS.waiting_bytes // 2))
+    table.seat.received(request("a", size=LIMITS.max_waiting_bytes // 2))
     assert table.link.told == []
 
-    table.seat.received(request("a", size=LIMITS.waiting_bytes // 2))
+    table.seat.received(request("a", size=LIMITS.max_waiting_bytes // 2))
 
     assert table.link.told == ["pause"]
 
@@ -342,7 +348,7 @@ def test_too_many_waiting_bytes_pause_the_socket(table: Table) -> None:
 def test_deferred_requests_pause_the_socket(table: Table) -> None:
     """Requests that wait for a slow reader count like those that wait for Hermes."""
     table.make_slow()
-    for number in range(LIMITS.waiting_requests):
+    for number in range(LIMITS.max_waiting_requests):
         table.seat.received(request("a", number))
 
     assert table.methods == []
@@ -352,7 +358,7 @@ def test_deferred_requests_pause_the_socket(table: Table) -> None:
 def test_deferred_answers_pause_the_socket(table: Table) -> None:
     """A client that pings and never reads is not read for ever."""
     table.make_slow()
-    for number in range(LIMITS.waiting_requests):
+    for number in range(LIMITS.max_waiting_requests):
         table.seat.received(request("gateway.ping", number))
 
     assert table.link.told == ["pause"]
@@ -360,11 +366,11 @@ def test_deferred_answers_pause_the_socket(table: Table) -> None:
 
 def test_reading_goes_on_below_half(table: Table) -> None:
     """The socket is read again when less than half of the limit waits, not before."""
-    for number in range(LIMITS.waiting_requests):
+    for number in range(LIMITS.max_waiting_requests):
         table.seat.received(request("a", number))
     size = len(table.channel.submitted[0].text)
 
-    for _ in range(LIMITS.waiting_requests // 2):
+    for _ in range(LIMITS.max_waiting_requests // 2):
         table.outbox.settle(size)
     assert table.link.told == ["pause"]
     table.outbox.settle(size)
@@ -374,7 +380,7 @@ def test_reading_goes_on_below_half(table: Table) -> None:
 
 def test_reading_goes_on_when_bytes_are_settled(table: Table) -> None:
     """A pause for bytes ends with the bytes."""
-    table.seat.received(request("a", size=LIMITS.waiting_bytes))
+    table.seat.received(request("a", size=LIMITS.max_waiting_bytes))
     assert table.link.told == ["pause"]
 
     table.outbox.settle(len(table.channel.submitted[0].text))
@@ -385,10 +391,10 @@ def test_reading_goes_on_when_bytes_are_settled(table: Table) -> None:
 def test_deferred_bytes_pause_the_socket(table: Table) -> None:
     """Requests that wait for a slow reader are counted in bytes, too."""
     table.make_slow()
-    table.seat.received(request("a", size=LIMITS.waiting_bytes // 2))
+    table.seat.received(request("a", size=LIMITS.max_waiting_bytes // 2))
     assert table.link.told == []
 
-    table.seat.received(request("a", size=LIMITS.waiting_bytes // 2))
+    table.seat.received(request("a", size=LIMITS.max_waiting_bytes // 2))
 
     assert table.link.told == ["pause"]
 
@@ -396,7 +402,7 @@ def test_deferred_bytes_pause_the_socket(table: Table) -> None:
 @pytest.mark.parametrize("method", ["a", "gateway.ping"])
 def test_released_bytes_count_no_more(method: str) -> None:
     """What was deferred and is done with does not count, however often that happens."""
-    table = Table(Limits(waiting_bytes=200, hold_above=100))
+    table = Table(Limits(max_waiting_bytes=200, max_unread=100))
     for _ in range(20):
         table.make_slow()
         table.seat.received(request(method))
@@ -412,7 +418,7 @@ def test_released_bytes_count_no_more(method: str) -> None:
 def test_pauses_again(table: Table) -> None:
     """A client that sends too much again is paused again."""
     for _ in range(2):
-        table.seat.received(request("a", size=LIMITS.waiting_bytes))
+        table.seat.received(request("a", size=LIMITS.max_waiting_bytes))
         table.outbox.settle(len(table.channel.submitted[-1].text))
 
     assert table.link.told == ["pause", "resume"] * 2
@@ -432,19 +438,19 @@ def test_own_words_need_no_wake_up() -> None:
 def test_pause_ends_with_the_deferred(table: Table) -> None:
     """Deferred pings that made the socket pause let it go on once they are answered."""
     table.make_slow()
-    for number in range(LIMITS.waiting_requests):
+    for number in range(LIMITS.max_waiting_requests):
         table.seat.received(request("gateway.ping", number))
 
     table.drain()
 
-    assert len(table.link.sent) == 1 + LIMITS.waiting_requests
+    assert len(table.link.sent) == 1 + LIMITS.max_waiting_requests
     assert table.link.told == ["pause", "resume"]
 
 
 def test_overflow_aborts(table: Table) -> None:
     """A client that reads nothing up to the hard limit is dropped."""
     table.link.writable = False
-    table.outbox.put(b"x" * (LIMITS.hard + 1))
+    table.outbox.put(b"x" * (LIMITS.max_queued_hard + 1))
     assert table.link.told == []
 
     table.outbox.put(b"y")
@@ -611,7 +617,7 @@ class TestWithoutALink:
 
     def test_requests_that_run_are_still_counted(self, table: Table) -> None:
         """A full window pauses the next link as well, until requests are settled."""
-        for number in range(LIMITS.waiting_requests):
+        for number in range(LIMITS.max_waiting_requests):
             table.seat.received(request("a", number))
         table.seat.detach(table.attachment)
 
@@ -672,16 +678,16 @@ def test_denied_answers_do_not_pile_up() -> None:
     table = Table(scope=Scope.WATCH)
     table.make_slow()
 
-    for number in range(LIMITS.waiting_requests):
+    for number in range(LIMITS.max_waiting_requests):
         table.seat.received(request("approval.respond", number))
 
     assert table.link.told == ["pause"]
     assert table.link.sent == []
-    count = LIMITS.waiting_requests
+    count = LIMITS.max_waiting_requests
     assert table.meter.counts == {("denied", "watch"): count, ("limit", "unread"): count}
     table.drain()
     answers = [json.loads(text)["id"] for text in table.link.sent[1:]]
-    assert answers == list(range(LIMITS.waiting_requests))
+    assert answers == list(range(LIMITS.max_waiting_requests))
     assert table.methods == []
 
 

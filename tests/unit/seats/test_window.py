@@ -8,7 +8,7 @@ from hermes_twisted.seats.window import RequestWindow
 
 @pytest.fixture
 def window() -> RequestWindow:
-    return RequestWindow(Limits(waiting_requests=4, waiting_bytes=100))
+    return RequestWindow(Limits(max_waiting_requests=4, max_waiting_bytes=100))
 
 
 def test_both_kinds_count(window: RequestWindow) -> None:

@@ -141,26 +141,26 @@ def test_everything_can_be_given() -> None:
             max_message=7 * 1024,
             max_depth=20,
             max_containers=21,
-            hold_above=22 * 1024,
-            queued_total=23 * MIB,
-            waiting_requests=8,
-            waiting_bytes=9 * MIB,
-            soft=10 * MIB,
-            hard=11 * MIB,
-            threads=12,
+            max_unread=22 * 1024,
+            max_queued_total=23 * MIB,
+            max_waiting_requests=8,
+            max_waiting_bytes=9 * MIB,
+            max_queued_soft=10 * MIB,
+            max_queued_hard=11 * MIB,
+            max_threads=12,
             urgent_threads=3,
-            connections=5,
-            pending=6,
-            handshake=13.0,
+            max_connections=5,
+            max_pending=6,
+            handshake_timeout=13.0,
             ping_interval=5.0,
             dead_after=1800.0,
-            unfinished=14 * MIB,
+            max_unfinished=14 * MIB,
             max_fragments=15,
             compress=True,
-            header=16 * 1024,
-            header_lines=17,
-            body=18 * 1024,
-            close=19.0,
+            max_header=16 * 1024,
+            max_header_lines=17,
+            max_body=18 * 1024,
+            close_timeout=19.0,
         ),
     )
 
@@ -266,7 +266,7 @@ def test_listen_replaces_the_port() -> None:
 )
 def test_sizes(text: str, size: int) -> None:
     """Sizes may have a unit; k, m and g are powers of 1024."""
-    assert gather({"max-body": text}).limits.body == size
+    assert gather({"max-body": text}).limits.max_body == size
 
 
 @pytest.mark.parametrize(
@@ -296,8 +296,8 @@ def test_precedence(file: Path) -> None:
 
     assert settings.listeners[0].description.startswith("tcp:3:")
     assert settings.drain == 2.0
-    assert settings.limits.pending == 1
-    assert settings.limits.connections == Limits().connections
+    assert settings.limits.max_pending == 1
+    assert settings.limits.max_connections == Limits().max_connections
 
 
 def test_file_named_in_the_environment(file: Path) -> None:
@@ -525,7 +525,7 @@ def test_soft_above_hard() -> None:
 
     assert "--max-queued-soft" in text
     assert "--max-queued-hard" in text
-    assert gather({"max-queued-soft": "1m", "max-queued-hard": "1m"}).limits.soft == MIB
+    assert gather({"max-queued-soft": "1m", "max-queued-hard": "1m"}).limits.max_queued_soft == MIB
 
 
 def test_hard_above_total() -> None:
@@ -535,7 +535,7 @@ def test_hard_above_total() -> None:
     assert "--max-queued-hard" in text
     assert "--max-queued-total" in text
     given = {"max-queued-soft": "1m", "max-queued-hard": "2m", "max-queued-total": "2m"}
-    assert gather(given).limits.queued_total == 2 * MIB
+    assert gather(given).limits.max_queued_total == 2 * MIB
 
 
 def test_deeper_than_python() -> None:
@@ -662,7 +662,9 @@ def test_a_message_fits_among_the_unfinished() -> None:
     told = complaint({"max-message": "100m"})
 
     assert "--max-unfinished" in told
-    assert gather({"max-message": "100m", "max-unfinished": "100m"}).limits.unfinished == 100 * MIB
+    assert (
+        gather({"max-message": "100m", "max-unfinished": "100m"}).limits.max_unfinished == 100 * MIB
+    )
 
 
 def test_usage_rows() -> None:

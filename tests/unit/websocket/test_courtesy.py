@@ -70,7 +70,7 @@ def test_bad_frames(text: bytes) -> None:
 
 def test_places() -> None:
     """A few in all, fewer for one source."""
-    places = Capacity(Limits(held=3, held_of_source=2))
+    places = Capacity(Limits(max_held=3, max_held_per_address=2))
 
     assert [places.take("a") for _ in range(3)] == [True, True, False]
     assert [places.take("b") for _ in range(2)] == [True, False]

@@ -166,7 +166,7 @@ def test_client_that_does_not_answer(
     tmp_path: Path, start: Start, log: list[dict[str, Any]]
 ) -> None:
     """It is told once, and dropped when the closing handshake takes too long."""
-    store = Store(tmp_path, start, close=60)
+    store = Store(tmp_path, start, close_timeout=60)
     wire, channel = store.server.attach(key=store.make("laptop"))
     store.revoke("laptop", disconnect=True)
     for _ in range(5):

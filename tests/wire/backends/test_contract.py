@@ -216,7 +216,7 @@ def build_worker(home: Path, tmp_path: Path, shutdown_mark: Path) -> Build:
         options: tuple[str, ...] = (),
         environ: dict[str, str] | None = None,
     ) -> House:
-        limits = limits or Limits(waiting_requests=WAITING)
+        limits = limits or Limits(max_waiting_requests=WAITING)
         python = python_that_finds(folder, tmp_path / "hermes-python", *options)
         environment = worker_environment({**os.environ, **(environ or {})}, home)
         backend = WorkerBackend(
@@ -230,7 +230,7 @@ def build_worker(home: Path, tmp_path: Path, shutdown_mark: Path) -> Build:
 @pytest.fixture
 def build_inprocess(home: Path, hermes_here: Callable[[Path], None], shutdown_mark: Path) -> Build:
     def build(folder: Path = STUB, limits: Limits | None = None) -> House:
-        limits = limits or Limits(waiting_requests=WAITING)
+        limits = limits or Limits(max_waiting_requests=WAITING)
         hermes_here(folder)
         return House(InProcessBackend(reactor, limits, home), limits)
 
@@ -1139,7 +1139,7 @@ async def test_sessions_of_others_stay_theirs(worker: House) -> None:
 @pytest_twisted.ensureDeferred
 async def test_overflow_when_the_worker_dies(build_worker: Build) -> None:
     """A client that overflows with a dead worker's errors does not keep it from being restarted."""
-    house = build_worker(limits=Limits(soft=2000, hard=2000, hold_above=100))
+    house = build_worker(limits=Limits(max_queued_soft=2000, max_queued_hard=2000, max_unread=100))
     await house.ready()
     slow = house.client()
     await slow.event("gateway.ready")
@@ -1178,7 +1178,9 @@ async def test_slow_client_does_not_hold_others(worker: House) -> None:
 @pytest_twisted.ensureDeferred
 async def test_worker_overflow(build_worker: Build) -> None:
     """A client above the hard limit is dropped, and only that one."""
-    house = build_worker(limits=Limits(soft=100_000, hard=200_000, window=50_000))
+    house = build_worker(
+        limits=Limits(max_queued_soft=100_000, max_queued_hard=200_000, credit_window=50_000)
+    )
     await house.ready()
     slow, other = house.client(), house.client()
     await slow.event("gateway.ready")
@@ -1196,7 +1198,7 @@ async def test_worker_overflow(build_worker: Build) -> None:
 @pytest_twisted.ensureDeferred
 async def test_overflow_of_all_together(build: Build) -> None:
     """When all clients together have too much waiting, those with the most are dropped."""
-    limits = Limits(queued_total=400_000, window=50_000, hold_above=10_000_000)
+    limits = Limits(max_queued_total=400_000, credit_window=50_000, max_unread=10_000_000)
     house = build(limits=limits)
     await house.ready()
     other, *slow = [house.client() for _ in range(4)]

@@ -628,7 +628,7 @@ def test_pipelining_client_that_does_not_read(server: Any) -> None:
 
 def test_too_many_pending(start: Start) -> None:
     """When too many sockets have shown no key, the oldest goes, so that the owner gets in."""
-    server = start(pending=3)
+    server = start(max_pending=3)
     idle = [server.wire() for _ in range(3)]
 
     owner = server.wire()
@@ -646,7 +646,7 @@ def test_too_many_pending(start: Start) -> None:
 
 def test_burst_of_pending(start: Start) -> None:
     """The limit also holds for sockets that are accepted in one turn of the loop."""
-    server = start(pending=3)
+    server = start(max_pending=3)
 
     wires = [server.wire() for _ in range(20)]
     server.loop.advance(0)
@@ -664,7 +664,7 @@ def test_pending_leave_descriptors(
 ) -> None:
     """Sockets without a key never take more than a quarter of the descriptors."""
     monkeypatch.setattr(resource, "getrlimit", lambda which: (descriptors, descriptors))
-    server = start(pending=100)
+    server = start(max_pending=100)
 
     for _ in range(110):
         server.wire()
@@ -675,7 +675,7 @@ def test_pending_leave_descriptors(
 
 def test_connections_limit(start: Start) -> None:
     """When all seats are taken, a key gets 503 and what to do; a seat that is left is free."""
-    server = start(connections=2)
+    server = start(max_connections=2)
     (first, _), _other = server.attach(), server.attach()
 
     wire = server.wire()

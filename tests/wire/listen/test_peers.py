@@ -42,14 +42,14 @@ def test_an_untrusted_header_is_ignored(start: Start, log: list[LogEvent]) -> No
 
 def test_links_are_counted_by_client(start: Start) -> None:
     """One client behind a proxy does not use up the others' places."""
-    server = start(TRUSTING, connections_of_source=1)
+    server = start(TRUSTING, max_connections_per_address=1)
 
     assert [attach(server, f"192.0.2.{n}") for n in (7, 7, 8)] == [101, 503, 101]
 
 
 def test_wrong_keys_are_counted_by_client(start: Start) -> None:
     """Nor do its wrong keys count for them."""
-    server = start(TRUSTING, failures=1)
+    server = start(TRUSTING, max_failures=1)
 
     tried = [attach(server, f"192.0.2.{n}", "hat_" + "wrong" * 8) for n in (7, 7, 8)]
 
@@ -58,7 +58,7 @@ def test_wrong_keys_are_counted_by_client(start: Start) -> None:
 
 def test_a_client_cannot_choose_its_address(start: Start) -> None:
     """What it sends itself stands left of what the proxy adds, and is not looked at."""
-    server = start(TRUSTING, connections_of_source=1)
+    server = start(TRUSTING, max_connections_per_address=1)
 
     tried = [attach(server, f"198.51.100.{n}, 192.0.2.7") for n in (1, 2)]
 

@@ -467,7 +467,7 @@ def test_client_that_leaves_after_the_handshake(
 
 def test_silence_before_the_handshake(serve: Start, clock: Any) -> None:
     """The limits hold from the first moment: time."""
-    wire = serve(handshake=10.0).wire()
+    wire = serve(handshake_timeout=10.0).wire()
     clock.advance(10)
 
     assert not wire.connected
@@ -475,7 +475,7 @@ def test_silence_before_the_handshake(serve: Start, clock: Any) -> None:
 
 def test_silence_within_the_handshake(serve: Start, clock: Any, authority: Issued) -> None:
     """A hello, drop by drop, does not lengthen it."""
-    client = Client(serve(handshake=10.0).wire(), authority)
+    client = Client(serve(handshake_timeout=10.0).wire(), authority)
     client.tls = client.context.wrap_bio(client._in, client._out, server_hostname="localhost")
     with pytest.raises(ssl.SSLWantReadError):
         client.tls.do_handshake()
@@ -491,7 +491,7 @@ def test_silence_within_the_handshake(serve: Start, clock: Any, authority: Issue
 
 def test_too_many_handshakes(serve: Start) -> None:
     """The oldest goes, as without TLS."""
-    server = serve(pending=2)
+    server = serve(max_pending=2)
     wires = [server.wire() for _ in range(3)]
     server.loop.advance(0)
 

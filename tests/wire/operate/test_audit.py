@@ -105,7 +105,7 @@ def stop(server: Any, wire: Any) -> None:
 )
 def test_what_ended_it(start: Start, end: Any, ended_by: str, code: int | None) -> None:
     """An operator can tell a network that drops from a client that misbehaves."""
-    server = start(hard=4000, soft=4000)
+    server = start(max_queued_hard=4000, max_queued_soft=4000)
     wire, _channel = server.attach()
 
     end(server, wire)

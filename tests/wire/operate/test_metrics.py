@@ -73,7 +73,7 @@ def test_who_may_read(watched: Any) -> None:
 
 def test_wrong_keys_add_up(start: Start) -> None:
     """Whoever tries keys here is slowed down as at the other door, and counts there, too."""
-    server = start(metrics=Metrics(), failures=2)
+    server = start(metrics=Metrics(), max_failures=2)
     wrong = ("Authorization", "Bearer wrong")
 
     assert [ask(server, "/metrics", wrong).status for _ in range(3)] == [401, 401, 429]
@@ -140,7 +140,7 @@ def test_links(watched: Any) -> None:
 
 def test_slow_client(start: Start) -> None:
     """What waits for whom is seen, and what was left out."""
-    server = start(metrics=Metrics(), soft=1000, hard=100_000)
+    server = start(metrics=Metrics(), max_queued_soft=1000, max_queued_hard=100_000)
     (slow, channel), _other = server.attach(), server.attach()
     slow.block()
     channel.say(b"x" * 500)

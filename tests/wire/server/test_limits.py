@@ -89,7 +89,7 @@ def test_message(start: Start) -> None:
 
 def test_unfinished(start: Start) -> None:
     """Who goes beyond what all unfinished messages may have gets 1013; the others go on."""
-    server = start(unfinished=10_000, max_message=8_000)
+    server = start(max_unfinished=10_000, max_message=8_000)
     (first, channel), (second, _) = server.attach(), server.attach()
     text = rpc(1, text="x" * 5900)
 
@@ -106,7 +106,7 @@ def test_unfinished(start: Start) -> None:
 
 def test_unfinished_frame(start: Start) -> None:
     """A frame that has come in part counts with that part, not with what it declares."""
-    server = start(unfinished=10_000, max_message=8_000)
+    server = start(max_unfinished=10_000, max_message=8_000)
     wires = [server.attach()[0] for _ in range(4)]
     frame = client_frame(b"x" * 8000)
 
@@ -121,7 +121,7 @@ def test_unfinished_frame(start: Start) -> None:
 @pytest.mark.parametrize("end", ["finish", "hang up", "violate", "close"])
 def test_unfinished_is_given_back(start: Start, end: str) -> None:
     """However an unfinished message ends, its bytes are free again."""
-    server = start(unfinished=1000, max_message=1000)
+    server = start(max_unfinished=1000, max_message=1000)
     last = {
         "finish": client_frame(b"}", CONTINUATION),
         "hang up": b"",
@@ -157,7 +157,7 @@ def test_fragments(start: Start, payload: bytes) -> None:
 
 def test_waiting(start: Start) -> None:
     """A client that is not read because of its requests is counted."""
-    server = start(waiting_requests=4)
+    server = start(max_waiting_requests=4)
     wire, _channel = server.attach()
 
     wire.send(*map(rpc, range(4)))
@@ -168,7 +168,7 @@ def test_waiting(start: Start) -> None:
 
 def test_queued(start: Start) -> None:
     """So is one that is dropped because it does not read."""
-    server = start(soft=1000, hard=2000)
+    server = start(max_queued_soft=1000, max_queued_hard=2000)
     wire, channel = server.attach()
     wire.block()
 
@@ -195,7 +195,7 @@ def test_silence(start: Start) -> None:
 
 def test_ping_flood(start: Start) -> None:
     """Of a flood of pings in one segment the first are answered, then the last."""
-    server = start(pongs=10)
+    server = start(max_pongs=10)
     wire, _channel = server.attach()
 
     wire.feed(b"".join(client_frame(b"%d" % number, PING) for number in range(1000)))
@@ -210,7 +210,7 @@ def test_ping_flood(start: Start) -> None:
 
 def test_ping_flood_that_is_not_read(start: Start) -> None:
     """Who pings but does not read its pongs gets none, and is not read, until it reads again."""
-    server = start(pongs=10)
+    server = start(max_pongs=10)
     wire, channel = server.attach()
     wire.block()
 
@@ -231,7 +231,7 @@ def test_ping_flood_that_is_not_read(start: Start) -> None:
 
 def test_two_reasons_not_to_read(start: Start) -> None:
     """A client is read again when every limit allows it."""
-    server = start(pongs=1, waiting_requests=2)
+    server = start(max_pongs=1, max_waiting_requests=2)
     wire, channel = server.attach()
     wire.block()
 
@@ -386,7 +386,7 @@ def test_exactly_the_limit(start: Start) -> None:
     assert [request.text for request in channel.requests] == [text]
 
 
-@pytest.mark.parametrize("limit", ["max_message", "unfinished"])
+@pytest.mark.parametrize("limit", ["max_message", "max_unfinished"])
 def test_bomb_is_not_inflated(start: Start, limit: str) -> None:
     """No more is inflated than the limit that strikes, even for a moment."""
     server = start(compress=True, **{limit: 1000})
@@ -398,7 +398,7 @@ def test_bomb_is_not_inflated(start: Start, limit: str) -> None:
 
     _now, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert closing(wire.frames()) == {"max_message": 1009, "unfinished": 1013}[limit]
+    assert closing(wire.frames()) == {"max_message": 1009, "max_unfinished": 1013}[limit]
     assert most < MIB
 
 
@@ -417,7 +417,7 @@ def test_fragmented_bomb(start: Start) -> None:
 
 def test_inflated_counts_as_unfinished(start: Start) -> None:
     """Inflated bytes are taken from what all unfinished messages may have, while inflating."""
-    server = start(compress=True, unfinished=10_000, max_message=8000)
+    server = start(compress=True, max_unfinished=10_000, max_message=8000)
     first, _channel = attach_compressed(server)
     second, _channel = attach_compressed(server)
     part = squeeze(b" " * 6000)
@@ -479,7 +479,7 @@ def test_the_answer_to_our_close_is_read(
     start: Start, code: int, size: int, between: bytes
 ) -> None:
     """Whatever the client still had under way, its own close ends TCP at once, in order."""
-    server = start(max_message=1000, unfinished=800, max_fragments=4)
+    server = start(max_message=1000, max_unfinished=800, max_fragments=4)
     wire, channel = server.attach()
     data = FAILURES[code] + between
 
@@ -512,7 +512,7 @@ def test_two_faults_in_one_message(start: Start) -> None:
 
 def test_the_answer_of_a_client_that_is_not_read(start: Start) -> None:
     """One that was not read, for its many requests, is, once we have failed the connection."""
-    server = start(waiting_requests=2)
+    server = start(max_waiting_requests=2)
     wire, channel = server.attach()
 
     wire.feed(client_frame(rpc(1)) + client_frame(rpc(2)) + FAILURES[1002], closed(1002))
@@ -539,7 +539,7 @@ def test_a_bad_close_is_a_close(server: Any, payload: bytes) -> None:
 
 def test_the_answer_to_the_stop_is_read(start: Start) -> None:
     """A client that was not read, for its many requests, is, once the server closes."""
-    server = start(waiting_requests=2)
+    server = start(max_waiting_requests=2)
     wire, channel = server.attach()
     wire.send(rpc(1), rpc(2))
     assert not wire.reading
@@ -555,7 +555,7 @@ def test_the_answer_to_the_stop_is_read(start: Start) -> None:
 
 def test_no_answer_to_our_close(start: Start) -> None:
     """A client that does not answer is dropped when its time is over, and counted."""
-    server = start(close=5.0)
+    server = start(close_timeout=5.0)
     wire, _channel = server.attach()
     wire.feed(FAILURES[1002])
 
@@ -569,7 +569,7 @@ def test_no_answer_to_our_close(start: Start) -> None:
 
 def test_close_of_a_client_that_does_not_read(start: Start) -> None:
     """A client that closes but does not read what it gets is dropped when its time is over."""
-    server = start(close=5.0)
+    server = start(close_timeout=5.0)
     wire, channel = server.attach()
     wire.block()
     channel.say(b"x" * 1000)
@@ -666,8 +666,8 @@ def test_endless_head_is_not_kept(server: Any) -> None:
 
 def test_other_header_limits(start: Start) -> None:
     """The limits are the operator's, also beyond twisted.web's own."""
-    assert start(header=1000).wire().ask(padded(1001)).status == 431
-    large = start(header=100 * KIB, header_lines=1000)
+    assert start(max_header=1000).wire().ask(padded(1001)).status == 431
+    large = start(max_header=100 * KIB, max_header_lines=1000)
 
     assert large.wire().ask(padded(100 * KIB)).status == 401
     assert large.wire().ask(lines(1000)).status == 200
@@ -675,7 +675,7 @@ def test_other_header_limits(start: Start) -> None:
 
 def test_limits_before_the_key_are_counted(start: Start) -> None:
     """Each limit on sockets without a key is counted when it strikes."""
-    server = start(pending=2, connections=1, body=100)
+    server = start(max_pending=2, max_connections=1, max_body=100)
     server.attach()
 
     server.wire().upgrade(server.key)

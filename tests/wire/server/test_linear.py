@@ -33,7 +33,7 @@ from tests.wire.conftest import KEY, MemoryLoop
 from tests.wire.steps import Steps
 
 FEW, MANY = 10, 400
-LIMITS = Limits(connections=2 * MANY, connections_of_source=2 * MANY)
+LIMITS = Limits(max_connections=2 * MANY, max_connections_per_address=2 * MANY)
 EVENT = b'{"jsonrpc":"2.0","method":"event","params":{"type":"message.delta"}}'
 
 
@@ -90,7 +90,7 @@ class Front:
         for wire in self.wires:
             wire.hang_up()
         self.service.stopService()
-        self.loop.advance(LIMITS.close)
+        self.loop.advance(LIMITS.close_timeout)
 
 
 @pytest.fixture
@@ -280,11 +280,11 @@ def build_back(
         ours.settimeout(60)
         ends.extend((ours, theirs))
         settings: dict[str, Any] = {
-            "soft": LIMITS.soft,
-            "hard": LIMITS.hard,
-            "queued_total": LIMITS.queued_total,
+            "soft": LIMITS.max_queued_soft,
+            "hard": LIMITS.max_queued_hard,
+            "queued_total": LIMITS.max_queued_total,
             "window": 2**40,
-            "threads": LIMITS.threads,
+            "threads": LIMITS.max_threads,
             "urgent_threads": LIMITS.urgent_threads,
             "settle_count": LIMITS.settle_count,
             "settle_bytes": LIMITS.settle_bytes,

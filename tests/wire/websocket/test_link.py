@@ -347,7 +347,7 @@ def test_a_large_frame_to_a_client_that_goes(server: Any) -> None:
 
 def test_overflow(start: Start) -> None:
     """A client with more to read than the hard limit is dropped without more ado."""
-    server = start(soft=1000, hard=2000)
+    server = start(max_queued_soft=1000, max_queued_hard=2000)
     wire, channel = server.attach()
     other, _channel = server.attach()
     wire.block()
@@ -388,7 +388,7 @@ def test_attached_to_a_broken_backend(server: Any) -> None:
 
 def test_waiting_requests_pause_reading(start: Start) -> None:
     """With its limit of requests waiting a client is not read, until half of them are done."""
-    server = start(waiting_requests=8)
+    server = start(max_waiting_requests=8)
     wire, channel = server.attach()
 
     wire.feed(*(client_frame(rpc(number)) for number in range(20)))
@@ -412,7 +412,7 @@ def test_waiting_requests_pause_reading(start: Start) -> None:
 
 def test_waiting_bytes_pause_reading(start: Start) -> None:
     """The same for the bytes of what waits."""
-    server = start(waiting_bytes=10_000)
+    server = start(max_waiting_bytes=10_000)
     wire, channel = server.attach()
 
     wire.feed(*(client_frame(rpc(number, text="x" * 6000)) for number in range(4)))
@@ -426,7 +426,7 @@ def test_waiting_bytes_pause_reading(start: Start) -> None:
 
 def test_slow_reader(start: Start) -> None:
     """Who does not read gets no more ordinary requests run; urgent ones pass."""
-    server = start(hold_above=1000)
+    server = start(max_unread=1000)
     wire, channel = server.attach()
     wire.block()
     channel.say(b"x" * 1001)
@@ -442,7 +442,7 @@ def test_slow_reader(start: Start) -> None:
 
 def test_slow_reader_that_asks(start: Start) -> None:
     """What is held for a slow reader counts as waiting: it is not read for ever."""
-    server = start(hold_above=1000, waiting_requests=8)
+    server = start(max_unread=1000, max_waiting_requests=8)
     wire, channel = server.attach()
     wire.block()
     channel.say(b"x" * 1001)
@@ -562,7 +562,7 @@ def test_sign_of_life(start: Start, sign: bytes) -> None:
 
 def test_who_is_not_read_is_not_silent(start: Start) -> None:
     """A client whose requests wait cannot be heard; afterwards its time begins anew."""
-    server = start(dead_after=60.0, waiting_requests=4)
+    server = start(dead_after=60.0, max_waiting_requests=4)
     wire, channel = server.attach()
     wire.send(*(rpc(number) for number in range(4)))
     assert not wire.reading
@@ -595,7 +595,7 @@ def test_stall_is_not_death(start: Start) -> None:
 
 def test_who_neither_reads_nor_can_be_read(start: Start) -> None:
     """A client that is the cause itself is silent, and dropped when it has been for long."""
-    server = start(dead_after=60.0, waiting_requests=2)
+    server = start(dead_after=60.0, max_waiting_requests=2)
     wire, _channel = server.attach()
     wire.block()
     wire.send(rpc(1), rpc(2), rpc(3))
@@ -957,7 +957,7 @@ def both_ways(start: Start, chunks: list[bytes], **limits: Any) -> list[Any]:
         with pytest.MonkeyPatch.context() as patch:
             if not short:
                 patch.setattr(link, "split_texts", lambda data, limit: ([], data))
-            server = start(waiting_requests=10**6, waiting_bytes=10**9, **limits)
+            server = start(max_waiting_requests=10**6, max_waiting_bytes=10**9, **limits)
             wire, channel = server.attach()
             wire.feed(*chunks)
             frames = wire.frames()

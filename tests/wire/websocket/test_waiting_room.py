@@ -73,7 +73,7 @@ def test_can_be_switched_off(start: Start) -> None:
 
 def test_few_are_held(start: Start) -> None:
     """Beyond the places it is HTTP again; who leaves makes room."""
-    server = start(held_of_source=2)
+    server = start(max_held_per_address=2)
     first = hold(server)
     hold(server)
     assert server.wire().upgrade("wrong", headers=[UI]).status == 401
@@ -85,7 +85,7 @@ def test_few_are_held(start: Start) -> None:
 
 def test_few_are_held_in_all(start: Start) -> None:
     """However many addresses they come from."""
-    server = start(held=1)
+    server = start(max_held=1)
     hold(server)
 
     assert server.wire().upgrade("wrong", headers=[UI]).status == 401
