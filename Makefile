@@ -52,12 +52,12 @@ endif
 test-matrix: .venv-test/ready node
 	$(MAKE) hermes HERMES="$(EVERY_HERMES)"
 	HERMES_RELEASES="$(EVERY_HERMES)" HERMES_RESULTS=docs/compatibility.json \
-		$(TEST)/python -m pytest -p tests.recording tests/system/test_hermes.py \
+		$(TEST)/python -m pytest -p tools.recording tests/system/test_hermes.py \
 		tests/system/test_coming_back.py tests/system/test_compatibility.py $(ARGS)
 	$(MAKE) compatibility
 
 compatibility: .venv-test/ready
-	$(TEST)/python -m tests.compatibility
+	$(TEST)/python -m tools.compatibility
 
 # The lowest versions that pyproject.toml allows.
 tests-oldest: .venv-oldest/ready
@@ -80,7 +80,7 @@ bench: .venv-bench/ready .hermes/0.19.0/ready .hermes/gateway-0.19.0/ready
 
 # docs/reference/, from the options, the commands and the table of methods.
 reference: .venv-test/ready
-	$(TEST)/python -m tests.reference
+	$(TEST)/python -m tools.reference
 
 # The site, in site/.
 docs: .venv-docs/ready
@@ -88,11 +88,11 @@ docs: .venv-docs/ready
 
 # The README's, from a real session: needs Node.js and tmux.
 picture: .venv-test/ready .hermes/0.19.0/ready
-	$(TEST)/python -m tests.picture
+	$(TEST)/python -m tools.picture
 
 # The Autobahn test suite, half an hour; the results go to docs/conformance.md.
 wstest: .venv-test/ready .venv-wstest/ready
-	PATH="$(CURDIR)/$(TEST):$$PATH" python -m tests.wstest .venv-wstest/suite/bin/wstest $(ARGS)
+	PATH="$(CURDIR)/$(TEST):$$PATH" python -m tools.conformance .venv-wstest/suite/bin/wstest $(ARGS)
 
 # The suite is Python 2 source; virtualenv dropped Python 2.7 in 20.22.
 .venv-wstest/ready:

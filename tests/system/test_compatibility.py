@@ -1,6 +1,6 @@
 """Every UI that ships in a wheel before every Hermes that is served, and its connection lost.
 
-`make test-matrix` runs all of them and records what it finds (see `tests/recording.py`);
+`make test-matrix` runs all of them and records what it finds (see `tools/recording.py`);
 otherwise those of the releases that the other tests use.
 """
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.compatibility import PAGE, RESULTS, page, servers, uis
+from tools.compatibility import PAGE, RESULTS, page, servers, uis
 
 RAN = {"outcome": "passed", "node": "22", "reply": "yes", "after_a_drop": "recovers"}
 

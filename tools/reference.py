@@ -1,6 +1,6 @@
 """Makes the pages of docs/reference/ from the options, the commands and the scope table.
 
-`python -m tests.reference`, or `make reference`.
+`python -m tools.reference`, or `make reference`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def options() -> str:
         lines += [f"## {title}", "", "| Option | Environment | Default | Meaning |"]
         lines += ["|---|---|---|---|", *(_row(rows.pop(name)) for name in names.split()), ""]
     if rows:
-        raise SystemExit(f"tests/reference.py: no group has {', '.join(rows)}.")
+        raise SystemExit(f"tools/reference.py: no group has {', '.join(rows)}.")
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Puts the tables of docs/compatibility.md together from what the tests have recorded.
 
-`python -m tests.compatibility`; `make test-matrix` records and then runs it.
+`python -m tools.compatibility`; `make test-matrix` records and then runs it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A pytest plugin: keeps, as JSON, what each release of Hermes and each UI was found to do.
 
-`python -m pytest -p tests.recording` with HERMES_RESULTS naming the file. Of a file that is
-there already, what was run anew is replaced. `tests/compatibility.py` makes the table of it.
+`python -m pytest -p tools.recording` with HERMES_RESULTS naming the file. Of a file that is
+there already, what was run anew is replaced. `tools/compatibility.py` makes the table of it.
 """
 
 from __future__ import annotations

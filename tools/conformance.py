@@ -1,6 +1,6 @@
 """The Autobahn test suite against `hermes-attach echo`: run it, and keep what came out.
 
-    python -m tests.wstest WSTEST [CASES ...]
+    python -m tools.conformance WSTEST [CASES ...]
 
 WSTEST is the suite's command; it is Python 2, and `make wstest` says how to come by it.
 With CASES, such as `7.*`, only these are run and nothing is kept.

@@ -1,6 +1,6 @@
 """Makes docs/images/terminal.svg: the stock terminal UI, attached to `hermes-attach demo`.
 
-`python -m tests.picture`, or `make picture`, with Node.js, tmux and the newest Hermes
+`python -m tools.picture`, or `make picture`, with Node.js, tmux and the newest Hermes
 that the tests use. What is drawn is what tmux says is on the screen, nothing else.
 """
 
