@@ -1,4 +1,4 @@
-"""A connection before its WebSocket: HTTP/1.1, strictly, and little of it."""
+"""A connection before its WebSocket: strict HTTP/1.1, within limits of time and size."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ BODY_TOO_LARGE = Refusal(
 
 @dataclass(frozen=True)
 class Client:
-    """Where a request came from."""
+    """The client of a request, as far as it is known."""
 
     host: str | None
-    """An address; None for a Unix socket."""
+    """Its IP address; None for a Unix socket."""
     name: str
-    """For logs."""
+    """Its address for people: the peer, or the client and the proxy that it came through."""
 
 
 class ChannelSite(Protocol):
-    """What a connection has to know of its site."""
+    """What a connection needs of its site."""
 
     clock: IReactorTime
     limits: Limits
@@ -56,30 +56,30 @@ class ChannelSite(Protocol):
     proxies: TrustedProxies
 
     def log_tls_failure(self, what: str, peer: IAddress) -> None:
-        """Say that somebody could not speak, or spoke the wrong protocol."""
+        """Log a failed TLS handshake, within a quota."""
 
     def log_refusal(self, what: str, peer: str) -> None:
-        """Say who was refused, and why."""
+        """Log a refusal, within a quota."""
 
 
 class FrontRequest(Request):
-    """A request whose body is bounded, and thrown away: no page reads it.
+    """A request whose body is bounded and discarded, because no page reads it.
 
     twisted.web would keep it, spool it to disk when it is large, and parse it.
     """
 
     refusal: Refusal | None = None
-    """Why it was refused, if it was."""
+    """The refusal that answers it, if it was refused."""
     _received = 0
     _refused = False
 
     def setHeader(self, name: AnyStr, value: AnyStr) -> None:
-        """Set a header of the answer; no banner, which twisted.web sets by itself."""
+        """Set a header of the response; twisted.web's own `Server` banner is left out."""
         if name.lower() not in ("server", b"server"):
             super().setHeader(name, value)  # type: ignore[no-untyped-call]
 
     def came_from(self) -> Client:
-        """The client: the peer, or whom it speaks for if it is a trusted proxy."""
+        """Return the client: the peer, or, behind a trusted proxy, the address that it forwards."""
         address = self.getClientAddress()  # type: ignore[no-untyped-call]
         host: str | None = getattr(address, "host", None)
         headers = self.requestHeaders.getRawHeaders(b"x-forwarded-for", [])
@@ -89,19 +89,19 @@ class FrontRequest(Request):
         return Client(client, f"{client} through {peer_name(address)}")
 
     def gotLength(self, length: int | None) -> None:
-        """The declared length is known."""
+        """Refuse a request that declares a body above the limit."""
         super().gotLength(0)  # type: ignore[no-untyped-call]
         if length is not None and length > self._limit:
             self._refuse_body()
 
     def handleContentChunk(self, data: bytes) -> None:
-        """A piece of the body came."""
+        """Count and discard a piece of the body; refuse the request above the limit."""
         self._received += len(data)
         if self._received > self._limit and not self._refused:
             self._refuse_body()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """The request is complete; void if it has been refused."""
+        """Process the request, unless it has been refused."""
         if not self._refused:
             super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
 
@@ -121,7 +121,7 @@ class FrontRequest(Request):
 
 @implementer(IHalfCloseableProtocol)
 class FrontChannel(http.HTTPChannel):
-    """A connection that has shown no key yet: its time is limited, and its place too."""
+    """A connection that has not shown a key yet: its time is limited, and so is their number."""
 
     site: ChannelSite
     _silent = True
@@ -129,7 +129,7 @@ class FrontChannel(http.HTTPChannel):
     _deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        """Start the clock; twisted.web's own starts anew with every byte."""
+        """Start the deadline. twisted.web's own would start anew with every byte."""
         super().connectionMade()  # type: ignore[no-untyped-call]
         tune(self.transport, self.site.limits.dead_after)
         self._head = HeadCheck(self.site.limits)
@@ -140,11 +140,11 @@ class FrontChannel(http.HTTPChannel):
         self.site.pending.add(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes of requests; a line that is wrong already is not waited for."""
+        """Parse bytes of a request; refuse an incomplete line that is malformed already."""
         if self._silent:
             self._silent = False
             if data.startswith(HANDSHAKE):
-                # It would wait for an answer that HTTP does not have.
+                # A TLS client would wait for an answer that HTTP does not have.
                 self.site.log_tls_failure(TLS_TO_PLAIN_PORT, self.getPeer())  # type: ignore[no-untyped-call]
                 self.loseConnection()  # type: ignore[no-untyped-call]
                 return
@@ -153,16 +153,16 @@ class FrontChannel(http.HTTPChannel):
             self._refuse_head(self._head.part(self._buffer))
 
     def lineReceived(self, line: bytes) -> None:
-        """A line of a head, looked at before twisted.web makes what it can of it."""
+        """Check a line of the head strictly, before twisted.web parses it leniently."""
         if not self._refuse_head(self._head.line(line)):
             super().lineReceived(line)  # type: ignore[no-untyped-call]
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """A line that alone is larger than a head may be."""
+        """Refuse a line that exceeds the limit of the whole head."""
         self._refuse_head(HEAD_TOO_LARGE)
 
     def refuse(self, refused: Refusal) -> None:
-        """Answer from below twisted.web, which has not got a request yet, and close."""
+        """Write a refusal and close, while twisted.web has no request yet that could answer."""
         text = f"{refused.status}: {refused.title}\n{refused.advice}\n".encode()
         phrase = HTTPStatus(refused.status).phrase.encode()
         cast("ITCPTransport", self.transport).write(
@@ -184,21 +184,21 @@ class FrontChannel(http.HTTPChannel):
         return True
 
     def readConnectionLost(self) -> None:
-        """The client ended its half: it still gets the answers to what it has asked."""
+        """Close once all answers are written: the client has ended its half."""
         self.loseConnection()  # type: ignore[no-untyped-call]
 
     def writeConnectionLost(self) -> None:
-        """We never end ours alone."""
+        """Do nothing: we never close our half alone."""
 
     def requestDone(self, request: Request) -> None:
-        """A page was written; the connection may ask for another."""
+        """Start the deadline anew for the next request on this connection."""
         self._restart_deadline()
         super().requestDone(request)  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Gone before any upgrade."""
+        """Free the place, and log a failed TLS handshake."""
         self._leave()
-        # By its name: only those who use TLS need OpenSSL here.
+        # Checked by name, so that OpenSSL is imported only where TLS is used.
         if reason.check("OpenSSL.SSL.Error"):
             errors = getattr(reason.value, "args", ()) or ((),)
             self.site.log_tls_failure(explain(errors[0]), self.getPeer())  # type: ignore[no-untyped-call]
@@ -207,15 +207,15 @@ class FrontChannel(http.HTTPChannel):
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def handed_over(self) -> None:
-        """From here on it is Autobahn's connection."""
+        """Free the place and the deadline: Autobahn has taken the connection over."""
         self._leave()
 
     def drop(self) -> None:
-        """End it now."""
+        """Abort the connection."""
         cast("ITCPTransport", self.transport).abortConnection()
 
     def _left_tls(self) -> bool:
-        """Whether the client ended this, after its TLS hello. At a plain port there is none."""
+        """Return whether the client closed right after its TLS hello. Never at a plain port."""
         transport: object = self.transport
         if not isinstance(transport, TLSMemoryBIOProtocol) or transport.disconnecting:
             return False

@@ -1,6 +1,6 @@
-"""What the head of a request may look like: RFC 9112, without its tolerances.
+"""The grammar of a request's head: RFC 9112, without its tolerances.
 
-Every leniency is a way to mean one thing to a proxy and another to us.
+A lenient parser is one that a proxy in front of it may understand differently.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from ..limits import Limits
 
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE: Final = re.compile(_TOKEN + rb" [\x21-\x7e]+ HTTP/([0-9])\.([0-9])")
-#: No space before the colon, no folded line, no control character but the tab.
+#: No space before the colon, no folded line, no control character except the tab.
 _FIELD_LINE: Final = re.compile(rb"(" + _TOKEN + rb"):[\t\x20-\x7e\x80-\xff]*")
-#: Fields that mean one thing only when they come once.
+#: Fields that are ambiguous when they are repeated.
 _SINGLE: Final = frozenset(
     {
         b"host",
@@ -49,7 +49,7 @@ HEAD_TOO_LARGE: Final = Refusal(
 
 
 class HeadCheck:
-    """Looks at the lines of one head after the other, as they come without their CR LF."""
+    """Checks the lines of one head after the other, in the order of their arrival."""
 
     def __init__(self, limits: Limits) -> None:
         self._max_size = limits.max_header
@@ -64,16 +64,16 @@ class HeadCheck:
 
     @property
     def left(self) -> int:
-        """How many bytes more the head may have."""
+        """Bytes that the head may still have."""
         return self._max_size - self._size
 
     def line(self, line: bytes) -> Refusal | None:
-        """The next line; what is wrong with it, if anything is."""
+        """Check the next line, without its CR LF; returns a refusal if it is malformed."""
         self._size += len(line) + 2
         if self._size > self._max_size:
             return HEAD_TOO_LARGE
         if not line and not self._lines:
-            return None  # One before the first is allowed for (RFC 9112 §2.2).
+            return None  # An empty line before the request line is allowed (RFC 9112 §2.2).
         if not line:
             complete = not self._modern or b"host" in self._seen
             self._begin()
@@ -84,7 +84,7 @@ class HeadCheck:
         return self._request_line(line) if self._lines == 1 else self._field_line(line)
 
     def part(self, part: bytes) -> Refusal | None:
-        """The beginning of the next line; what is wrong with it already, if anything is."""
+        """Check an incomplete line; returns a refusal if it is malformed already."""
         if len(part) > self.left:
             return HEAD_TOO_LARGE
         bad = b"\n" in part or b"\0" in part or b"\r" in part[:-1]

@@ -1,7 +1,7 @@
-"""What the server says over plain HTTP: small pages, and refusals that help.
+"""Small pages over plain HTTP, and refusals that say what to do.
 
-To a program that accepts JSON a problem is RFC 9457's, to a browser a page, to
-anything else two lines of text. Nothing of the request is ever quoted.
+A program that accepts JSON gets a problem by RFC 9457, a browser a page, anything else two
+lines of text. Nothing of the request is ever quoted.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _POLICY: Final = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; 
 
 
 def write_json(request: Request, status: int, body: dict[str, Any]) -> bytes:
-    """A JSON page."""
+    """Write a JSON page."""
     return _page(request, status, b"application/json", json.dumps(body).encode() + b"\n")
 
 
 def write_bytes(request: Request, kind: bytes, body: bytes) -> bytes:
-    """A page of another *kind*."""
+    """Write a page of the content type *kind*."""
     return _page(request, 200, kind, body)
 
 
 def refuse(request: Request, refused: Refusal) -> bytes:
-    """A refusal, in the words that this client understands."""
+    """Write a refusal as JSON, HTML or text, whichever the client accepts."""
     cast("Any", request).refusal = refused  # For the access and audit logs.
     for name, value in refused.headers:
         request.setHeader(name.encode(), value.encode())
@@ -68,7 +68,7 @@ def refuse(request: Request, refused: Refusal) -> bytes:
 
 
 def write_index(request: Request) -> bytes:
-    """What this server is, and where to attach."""
+    """Write the index page: what this server is, and how to attach."""
     if b"text/html" in _accepted(request):
         return _html(request, 200, _INDEX_TITLE, "On your machine:", *_INDEX_LINES, _INDEX_HINT)
     lines = "".join(f"  {line}\n" for line in _INDEX_LINES)
@@ -76,7 +76,7 @@ def write_index(request: Request) -> bytes:
 
 
 class Page(Resource):
-    """A page that one function writes."""
+    """A page that a function writes, for GET and HEAD."""
 
     isLeaf = True
 
@@ -85,7 +85,7 @@ class Page(Resource):
         self._write = write
 
     def render(self, request: Request) -> bytes:
-        """GET and HEAD; nothing here changes anything."""
+        """Write the page; refuse every method but GET and HEAD with 405."""
         if request.method not in (b"GET", b"HEAD"):
             return refuse(request, ONLY_GET)
         return self._write(request)

@@ -9,7 +9,7 @@ from ..meter import Meter
 
 
 def descriptor_share() -> float:
-    """How many of the process's file descriptors may be sockets that have shown no key."""
+    """Return how many file descriptors pending connections may use: a quarter of the limit."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return float("inf") if soft == resource.RLIM_INFINITY else max(1, soft // 4)
 
@@ -18,13 +18,13 @@ class Droppable(Protocol):
     """A connection that can be ended at once."""
 
     def drop(self) -> None:
-        """End it now."""
+        """Abort the connection."""
 
 
 class Pending:
-    """Connections without a key. When there are too many, the oldest goes.
+    """The pending connections. When there are too many, the oldest is dropped.
 
-    Never the newest: else whoever holds them all open would keep the owner out.
+    Never the newest: whoever holds them all open would otherwise keep the owner out.
     """
 
     def __init__(self, limit: float, meter: Meter) -> None:
@@ -36,15 +36,15 @@ class Pending:
         return len(self._channels)
 
     def add(self, channel: Droppable) -> None:
-        """A connection has come."""
+        """Add a connection; drop the oldest if there are too many."""
         self._channels[channel] = None
         if len(self._channels) > self._limit:
-            # Out at once: many come in one turn of the loop, and each has to push one out.
+            # Removed at once: several may arrive in one turn of the loop.
             oldest = next(iter(self._channels))
             del self._channels[oldest]
             self._meter.count("limit", "pending")
             oldest.drop()
 
     def remove(self, channel: Droppable) -> None:
-        """It has gone, or shown a key."""
+        """Remove a connection that has ended or shown a key."""
         self._channels.pop(channel, None)

@@ -27,12 +27,12 @@ from .pages import NO_SUCH_PAGE, Page, refuse, write_index, write_json
 from .pending import Pending, descriptor_share
 from .upgrade import AttachResource
 
-#: Refusals that are logged in a minute; more are counted.
+#: Refusals that are logged in a minute; further ones are counted.
 LOGGED_REFUSALS = 10
 
-#: Handshakes with TLS gone wrong that are logged in a minute.
+#: Failed TLS handshakes that are logged in a minute.
 LOGGED_TLS_FAILURES = 10
-#: Answers /ready: whether the backend serves, and the body.
+#: Returns whether the service is ready, and the body of /ready.
 Readiness = Callable[[], tuple[bool, dict[str, Any]]]
 
 
@@ -56,8 +56,8 @@ class FrontSite(Site):
         pages: Mapping[bytes, IResource] | None = None,
         meter: Meter | None = None,
     ) -> None:
-        """*pages*: more of them, by their paths."""
-        # No time limit of its own, which it would log each time: the channel has one.
+        """*pages* are further pages by their paths."""
+        # No timeout of twisted.web's own, which would log each time: the channel has one.
         super().__init__(Resource(), timeout=None, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
@@ -77,12 +77,12 @@ class FrontSite(Site):
         self._nothing = Page(lambda request: refuse(request, NO_SUCH_PAGE))
 
     def getResourceFor(self, request: Request) -> IResource:
-        """By the path's bytes as they came: not decoded, no dot segments."""
+        """Find the page by the raw bytes of the path: nothing is decoded, no dot segments."""
         path, _, _query = request.uri.partition(b"?")
         return self._pages.get(path, self._nothing)
 
     def log_tls_failure(self, what: str, peer: IAddress) -> None:
-        """One line for a handshake that could not be, within a quota."""
+        """Log a failed TLS handshake in one line, within a quota."""
         if self._tls_failures.spend():
             missed = self._tls_failures.take_missed()
             self._log.info(
@@ -93,7 +93,7 @@ class FrontSite(Site):
             )
 
     def log(self, request: http.Request) -> None:
-        """One line for a refusal, within a quota; never the query, where keys are."""
+        """Log and journal a refused request. Never the query, which may hold a key."""
         refusal = cast("FrontRequest", request).refusal
         if refusal is not None:
             self.journal.refused(refusal, cast("FrontRequest", request).came_from().name)
@@ -102,7 +102,7 @@ class FrontSite(Site):
             self.log_refusal(what, cast("FrontRequest", request).came_from().name)
 
     def log_refusal(self, what: str, peer: str) -> None:
-        """One line, within the quota."""
+        """Log one line, within the quota of refusals."""
         if not self._refusals.spend():
             return
         missed = self._refusals.take_missed()
@@ -114,8 +114,8 @@ class FrontSite(Site):
         )
 
 
-# With `h2` installed twisted.web would offer that in TLS (RFC 7301), and an upgrade over it
-# would fail. A server that offers nothing is asked for HTTP/1.1.
+# With `h2` installed twisted.web would negotiate HTTP/2 in TLS (RFC 7301), over which a
+# WebSocket upgrade fails. A server that negotiates nothing gets HTTP/1.1.
 classImplementsOnly(FrontSite, implementedBy(Site) - IProtocolNegotiationFactory)  # type: ignore[no-untyped-call]
 
 

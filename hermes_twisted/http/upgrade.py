@@ -25,17 +25,17 @@ from ..websocket.waiting_room import WaitingProtocol, WaitingRoom, looks_like_te
 from .connection import ChannelSite, FrontChannel, FrontRequest
 from .pages import refuse
 
-#: The headers of a handshake that Autobahn needs, which admission has looked at.
+#: The headers that Autobahn needs; admission has checked them.
 _FOR_AUTOBAHN = frozenset(
     {b"host", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version"}
 )
 
-#: Decides on a handshake from a source.
+#: Decides on a handshake: its head and its source.
 Decide = Callable[[Head, str], Admitted | Refusal]
 
 
 def head_of(request: Request) -> Head:
-    """The request's head, as admission wants it."""
+    """Return the request's head in the form that admission takes."""
     headers = {
         name.lower(): list(values) for name, values in request.requestHeaders.getAllRawHeaders()
     }
@@ -43,7 +43,7 @@ def head_of(request: Request) -> Head:
 
 
 class AttachResource(Resource):
-    """`/api/ws`: admission, then Autobahn."""
+    """`/api/ws`: decides on the handshake, then hands the connection to Autobahn."""
 
     isLeaf = True
 
@@ -61,7 +61,7 @@ class AttachResource(Resource):
         self._waiting_room = waiting_room
 
     def render(self, request: Request) -> Any:
-        """Refuse in words, or hand the connection over for good."""
+        """Refuse with a page, hold in the waiting room, or hand the connection to Autobahn."""
         head = head_of(request)
         client = cast("FrontRequest", request).came_from()
         source = source_of(client.host)
@@ -79,7 +79,7 @@ class AttachResource(Resource):
         return _upgrade(request, held)
 
     def _hold(self, head: Head, refused: Refusal, source: str) -> WaitingProtocol | None:
-        """Out of courtesy: a place in the waiting room, for whom it is meant for."""
+        """Return a protocol of the waiting room if this client is to be held and there is room."""
         room = self._waiting_room
         if room is None or not refused.holdable or not looks_like_terminal(head):
             return None
@@ -93,8 +93,8 @@ def _extensions(request: Request) -> str:
 
 
 def _upgrade(request: Request, protocol: AttachProtocol | WaitingProtocol) -> Any:
-    # Autobahn parses the request once more, in its own way, and quotes it in its debug lines:
-    # it sees neither the key nor anything else that it has no need of.
+    # Autobahn parses the request again and quotes it in debug lines, so it gets neither the
+    # key nor any header that it does not need.
     request.uri = PATH
     for name, _values in list(request.requestHeaders.getAllRawHeaders()):
         if name.lower() not in _FOR_AUTOBAHN:
@@ -107,7 +107,7 @@ def _upgrade(request: Request, protocol: AttachProtocol | WaitingProtocol) -> An
 
 @dataclass
 class _Ticket:
-    """Stands for a factory during one upgrade."""
+    """The factory that `WebSocketResource` asks for the protocol of one upgrade."""
 
     protocol: AttachProtocol | WaitingProtocol
 

@@ -43,7 +43,7 @@ Answer = dict[str, Any]
 
 
 class Commands:
-    """Carries out requests: `{"command": NAME, ...}`, each answered by one object.
+    """Runs the operator's requests: `{"command": NAME, ...}`, each answered by one object.
 
     An answer has `"ok": true` and what was asked for, or `"ok": false` and an `error`.
     """
@@ -60,7 +60,7 @@ class Commands:
         }
 
     def answer(self, line: bytes) -> bytes:
-        """The answer to one line, without its end; it never raises."""
+        """Return the answer to one request line. Never raises."""
         try:
             answer = {"ok": True, **self._run(line)}
         except Problem as mistake:
@@ -119,7 +119,7 @@ _CREDENTIALS: Final = struct.Struct("3i")
 
 
 def peer_user(sock: Any) -> int | None:
-    """The number of the user at the other end of a Unix socket; None if it cannot be known."""
+    """Return the user id at the other end of a Unix socket; None where the kernel cannot tell."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None
@@ -130,14 +130,14 @@ def peer_user(sock: Any) -> int | None:
 
 
 class ControlProtocol(LineOnlyReceiver, TimeoutMixin):
-    """One connection: a line of JSON in, a line of JSON out."""
+    """One connection: a line of JSON for each request, and one for each answer."""
 
     delimiter = b"\n"
     MAX_LENGTH = MAX_LINE
     factory: ControlFactory
 
     def connectionMade(self) -> None:
-        """Somebody of this machine: the same user, or root, or out."""
+        """Drop a peer that is neither the server's user nor root."""
         transport: Any = self.transport
         if not self.factory.admit(self, transport.socket):
             transport.abortConnection()
@@ -145,22 +145,22 @@ class ControlProtocol(LineOnlyReceiver, TimeoutMixin):
         self.setTimeout(IDLE)  # type: ignore[no-untyped-call]
 
     def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
-        """`TimeoutMixin`'s clock."""
+        """Schedule a call on the factory's clock, for `TimeoutMixin`."""
         return self.factory.clock.callLater(period, func)
 
     def lineReceived(self, line: bytes) -> None:
-        """One request."""
+        """Answer one request."""
         self.resetTimeout()  # type: ignore[no-untyped-call]
         self.sendLine(self.factory.commands.answer(line))  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Any = None) -> None:
-        """It has gone."""
+        """Forget the connection."""
         self.setTimeout(None)  # type: ignore[no-untyped-call]
         self.factory.connections.discard(self)
 
 
 class ControlFactory(ServerFactory):
-    """Who is connected, within a limit."""
+    """The connections to the control socket, at most `MAX_CONNECTIONS`."""
 
     protocol = ControlProtocol  # type: ignore[assignment]
     noisy = False
@@ -171,13 +171,13 @@ class ControlFactory(ServerFactory):
         self.connections: set[ControlProtocol] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """None, which closes the connection, when there are too many."""
+        """Return a protocol, or None, which closes the connection, when there are too many."""
         if len(self.connections) >= MAX_CONNECTIONS:
             return None
         return super().buildProtocol(addr)
 
     def admit(self, connection: ControlProtocol, sock: Any) -> bool:
-        """Whether it may talk: the file's mode says the same, where it is respected."""
+        """Return whether the peer may send requests: the socket file's mode alone is no proof."""
         user = peer_user(sock)
         if user is not None and user not in (os.geteuid(), 0):
             return False
@@ -186,9 +186,9 @@ class ControlFactory(ServerFactory):
 
 
 class Control:
-    """Listens at *path*, from the service's start to its stop; None: nowhere.
+    """Listens at *path* from the service's start to its stop; nowhere if *path* is None.
 
-    Without it the server serves all the same: what is wrong is a warning.
+    A control socket that cannot be opened is a warning: the server serves without it.
     """
 
     _log = Logger()
@@ -203,7 +203,7 @@ class Control:
         self._port: IListeningPort | None = None
 
     def start(self) -> None:
-        """Listen."""
+        """Open the socket, or log why that is not possible."""
         path = self._path
         if path is None:
             return
@@ -214,7 +214,7 @@ class Control:
             )
 
     def stop(self) -> Deferred[Any]:
-        """Listen no more, and end what is connected."""
+        """Close the socket and its connections."""
         for connection in list(self._factory.connections):
             transport: Any = connection.transport
             transport.abortConnection()
@@ -222,7 +222,7 @@ class Control:
         return maybeDeferred(port.stopListening) if port is not None else maybeDeferred(int)
 
     def _prepare(self, path: Path) -> str | None:
-        """See to the directory, if it is our own; another's is its owner's business."""
+        """Make and check the directory if it is ours; remove a dead server's socket."""
         try:
             if path.parent == self._directory:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

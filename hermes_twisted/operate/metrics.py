@@ -1,7 +1,8 @@
-"""The service's metrics, in Prometheus' terms.
+"""The service's metrics for Prometheus.
 
-`FAMILIES` names all of them, with their labels; `docs/metrics.md` has the same table.
-What is a state is asked for when somebody reads, what happens is counted as it happens.
+`FAMILIES` names all of them, with their labels; `docs/metrics.md` has the same table. To
+add one, add a line there, and count it through `Meter` or read it in `status.Overview`.
+Gauges are read at scrape time; counters are incremented as events occur.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ from prometheus_client.utils import floatToGoString
 
 PREFIX: Final = "hermes_attach_"
 CONTENT_TYPE: Final[str] = CONTENT_TYPE_LATEST
-#: Values of one family's label; what comes after these is counted as `OTHER`. A safeguard: all
+#: Distinct label values of one metric; further ones are counted as `OTHER`. A safeguard only: all
 #: labels are names of ours.
 MAX_LABELS: Final = 256
 OTHER: Final = "other"
 
-#: What is read when somebody asks: values by family, or by label values of a family.
+#: What is read at scrape time: a value for each metric, or for each tuple of its label values.
 Readings = Mapping[str, float | Mapping[tuple[str, ...], float]]
 
 
@@ -46,66 +47,72 @@ class Family:
     """One metric."""
 
     name: str
-    """Without the prefix; a counter's without `_total`, too."""
+    """Its name without the prefix, and for a counter without `_total`."""
     kind: Literal["counter", "gauge", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
     counted: str = ""
-    """The name that a `Meter` counts or observes it under; empty for what is read."""
+    """The name under which a `Meter` counts or observes it; empty for what is read."""
     buckets: tuple[float, ...] = ()
 
     @property
     def full_name(self) -> str:
-        """As Prometheus shows it."""
+        """The name that Prometheus shows."""
         return PREFIX + self.name + ("_total" if self.kind == "counter" else "")
 
 
 FAMILIES: Final = (
-    Family("info", "gauge", "Always 1; what is running", ("version", "backend", "hermes")),
-    Family("start_time_seconds", "gauge", "When the service was started, in Unix time"),
-    Family("ready", "gauge", "1 while requests are answered, as /ready says"),
-    Family("backend_state", "gauge", "1 for the state that the backend is in", ("state",)),
-    Family("backend_changes", "counter", "How often the backend entered a state", ("state",),
+    Family("info", "gauge", "Versions and kind of backend; the value is always 1",
+           ("version", "backend", "hermes")),
+    Family("start_time_seconds", "gauge", "Start of the service, in seconds since 1970"),
+    Family("ready", "gauge", "1 while requests are answered, as at /ready"),
+    Family("backend_state", "gauge", "1 for the backend's current state, 0 for the others",
+           ("state",)),
+    Family("backend_changes", "counter", "Entries of the backend into a state", ("state",),
            "backend"),
-    Family("backend_restarts", "counter", "How often Hermes ended unasked and was started again",
+    Family("backend_restarts", "counter", "Unexpected Hermes exits that led to a restart",
            counted="restart"),
-    Family("links", "gauge", "Open WebSockets with a key"),
-    Family("seats", "gauge", "Attached terminals by the scope of their keys", ("scope",)),
-    Family("pending_connections", "gauge", "Sockets that have shown no key yet"),
-    Family("waiting_room", "gauge", "Refused terminals that are being told why"),
-    Family("admissions", "counter", "Handshakes by outcome: admitted, or why not", ("outcome",),
+    Family("links", "gauge", "Open WebSockets of admitted clients"),
+    Family("seats", "gauge", "Seats by the scope of their keys", ("scope",)),
+    Family("pending_connections", "gauge", "Connections that have not shown a key yet"),
+    Family("waiting_room", "gauge", "Refused clients in the waiting room"),
+    Family("admissions", "counter",
+           "Handshakes by outcome: admitted, or the reason of the refusal", ("outcome",),
            "admission"),
-    Family("held", "counter", "Refused terminals let into the waiting room, by reason",
+    Family("held", "counter",
+           "Refused clients let into the waiting room, by the reason of the refusal",
            ("reason",), "held"),
-    Family("scrapes", "counter", "Requests for this page by outcome: served, or why not",
+    Family("scrapes", "counter",
+           "Requests for this page by outcome: served, or the reason of the refusal",
            ("outcome",), "scrape"),
     Family("rpc_duration_seconds", "histogram",
-           "Time from handing a request to Hermes to its answer, by method group and outcome",
+           "Time from passing a request to Hermes to its answer, by method group and outcome",
            ("group", "outcome"), "rpc", (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)),
-    Family("events", "counter", "Frames for terminals that answer no request"),
-    Family("messages", "counter", "WebSocket messages, in from and out to terminals",
+    Family("events", "counter", "Frames queued for clients that answer no request"),
+    Family("messages", "counter", "WebSocket messages from clients (in) and to clients (out)",
            ("direction",)),
-    Family("bytes", "counter", "Bytes on the wire, in from and out to terminals, before TLS",
+    Family("bytes", "counter", "Bytes from clients (in) and to clients (out), before TLS",
            ("direction",)),
-    Family("queued_bytes", "gauge", "Bytes that wait for all terminals together"),
-    Family("queued_bytes_largest", "gauge", "Bytes that wait for the terminal with the most"),
+    Family("queued_bytes", "gauge", "Bytes queued for all clients together"),
+    Family("queued_bytes_largest", "gauge", "Bytes queued for the client with the most"),
     Family("waiting_requests", "gauge",
-           "Requests that Hermes has not said to have begun; it does so in lots of up to 32"),
-    Family("slow_links", "gauge", "Links whose socket takes no more at the moment"),
-    Family("paused_links", "gauge", "Links that are not read, as too many requests wait"),
-    Family("shed", "counter", "Pieces of live text left out for slow terminals"),
-    Family("ping_round_trip_seconds", "histogram", "Round trips of pings to terminals",
+           "Requests that Hermes has not reported as begun; reports come in lots of up to 32"),
+    Family("slow_links", "gauge", "Links whose socket buffer is full"),
+    Family("paused_links", "gauge",
+           "Links whose socket is not read because too many requests wait"),
+    Family("shed", "counter", "Deltas shed for slow clients"),
+    Family("ping_round_trip_seconds", "histogram", "Round trips of pings to clients",
            (), "ping", (0.001, 0.005, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)),
-    Family("loop_lag_seconds", "histogram", "How late the event loop is, once a second",
+    Family("loop_lag_seconds", "histogram", "Delay of the event loop, measured once a second",
            (), "loop_lag", (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)),
-    Family("limits", "counter", "How often a limit struck", ("limit",), "limit"),
-    Family("denied", "counter", "Requests beyond their key's scope", ("scope",), "denied"),
-    Family("bad_frames", "counter", "Messages that are no request, by fault", ("why",),
+    Family("limits", "counter", "Times that a limit was applied, by limit", ("limit",), "limit"),
+    Family("denied", "counter", "Requests denied by the scope of the key", ("scope",), "denied"),
+    Family("bad_frames", "counter", "Messages that are not valid requests, by fault", ("why",),
            "bad_frame"),
-    Family("violations", "counter", "Links ended for breaking the protocol, by close code",
+    Family("violations", "counter", "Links closed for protocol violations, by close code",
            ("code",), "violation"),
-    Family("kicks", "counter", "Links ended by the operator", counted="kick"),
-    Family("other", "counter", "What else is counted, without a family of its own",
+    Family("kicks", "counter", "Links closed by the operator with kick", counted="kick"),
+    Family("other", "counter", "Counts without a metric of their own",
            ("what", "case")),
 )  # fmt: skip
 
@@ -113,8 +120,10 @@ _BY_COUNT: Final = {family.counted: family for family in FAMILIES if family.coun
 
 
 class _Series:
-    """One histogram with one set of label values: an observation costs a microsecond less
-    than the library's own takes, and there is one for each request."""
+    """One histogram with one set of label values.
+
+    There is an observation for each request, and the library's own costs a microsecond more.
+    """
 
     __slots__ = ("bounds", "counts", "sum")
 
@@ -128,13 +137,13 @@ class _Series:
         self.sum += value
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Upper bounds, and how many values there were up to each."""
+        """Each upper bound, with the number of values up to it."""
         bounds = map(floatToGoString, (*self.bounds, math.inf))
         return list(zip(bounds, itertools.accumulate(map(float, self.counts)), strict=True))
 
 
 class Metrics(Collector):
-    """A `Meter` with a registry of its own, so that a process may have several, or others."""
+    """A `Meter` that keeps what it counts for Prometheus, in a registry of its own."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -151,7 +160,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self._registry)
 
     def count(self, name: str, label: str = "", by: int = 1) -> None:
-        """See `Meter`."""
+        """Add *by* to a counter. On the loop."""
         if (name, label) not in self._counts:
             self._labels[name] += 1
             if self._labels[name] > MAX_LABELS:
@@ -159,7 +168,7 @@ class Metrics(Collector):
         self._counts[name, label] += by
 
     def observe(self, name: str, seconds: float, *labels: str) -> None:
-        """See `Meter`."""
+        """Add one duration to a histogram. Any thread may call it; never raises."""
         with self._lock:
             series = self._series.get((name, *labels)) or self._new_series(name, labels)
             if series is not None:
@@ -172,19 +181,19 @@ class Metrics(Collector):
         return self._series.setdefault((name, *labels), _Series(family.buckets))
 
     def watch(self, read: Callable[[], Readings]) -> None:
-        """From now on *read* is asked, each time, for what is a state."""
+        """Read gauges with *read* from now on, at each scrape."""
         self._read = read
 
     def render(self) -> bytes:
-        """The page, in Prometheus' text format."""
+        """Return the page in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def describe(self) -> Iterator[Metric]:
-        """So that registering asks nobody for values."""
+        """Describe nothing, so that registering reads no values."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """See `Collector`."""
+        """Yield every metric, for the registry."""
         readings = self._read()
         for family in FAMILIES:
             if family.kind == "histogram":

@@ -1,4 +1,4 @@
-"""`/metrics`."""
+"""`/metrics`: the page for Prometheus, and who may read it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..http.upgrade import head_of
 from ..listen.endpoints import is_local
 from .metrics import CONTENT_TYPE, Metrics
 
-#: Decides on a request from a source, which may be on this machine: None lets it read.
+#: Decides on a request: its head, its source, whether it comes from this machine. None admits.
 MayRead = Callable[[Head, str, bool], Refusal | None]
 
 
 def metrics_page(metrics: Metrics, may_read: MayRead) -> Page:
-    """The page, for those who may read it."""
+    """Return the page of *metrics*; *may_read* decides on each request."""
 
     def write(request: Request) -> bytes:
         address = request.getClientAddress()
         client = cast("FrontRequest", request).came_from()
-        # A Unix socket may well be a proxy's: that is not local.
+        # The client of a Unix socket may be a proxy, so it does not count as local.
         refused = may_read(
             head_of(request), source_of(client.host), client.host is not None and is_local(address)
         )

@@ -1,4 +1,4 @@
-"""How the service is: one account for /ready, /metrics and `hermes-attach status`."""
+"""The state of the service, for /ready, /metrics and `hermes-attach status`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..seats.roster import Roster
 from .metrics import Readings
 
 STOPPING: Final = "stopping"
-#: For everybody: what exactly is wrong may have paths in it, so it is for the operator.
+#: /ready needs no key, so these say nothing of the machine; details are for the operator.
 _REASONS: Final = {
     BackendState.STOPPED.value: "Hermes is not running.",
     BackendState.STARTING.value: "Hermes is being loaded; try again in a few seconds.",
@@ -28,7 +28,7 @@ _REASONS: Final = {
 
 
 class Overview:
-    """Asks the parts; changes nothing."""
+    """Reads the state of the backend, the roster and the event loop. Changes nothing."""
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class Overview:
         self._stopping = False
 
     def started(self, listening: Sequence[str], **gauges: Callable[[], int]) -> None:
-        """The service listens there; *gauges* are more to be read, by the names of metrics."""
+        """Note the start, the addresses, and further gauges by the names of their metrics."""
         self._started = self._wall()
         self._listening = listening
         self._gauges = gauges
         self._stopping = False
 
     def stopping(self) -> None:
-        """It is being stopped."""
+        """Note that a stop has begun."""
         self._stopping = True
 
     @property
@@ -66,14 +66,14 @@ class Overview:
         return self._backend.state is BackendState.READY and not self._stopping
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the service is ready; and the same in words, that everybody may read."""
+        """Return whether the service is ready, and the body of /ready, which anybody may read."""
         status = STOPPING if self._stopping else self._backend.state.value
         if self.ready:
             return True, {"status": status}
         return False, {"status": status, "reason": _REASONS[status]}
 
     def readings(self) -> Readings:
-        """For `Metrics.watch`."""
+        """Return every gauge, for `Metrics.watch`."""
         entries = list(self._roster)
         traffic = self._roster.traffic()
         queued = [entry.seat.unsent for entry in entries]
@@ -99,7 +99,7 @@ class Overview:
         }
 
     def status(self) -> dict[str, Any]:
-        """For the operator: `hermes-attach status --json` shows it as it is."""
+        """Return what `hermes-attach status --json` prints."""
         _ready, readiness = self.readiness()
         problem = self._backend.problem
         return {

@@ -1,4 +1,4 @@
-"""Ends the links of keys that were to end with them: revoked, rotated or expired."""
+"""Disconnects clients whose key has ended, where its owner asked for that."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..access.keys import Keyring
 from ..seats.directory import Directory
 from ..seats.seat import CLOSE_POLICY
 
-#: How often the keys are looked at, in seconds.
+#: Pause between two looks at the keys, in seconds.
 INTERVAL: Final = 1.0
 
 
 class KeyWatch:
-    """Looks at a keyring from time to time. Admission looks for itself."""
+    """Reads a keyring again every `INTERVAL` seconds. Admission reads it for itself."""
 
     _log = Logger()
 
@@ -28,25 +28,25 @@ class KeyWatch:
         self._looks.clock = clock
 
     def start(self, keyring: Keyring) -> None:
-        """Watch *keyring*."""
+        """Begin to watch *keyring*."""
         self._keyring = keyring
         self._looks.start(INTERVAL, now=False)
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self._looks.running:
             self._looks.stop()
 
     def look(self, *, anew: bool = False) -> None:
-        """Look now; *anew*, whether or not the files seem to have changed."""
+        """Look now; with *anew*, read the files even if they seem unchanged."""
         if self._keyring is None:
             return
         try:
             self._keyring.refresh(anew=anew)
             self._end(self._keyring)
         except Exception:
-            # A bug of ours; the next look must come all the same.
-            self._log.failure("the keys could not be looked at")
+            # A bug of ours must not end the timer.
+            self._log.failure("checking the keys failed")
 
     def _end(self, keyring: Keyring) -> None:
         ended = keyring.ended()

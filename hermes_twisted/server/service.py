@@ -1,4 +1,4 @@
-"""The attach service: what is started, in order, and stopped, in reverse."""
+"""The attach service: it listens, admits clients, and gives them seats before a backend."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ from .key_watch import KeyWatch
 from .operations import Operations
 from .settings import Settings
 
-#: How often the audit log gets the number of refusals that were only counted, in seconds.
+#: Pause between two entries in the audit log on refusals that were only counted, in seconds.
 SUMMARY_INTERVAL: Final = 20.0
-#: How often a stop looks whether the clients have got what waits for them, in seconds.
+#: Pause between two looks, in a stop, whether all queued frames have gone out, in seconds.
 DRAIN_POLL: Final = 0.05
 
 STOPPING_NOTICE: Final = "The attach server is stopping; this terminal will be disconnected."
 STOPPING_REASON: Final = "the server is stopping"
 
-#: Makes the keyring; the first moment at which a new key may be written.
+#: Makes the keyring, when a new key may be written: in `startService`, not before.
 MakeKeyring = Callable[[], Keyring]
-#: Told the listening ports, once they are open.
+#: Called with the listening ports once all of them are open.
 Announce = Callable[[list[IListeningPort]], None]
 
 
 class AttachService(Service):
-    """Listens, admits, seats clients before a backend. Knows nothing of its home.
+    """The server: the same under twistd, under twist, and inside a gateway.
 
-    `startService` is the first moment: nothing is opened, started or imported from
-    Hermes before it, because twistd forks between it and `makeService`.
+    Nothing is opened, started or imported from Hermes before `startService`, because
+    twistd forks between `makeService` and it.
     """
 
     name = "hermes-attach"
@@ -106,7 +106,7 @@ class AttachService(Service):
         self._summaries.clock = reactor
 
     def startService(self) -> None:
-        """Listen and start the backend. Raises `Problem`, so that twistd notices."""
+        """Listen and start the backend. Raises `Problem`, which ends twistd's start."""
         if self._settings.courtesy_hold:
             self._waiting_room = WaitingRoom(self._reactor, self._settings.limits, self._meter)
         factory = AttachFactory(self._reactor, self._settings.limits, self._directory, self._meter)
@@ -124,7 +124,7 @@ class AttachService(Service):
             for listener in self._settings.listeners:
                 self._ports.append(self._listen(listener, site))
             self._start_tls()
-            # Not before: a key that is made now is shown once, and only if all went well.
+            # Only now: a key that is made here is shown once, so nothing may fail after it.
             keyring = self._make_keyring()
         except Problem:
             self._close_ports()
@@ -147,7 +147,7 @@ class AttachService(Service):
         self._announce(self._ports)
 
     def stopService(self) -> Deferred[None]:
-        """Tell the clients, let requests finish, close, and end Hermes in order."""
+        """Notify the clients, drain, close the links and end Hermes. Fires when all is done."""
         super().stopService()  # type: ignore[no-untyped-call]
         self.operations.stopping()
         self._admission.close()
@@ -156,7 +156,7 @@ class AttachService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     def reload(self) -> None:
-        """Take up what has changed in files; nobody is disconnected."""
+        """Read keys and certificates again. Disconnects nobody."""
         self._log.info("reloading")
         if self._tls is not None:
             self._tls.reload()
@@ -190,7 +190,7 @@ class AttachService(Service):
         return DeferredList([maybeDeferred(port.stopListening) for port in ports])
 
     async def _close_links(self) -> None:
-        """Close 1001; a link that does not answer is dropped by its own timer."""
+        """Close every link with 1001; a client that does not answer is dropped by its own timer."""
         if not len(self._directory):
             return
         for seat in self._directory:
@@ -211,7 +211,7 @@ class AttachService(Service):
         )
 
     def _start_tls(self) -> None:
-        """Before the first connection: those come in a later turn of the loop."""
+        """Load the certificate. Connections come in a later turn of the loop."""
         if self._tls is None:
             return
         hosts = [
