@@ -1,4 +1,4 @@
-"""How long Hermes takes to answer: a client's requests, timed from handing over to answer."""
+"""Times a client's requests, from the moment that Hermes gets them to their answer."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 
 from ..meter import Meter
 
-#: What stands before the first dot of a method of Hermes, 0.14 to 0.19, as far as it is worth
-#: telling apart. Everything else is `OTHER`: clients choose names, and labels are to be few.
+#: Method groups, of Hermes 0.14 to 0.19, that metrics tell apart. All others count as `OTHER`:
+#: clients choose method names, and a metric needs few labels.
 GROUPS: Final = frozenset(
     (
         "agents", "approval", "billing", "browser", "clarify", "cli", "client", "clipboard",
@@ -26,24 +26,24 @@ OTHER: Final = "other"
 OK: Final = "ok"
 ERROR: Final = "error"
 LOST: Final = "lost"
-"""Hermes ended before it answered."""
+"""Outcome of a request that was unanswered when Hermes ended."""
 OUTCOMES: Final = (OK, ERROR, LOST)
 
-#: Bytes of an answer, besides its id, in which its kind is looked for.
+#: Bytes at the start of an answer, without its id, in which its kind is looked for.
 _HEAD: Final = 64
 
 
 @functools.lru_cache(maxsize=512)
 def group_of(method: str) -> str:
-    """The group that *method* is counted in."""
+    """Return the method group that *method* is counted in."""
     group = method.partition(".")[0]
     return group if group in GROUPS else OTHER
 
 
 def outcome_of(answer: bytes, identity: bytes) -> str:
-    """`OK` or `ERROR`, by what comes first in the answer's text; it is not parsed.
+    """Return `OK` or `ERROR`, by which member comes first in the answer's text.
 
-    *identity* is the request's id as JSON text, in which a quote is escaped.
+    The text is not parsed. *identity* is the request's id as JSON text.
     """
     head = answer[: _HEAD + len(identity)]
     error, result = head.find(b'"error":'), head.find(b'"result":')
@@ -51,7 +51,10 @@ def outcome_of(answer: bytes, identity: bytes) -> str:
 
 
 class Calls:
-    """The requests of one client that Hermes has. *now* is in seconds; any thread may call."""
+    """The requests of one client that Hermes has not answered. Any thread may call.
+
+    *now* returns seconds, by a clock that never jumps.
+    """
 
     def __init__(self, meter: Meter, now: Callable[[], float]) -> None:
         self._meter = meter
@@ -62,18 +65,18 @@ class Calls:
         return len(self._running)
 
     def begin(self, tag: int, method: str, identity: bytes) -> None:
-        """Hermes gets the request *tag*; it is bounded as the requests of a client are."""
+        """Start the time of the request *tag*. The request window bounds their number."""
         self._running[tag] = group_of(method), identity, self._now()
 
     def end(self, tag: int, answer: bytes) -> None:
-        """It is answered. An answer to nothing known counts for nothing."""
+        """Stop the time of an answered request. An unknown *tag* is ignored."""
         call = self._running.pop(tag, None)
         if call is not None:
             group, identity, since = call
             self._meter.observe("rpc", self._now() - since, group, outcome_of(answer, identity))
 
     def lose(self) -> None:
-        """Hermes has ended, and answers none of them."""
+        """Count every unanswered request as lost: Hermes has ended."""
         running, self._running = self._running, {}
         for group, _identity, since in running.values():
             self._meter.observe("rpc", self._now() - since, group, LOST)

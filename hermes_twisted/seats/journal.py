@@ -1,4 +1,4 @@
-"""What is written down of who came, who was kept out and who went: never what was said."""
+"""Words the events of the audit log: who was admitted, refused, attached and gone."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from .attachment import Attachment
 from .directory import SeatObserver
 from .seat import Seat
 
-#: A field's value; what has none is left out.
+#: A field's value; fields that are None are left out.
 Value = str | int | float | bool | None
 
-#: Refusals for one reason that are written down in a minute; more are counted.
+#: Refusals for one reason that are recorded in a minute; further ones are counted.
 REFUSALS: Final = 10
 PERIOD: Final = 60.0
 
 
 class Audit(Protocol):
-    """Keeps the record. On the loop only; it never raises, and holds no secret."""
+    """Keeps the audit log. Called on the loop only; never raises. No field holds a secret."""
 
     def record(self, event: str, **fields: Value) -> None:
-        """*event* has just happened."""
+        """Record that *event* has just happened."""
 
     def close(self) -> None:
-        """The service has stopped."""
+        """Close the log: the service has stopped."""
 
 
 class NullAudit:
-    """Keeps nothing."""
+    """Records nothing."""
 
     def record(self, event: str, **fields: Value) -> None:
-        """See `Audit`."""
+        """Ignore the event."""
 
     def close(self) -> None:
-        """See `Audit`."""
+        """Do nothing."""
 
 
 class Journal(SeatObserver):
-    """Words the events. *now* is in seconds, by a clock that never jumps.
+    """Turns what happens into audit events. *now* returns seconds, by a clock that never jumps.
 
-    Refusals are written down so many a minute for each reason, the others counted. For
-    each, so that a scanner's noise does not hide a wrong key.
+    At most `REFUSALS` refusals are recorded in `PERIOD` seconds for each reason, and further
+    ones are counted: for each reason, so that a scanner's noise does not hide a wrong key.
     """
 
     def __init__(self, audit: Audit, now: Callable[[], float]) -> None:
@@ -56,19 +56,19 @@ class Journal(SeatObserver):
         self._stopped = False
 
     def started(self, **fields: Value) -> None:
-        """The server listens."""
+        """Record that the server listens."""
         self._stopped = False
         self._audit.record("server-started", **fields)
 
     def stopped(self, **fields: Value) -> None:
-        """It has ended its last link; the last event, although connections may linger."""
+        """Record the stop, and close the log: nothing is recorded after it."""
         self.settle()
         self._stopped = True
         self._audit.record("server-stopped", **fields)
         self._audit.close()
 
     def admitted(self, admitted: Admitted, peer: str) -> None:
-        """Someone at the address *peer* showed a valid key."""
+        """Record that a client at *peer* showed a valid key."""
         self._audit.record("admitted", peer=peer, **_key_fields(admitted.key))
 
     def link_attached(self, seat: Seat, attachment: Attachment) -> None:
@@ -96,7 +96,7 @@ class Journal(SeatObserver):
         )
 
     def refused(self, refused: Refusal, peer: str, *, held: bool | None = None) -> None:
-        """Someone at the address *peer* was kept out; *held*, perhaps, in the waiting room."""
+        """Record a refusal of a client at *peer*; *held*: it is in the waiting room."""
         if self._stopped:
             return
         reason = refused.code
@@ -109,7 +109,7 @@ class Journal(SeatObserver):
             )
 
     def settle(self) -> None:
-        """Write down how many were only counted since this was last asked."""
+        """Record the numbers of refusals that were only counted since the last call."""
         for reason, quota in self._quotas.items():
             self._settle(reason, quota)
 
@@ -119,6 +119,6 @@ class Journal(SeatObserver):
 
 
 def _key_fields(key: Key) -> dict[str, Value]:
-    """What may be known of a key: its name, its scope, and its id if it has one."""
+    """Return what may be logged of a key: its name, its scope, and its id if it has one."""
     identity = key.id or None
     return {"key": key.name, "key_id": identity, "scope": key.scope.value}

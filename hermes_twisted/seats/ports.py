@@ -28,7 +28,7 @@ class BackendState(Enum):
 
 
 class Link(Protocol):
-    """The open WebSocket below a seat."""
+    """One open WebSocket, as its attachment uses it."""
 
     @property
     def writable(self) -> bool:
@@ -58,49 +58,48 @@ class Link(Protocol):
 
 
 class Channel(Protocol):
-    """A seat's line to its backend, which owns the seat's outbox."""
+    """A seat's way to its backend. The backend makes the seat's outbox."""
 
     @property
     def outbox(self) -> Outbox:
-        """The frames for the client."""
+        """The queue of frames for the client."""
 
     def submit(self, frame: rpc.Frame) -> None:
-        """Run *frame* after the client's earlier ones, or soon if it is urgent."""
+        """Pass a request to Hermes: behind the client's earlier ones, or ahead if it is urgent."""
 
     def delivered(self, size: int) -> None:
-        """*size* bytes of the outbox have gone to the socket."""
+        """Note that *size* bytes of the outbox were written to the socket."""
 
     def close(self) -> None:
-        """The client is gone."""
+        """Release everything: the client has gone for good."""
 
 
-#: Told of every change, on the loop.
+#: Called on the loop at every change of a backend's state.
 StateListener = Callable[[BackendState, Problem | None], None]
 
 
 class Backend(Protocol):
-    """Everything behind the seats. Its methods are called on the loop and never block."""
+    """What answers the seats' requests. Called on the loop; no method blocks."""
 
     state: BackendState
     problem: Problem | None
-    """Why it is not ready, when there is more to say than its state."""
+    """Why it is not ready, where there is more to say than its state."""
     findings: dict[str, Any]
     """What it runs, for logs and health pages: empty until ready."""
     meter: Meter
     """Told how long answers take; whoever starts it may set it before."""
 
     def start(self, listener: StateListener) -> None:
-        """Begin to get ready. Seats may be opened at once: they wait."""
+        """Begin to get ready. Seats may be opened at once: their requests wait."""
 
     def open(self, number: int, wake: Callable[[], None]) -> Channel:
-        """A channel for a new seat.
+        """Return a channel for a new seat.
 
-        *wake* is called, on the loop, when its outbox has something and the seat
-        had emptied it.
+        *wake* is called on the loop when the outbox has frames and the seat had emptied it.
         """
 
     def drain(self, timeout: float) -> Deferred[bool]:
-        """Fires when nothing runs any more: True, or False after *timeout* seconds."""
+        """Fire with True when nothing runs any more, or with False after *timeout* seconds."""
 
     def stop(self) -> Deferred[None]:
-        """Finalise Hermes' sessions and release everything, within limits."""
+        """Finalise Hermes' sessions and release everything, within a time limit."""

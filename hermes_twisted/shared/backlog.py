@@ -1,4 +1,4 @@
-"""Bytes that wait for all clients together: one sum over all outboxes."""
+"""The bytes that wait for all clients of a process together, over all outboxes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import threading
 from typing import Final
 
 QUEUED_TOTAL: Final = 256 * 1024 * 1024
-#: Below this nothing counts as a backlog: an ordinary burst.
+#: Below so many bytes a single outbox has no backlog, but an ordinary burst.
 NO_BACKLOG: Final = 64 * 1024
 
 
 class Backlog:
-    """Shared by the outboxes of one process, whose threads call it.
+    """The sum over the outboxes of one process. Thread-safe.
 
-    While the sum is above *limit*, whoever adds to more than its share of it has to
-    go. As the sum is above the limit, somebody has more than the share; a client that
-    reads has less, and stays. So the sum stays below twice the limit.
+    While the sum is above *limit*, an outbox that holds more than an equal share of the
+    limit may not grow, and its client is disconnected. A client that reads holds less and
+    stays. So the sum stays below twice the limit.
     """
 
     def __init__(self, limit: int = QUEUED_TOTAL) -> None:
@@ -30,22 +30,22 @@ class Backlog:
         return self._used
 
     def join(self) -> None:
-        """One more outbox."""
+        """Count one more outbox."""
         with self._lock:
             self._members += 1
 
     def leave(self) -> None:
-        """One outbox less; it has given back what it used."""
+        """Count one outbox less. It has reported 0 bytes before."""
         with self._lock:
             self._members -= 1
 
     def change(self, size: int) -> None:
-        """*size* bytes more wait, or less."""
+        """Add *size* bytes to the sum; negative to remove some."""
         with self._lock:
             self._used += size
 
     def forbids(self, backlog: int) -> bool:
-        """Whether who has so many bytes waiting may not add to them."""
+        """Return whether an outbox with so many waiting bytes may not grow."""
         if self._used <= self._limit:
             return False
         return backlog > max(NO_BACKLOG, self._limit // max(1, self._members))

@@ -15,7 +15,7 @@ from typing import Final
 
 Job = Callable[[], object]
 
-#: What a job returns that cannot run yet: it stays the lane's first until `Lane.resume`.
+#: Returned by a job that cannot run yet: the lane is parked, with the job first, until `resume`.
 LATER: Final = object()
 
 #: Threads of one pool, and how many of these only urgent lanes may use.
@@ -28,36 +28,36 @@ TURN: Final = 64
 
 
 class Lane:
-    """One client's jobs, in order. Made by `LanePool.lane`."""
+    """An ordered queue of jobs. Made by `LanePool.lane`."""
 
     def __init__(self, pool: LanePool, urgent: bool) -> None:
         self._pool = pool
         self._jobs: deque[Job] = deque()
         self._scheduled = False
-        self._held = False
+        self._parked = False
         self._resumed = False
         self.urgent = urgent
 
     def put(self, job: Job) -> None:
-        """Run *job* after all earlier ones. It must not raise. Never blocks."""
+        """Run *job* after all earlier ones. Never blocks. The job must not raise."""
         self._pool._put(self, job)
 
     def resume(self) -> None:
-        """Try the job again that could not run: what it waited for may have come."""
+        """Run a parked lane again."""
         self._pool._resume(self)
 
     def clear(self) -> int:
-        """Forget the jobs that have not begun; returns how many."""
+        """Forget the jobs that have not begun. Returns their number."""
         return self._pool._clear(self)
 
     @property
     def waits(self) -> bool:
-        """Whether a job has not begun."""
+        """Whether a job waits that has not begun."""
         return bool(self._jobs)
 
 
 class LanePool:
-    """Threads for lanes: daemons, started on demand, *limit* in all.
+    """The threads that run lanes: daemons, started on demand, *limit* in all.
 
     Daemons, because a handler may be busy for minutes and must not keep the
     process from exiting. *reserve* of the threads serve urgent lanes only. A
@@ -82,23 +82,23 @@ class LanePool:
         self._quiet = threading.Condition(self._lock)
         self._ready: deque[Lane] = deque()
         self._ready_urgent: deque[Lane] = deque()
-        self._idle: list[_Rest] = []
-        self._rousing = False
+        self._idle: list[_IdleThread] = []
+        self._waking = False
         self._threads = 0
         self._busy = 0
         self._ordinary_busy = 0
 
     def lane(self, *, urgent: bool = False) -> Lane:
-        """A new, empty lane."""
+        """Return a new, empty lane."""
         return Lane(self, urgent)
 
     @property
     def threads(self) -> int:
-        """Threads that exist now."""
+        """The number of threads."""
         return self._threads
 
     def wait_quiet(self, timeout: float) -> bool:
-        """Wait until no job runs and none waits; False if *timeout* seconds passed first."""
+        """Block until no job runs or waits. False if that takes longer than *timeout* seconds."""
         with self._lock:
             return self._quiet.wait_for(self._is_quiet, timeout)
 
@@ -111,8 +111,8 @@ class LanePool:
 
     def _resume(self, lane: Lane) -> None:
         with self._lock:
-            if lane._held:
-                lane._held = False
+            if lane._parked:
+                lane._parked = False
                 self._schedule(lane)
             else:
                 lane._resumed = True  # Perhaps while a job is finding out that it cannot run.
@@ -121,37 +121,37 @@ class LanePool:
         with self._lock:
             count = len(lane._jobs)
             lane._jobs.clear()
-            if lane._held:
-                lane._held = lane._scheduled = False
+            if lane._parked:
+                lane._parked = lane._scheduled = False
             return count
 
     # The rest is called with the lock held, except where it says otherwise.
 
     def _schedule(self, lane: Lane) -> None:
         (self._ready_urgent if lane.urgent else self._ready).append(lane)
-        self._rouse()
+        self._wake()
 
-    def _rouse(self) -> None:
-        """See to it that a thread comes for the lanes that wait, if one may have them.
+    def _wake(self) -> None:
+        """Wake or start one thread if a lane is ready that it may run.
 
-        One at a time, and it sees to the next: as long as jobs are short, few threads
-        then run many lanes, instead of each lane's thread waiting for the interpreter.
+        One at a time: the woken thread wakes the next. While jobs are short, few threads
+        then run many lanes, instead of many threads waiting for the interpreter.
         """
-        if self._rousing or not self._may_begin():
+        if self._waking or not self._may_begin():
             return
         if self._idle:
-            # The last one to rest, so that the others can time out.
-            self._rousing = True
+            # The one that became idle last, so that the others can time out.
+            self._waking = True
             rest = self._idle.pop()
             rest.called = True
             rest.bell.release()
         elif self._threads < self._limit:
-            self._rousing = True
+            self._waking = True
             self._threads += 1
             try:
                 threading.Thread(target=self._run, name=self._name, daemon=True).start()
-            except RuntimeError:  # The system has no more; those that run take the lane later.
-                self._rousing = False
+            except RuntimeError:  # No more threads: a running one takes the lane later.
+                self._waking = False
                 self._threads -= 1
                 if not self._threads:
                     raise
@@ -178,25 +178,25 @@ class LanePool:
     def _next(self) -> Lane | None:
         if self._ready_urgent:
             lane = self._occupy(self._ready_urgent.popleft())
-            self._rouse()  # For an ordinary one that this thread might have taken.
+            self._wake()  # An ordinary lane may be ready, too.
             return lane
         if self._ready and self._ordinary_busy < self._ordinary_limit:
             return self._occupy(self._ready.popleft())
         return None
 
     def _run(self) -> None:
-        """A thread's life; takes the lock itself."""
+        """Run lanes until none is ready for the idle time. Takes the lock itself."""
         lane = self._first_lane()
         while lane is not None:
             jobs = 0
             while (job := self._next_job(lane, jobs < TURN)) is not None:
-                if job() is LATER and self._hold(lane, job):
+                if job() is LATER and self._park(lane, job):
                     break
                 jobs += 1
             lane = self._next_lane()
 
     def _next_job(self, lane: Lane, go_on: bool) -> Job | None:
-        """The lane's next job, or None when it is empty or has had its turn; takes the lock."""
+        """Return the lane's next job; None when it is empty or has had its turn. Takes the lock."""
         with self._lock:
             if lane._jobs and (go_on or not self._others_wait()):
                 lane._resumed = False
@@ -208,39 +208,42 @@ class LanePool:
             self._vacate(lane)
             return None
 
-    def _hold(self, lane: Lane, job: Job) -> bool:
-        """Put *job* back; True if the lane is to wait for `resume`. Takes the lock."""
+    def _park(self, lane: Lane, job: Job) -> bool:
+        """Put *job* back. True if the lane is parked, False if `resume` came meanwhile.
+
+        Takes the lock.
+        """
         with self._lock:
             lane._jobs.appendleft(job)
-            lane._held = not lane._resumed
-            if lane._held:
+            lane._parked = not lane._resumed
+            if lane._parked:
                 self._vacate(lane)
-            return lane._held
+            return lane._parked
 
     def _others_wait(self) -> bool:
         return bool(self._ready or self._ready_urgent)
 
     def _first_lane(self) -> Lane | None:
-        """The lane that a new thread was made for, or another; takes the lock."""
+        """Return the first lane of a new thread. Takes the lock."""
         with self._lock:
             lane = self._arrive()
         return lane if lane is not None else self._next_lane()
 
     def _arrive(self) -> Lane | None:
-        """Somebody was roused: its lane, if it is still there; and the next one's turn."""
-        self._rousing = False
+        """Return the lane for a thread that was woken, if one is still ready; wake the next."""
+        self._waking = False
         lane = self._next()
-        self._rouse()
+        self._wake()
         return lane
 
     def _next_lane(self) -> Lane | None:
-        """The next lane for this thread, waiting for one; None to end. Takes the lock."""
+        """Wait for the next lane. None if the idle time is over. Takes the lock."""
         while True:
             with self._lock:
                 lane = self._next()
                 if lane is not None:
                     return lane
-                rest = _Rest()
+                rest = _IdleThread()
                 self._idle.append(rest)
             rung = rest.bell.acquire(timeout=self._idle_seconds)
             with self._lock:
@@ -248,14 +251,14 @@ class LanePool:
                     self._idle.remove(rest)
                     self._threads -= 1
                     return None
-                # Called, perhaps in the moment in which the wait ended.
+                # Woken, perhaps in the moment in which the wait ended.
                 lane = self._arrive()
             if lane is not None:
                 return lane
 
 
-class _Rest:
-    """An idle thread's place: whoever has work calls it there."""
+class _IdleThread:
+    """An idle thread, and the lock that wakes it."""
 
     __slots__ = ("bell", "called")
 

@@ -1,4 +1,4 @@
-"""What makes a process of ours answer evenly. Not for a process that is another's, as a gateway."""
+"""Settings of the interpreter for even answer times. Only for processes that are our own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import gc
 import sys
 from typing import Final
 
-#: Seconds between thread switches (Python's default is 5 ms): a frame gets out this soon while
-#: an agent's thread computes.
+#: Seconds after which a thread that computes gives way (Python's default is 5 ms): the longest
+#: that a frame waits for an agent's thread.
 SWITCH_INTERVAL: Final = 0.001
 
 
@@ -17,9 +17,9 @@ def switch_often(interval: float = SWITCH_INTERVAL) -> None:
 
 
 def freeze() -> None:
-    """Spare the collector what has been imported: it would look at all of it again and again.
+    """Exempt everything imported so far from garbage collection.
 
-    Each time for 40 to 100 ms, in which nothing else runs.
+    A full collection of it takes 40 to 100 ms, in which nothing else runs.
     """
     gc.collect()
     gc.freeze()

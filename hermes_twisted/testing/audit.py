@@ -1,8 +1,4 @@
-"""For tests of what serves a terminal: a connection in memory, a backend that is played by hand.
-
-Nothing of the package imports this. The wire behaves as Twisted's TCP does where that
-matters: a connection ends in a later turn of the loop, a paused one keeps what comes.
-"""
+"""An audit log in memory."""
 
 from __future__ import annotations
 
@@ -10,22 +6,22 @@ from ..seats.journal import Value
 
 
 class MemoryAudit:
-    """An `Audit` that can be read."""
+    """An `Audit` that keeps its events in a list."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Value]] = []
         self.closed = False
 
     def record(self, event: str, **fields: Value) -> None:
-        """See `Audit`."""
+        """Append one event. Fields that are None are left out, as in the audit log."""
         assert not self.closed
         known = {name: value for name, value in fields.items() if value is not None}
         self.events.append({"event": event, **known})
 
     def close(self) -> None:
-        """See `Audit`."""
+        """Set `closed`: a later event is a mistake."""
         self.closed = True
 
     def of(self, event: str) -> list[dict[str, Value]]:
-        """The events of one kind."""
+        """Return the events of one kind."""
         return [noted for noted in self.events if noted["event"] == event]

@@ -1,8 +1,4 @@
-"""For tests of what serves a terminal: a connection in memory, a backend that is played by hand.
-
-Nothing of the package imports this. The wire behaves as Twisted's TCP does where that
-matters: a connection ends in a later turn of the loop, a paused one keeps what comes.
-"""
+"""A backend that does only what its test says."""
 
 from __future__ import annotations
 
@@ -21,7 +17,7 @@ from ..shared.problem import Problem
 
 
 class FakeChannel:
-    """One seat's channel: `requests` holds what was submitted, `say` answers."""
+    """A channel played by hand: `requests` has what was submitted, `say` answers."""
 
     def __init__(self, number: int, outbox: Outbox) -> None:
         self.number = number
@@ -31,25 +27,25 @@ class FakeChannel:
         self.closed = False
 
     def submit(self, frame: Frame) -> None:
-        """See `Channel`."""
+        """Keep the request in `requests`."""
         self.requests.append(frame)
 
     def delivered(self, size: int) -> None:
-        """See `Channel`."""
+        """Add up the bytes in `delivered_bytes`."""
         self.delivered_bytes += size
 
     def close(self) -> None:
-        """See `Channel`."""
+        """Set `closed`, and close the outbox."""
         self.closed = True
         self.outbox.close()
 
     def say(self, *texts: bytes) -> None:
-        """Hermes has these frames for the client."""
+        """Queue frames for the client."""
         for text in texts:
             self.outbox.put(text)
 
     def settle(self, count: int = 1) -> None:
-        """Hermes has begun to run the *count* oldest requests."""
+        """Settle the *count* oldest requests."""
         done, self.requests[:count] = self.requests[:count], []
         for frame in done:
             self.outbox.settle(len(frame.text))
@@ -70,7 +66,7 @@ class FakeBackend:
         self._listener: StateListener = lambda state, problem: None
 
     def start(self, listener: StateListener) -> None:
-        """See `Backend`; ready at once."""
+        """Become ready at once."""
         self._listener = listener
         self.change(BackendState.READY)
 
@@ -80,7 +76,7 @@ class FakeBackend:
         self._listener(state, problem)
 
     def open(self, number: int, wake: Callable[[], None]) -> FakeChannel:
-        """See `Backend`."""
+        """Return a new `FakeChannel`, also in `channels`."""
 
         def rouse() -> None:
             # In a later turn of the loop, as the other backends do it.
@@ -91,10 +87,10 @@ class FakeBackend:
         return channel
 
     def drain(self, timeout: float) -> Deferred[bool]:
-        """See `Backend`; fires at once with `drained`."""
+        """Fire at once with `drained`."""
         return succeed(self.drained)
 
     def stop(self) -> Deferred[None]:
-        """See `Backend`."""
+        """Become stopped at once."""
         self.change(BackendState.STOPPED)
         return succeed(None)

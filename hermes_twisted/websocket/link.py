@@ -1,4 +1,4 @@
-"""Autobahn's callbacks on one side, a seat on the other."""
+"""One open WebSocket: Autobahn's callbacks on one side, a seat on the other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Arrival:
 
 
 class AttachProtocol(StrictProtocol):
-    """One open WebSocket: a `Link`. Made behind admission only."""
+    """A `Link` over Autobahn. Made for admitted clients only, by `AttachFactory.build`."""
 
     factory: AttachFactory
     _log = Logger()
@@ -53,7 +53,7 @@ class AttachProtocol(StrictProtocol):
     # What Autobahn calls.
 
     def connectionMade(self) -> None:
-        """The connection has been taken over from the HTTP server."""
+        """Begin to count: the connection has been taken over from the HTTP server."""
         super().connectionMade()
         self._attachment = Attachment(
             self,
@@ -64,9 +64,9 @@ class AttachProtocol(StrictProtocol):
         self._outlet = Outlet(self.tcp, lambda: self._valve.is_open)
 
     def onOpen(self) -> None:
-        """The handshake is done: take a seat."""
+        """Take a seat: the handshake is done."""
         super().onOpen()
-        # The HTTP channel that we took the connection from is still registered.
+        # The HTTP channel that had the connection before is still registered.
         self.tcp.unregisterProducer()
         self._valve = Valve(self._writable_again)
         self._attachment.bytes_in = 0  # The handshake does not count.
@@ -74,12 +74,12 @@ class AttachProtocol(StrictProtocol):
         self._seat = self.factory.directory.open(self._arrival.key, self._attachment)
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes from the client."""
+        """Read bytes from the client."""
         attachment = self._attachment
         attachment.last_heard = self.factory.clock.seconds()
         attachment.bytes_in += len(data)
         if self._is_between_messages():
-            # Everyday messages: Autobahn's path costs ten times as much.
+            # Plain small messages skip Autobahn's parser, which costs ten times as much.
             texts, data = split_texts(data, self.factory.limits.max_message)
             for text in texts:
                 self.onMessage(text, False)
@@ -96,18 +96,18 @@ class AttachProtocol(StrictProtocol):
         )
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """One whole message; void once a close frame has been sent."""
+        """Pass a whole message to the seat; ignored once a close frame has been sent."""
         if self._seat is None or self.state != self.STATE_OPEN:
             return
         self._attachment.frames_in += 1
         try:
             self._seat.received(payload)
         except Exception:
-            # A bug of ours must not cost the client its connection (design, law 1).
-            self._log.failure("a message could not be handled")
+            # A bug of ours must not cost the client its connection.
+            self._log.failure("handling a message failed")
 
     def onPing(self, payload: bytes) -> None:
-        """Answer at once, but of a flood only the latest (RFC 6455 §5.5.3)."""
+        """Answer at once; of a flood answer only the latest ping (RFC 6455 §5.5.3)."""
         self._pings += 1
         if self.writable and self._pings <= self.factory.limits.max_pongs:
             self._pong(payload)
@@ -117,7 +117,7 @@ class AttachProtocol(StrictProtocol):
             self.pause_input("pongs")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """The connection has ended."""
+        """Detach from the seat: the connection has ended."""
         super().onClose(wasClean, code, reason)
         self._outlet.clear()
         attachment = self._attachment
@@ -127,54 +127,54 @@ class AttachProtocol(StrictProtocol):
         if seat is not None:
             self.factory.directory.detach(seat, attachment)
 
-    # What the seat calls: `Link`, of which `StrictProtocol` has the end.
+    # What the attachment calls: `Link`. `StrictProtocol` has `abort`.
 
     @property
     def writable(self) -> bool:
-        """See `Link`."""
+        """Whether the socket takes more without buffering."""
         return self._valve.is_open and self._outlet.is_empty and self.state == self.STATE_OPEN
 
     def send(self, payloads: list[bytes]) -> None:
-        """See `Link`. Frames are made here: Autobahn's path costs several times more."""
+        """Send each payload as one text message. Faster than Autobahn's way by a factor."""
         frames = self.make_frames(payloads)
         self._attachment.frames_out += len(payloads)
         self._attachment.bytes_out += sum(map(len, frames))
         self._outlet.write(frames)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        """What Autobahn writes: the handshake's answer and control frames.
+        """Write what Autobahn sends: the handshake's answer and control frames.
 
-        Not within a frame of ours, and at once. Nobody here asks it to chop or to wait.
+        At once, but never within a frame of ours. *sync* and *chopsize* are not used here.
         """
         self._outlet.pour_all()
         write_promptly(self.tcp, data)
 
     def make_frames(self, payloads: list[bytes]) -> list[bytes]:
-        """Headers and payloads in turn."""
+        """Return headers and payloads in turn."""
         squeeze = self.compression.deflate if self.compression is not None else None
         return text_frames(payloads, squeeze)
 
     def pause_reading(self) -> None:
-        """See `Link`."""
+        """Stop reading the socket, because too many requests wait."""
         self.pause_input("waiting_requests")
 
     def resume_reading(self) -> None:
-        """See `Link`."""
+        """Read the socket again."""
         self.resume_input("waiting_requests")
 
     def close(self, code: int, reason: str) -> None:
-        """See `Link`."""
+        """Begin the closing handshake."""
         if self.state == self.STATE_OPEN:
             self._attachment.ended_by = "server"
         super().close(code, reason)
 
     def ping(self) -> None:
-        """Make the path carry something; whether a pong comes decides nothing."""
+        """Send a ping, if the socket takes more. A missing pong has no consequence."""
         if self.writable:
             self.sendPing(self._round_trips.ping(self.factory.clock.seconds()))
 
     def onPong(self, payload: bytes) -> None:
-        """A ping of ours has come back."""
+        """Note the round trip of a ping that came back."""
         seconds = self._round_trips.pong(payload, self.factory.clock.seconds())
         if seconds is not None:
             self._attachment.round_trip = seconds
@@ -182,11 +182,11 @@ class AttachProtocol(StrictProtocol):
 
     @property
     def unheard(self) -> bool:
-        """Whether what the client says lies unread, and not because it does not read either."""
+        """Whether the socket is paused although the client reads: then it may have said more."""
         return self.input_paused and self.writable
 
     def resume_input(self, limit: str | None = None) -> None:
-        """See `StrictProtocol`. Its silence begins anew: until now it was not listened to."""
+        """Read the socket again. The client's silence counts from now on."""
         if self.input_paused:
             self._attachment.last_heard = self.factory.clock.seconds()
         super().resume_input(limit)
@@ -217,7 +217,7 @@ class AttachProtocol(StrictProtocol):
 
 
 class AttachFactory(StrictFactory):
-    """What the protocols share: limits, and the directory in which they find their seats."""
+    """Makes the links: they share limits, and the directory that gives them seats."""
 
     def __init__(
         self,
@@ -232,7 +232,7 @@ class AttachFactory(StrictFactory):
         self._make_protocol = make_protocol
 
     def build(self, arrival: Arrival) -> AttachProtocol:
-        """A protocol for a client that was admitted."""
+        """Return a protocol for an admitted client."""
         protocol = self._make_protocol(arrival)
         self.prepare(protocol)
         return protocol

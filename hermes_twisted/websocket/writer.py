@@ -1,4 +1,4 @@
-"""The way out to a socket that may be full."""
+"""Writes to a socket that may be full, without a copy of large frames."""
 
 from __future__ import annotations
 
@@ -15,31 +15,35 @@ from ..tcp import write_promptly
 
 @implementer(IPushProducer)
 class Valve:
-    """Open while the socket takes more; without it Autobahn buffers without end."""
+    """A push producer that knows whether the socket takes more.
+
+    Without it nothing tells when to stop, and Autobahn buffers without end. *opened* is
+    called when the socket takes more again.
+    """
 
     def __init__(self, opened: Callable[[], None]) -> None:
         self.is_open = True
         self._opened = opened
 
     def pauseProducing(self) -> None:
-        """The socket's buffer is full."""
+        """Note that the socket's buffer is full."""
         self.is_open = False
 
     def resumeProducing(self) -> None:
-        """It is empty again."""
+        """Note that the buffer is empty, and call *opened*."""
         self.is_open = True
         self._opened()
 
     def stopProducing(self) -> None:
-        """The connection is gone; `onClose` follows."""
+        """Note that the connection is gone; `onClose` follows."""
         self.is_open = False
 
 
 class Outlet:
-    """Writes to a transport: small things at once, large ones piece by piece as it empties.
+    """Writes small parts to a transport at once, large ones in pieces as it empties.
 
     So a large frame is neither joined with others nor copied into Twisted's buffer. *takes*
-    says whether the transport has room; `pour` is to be called when it has again.
+    returns whether the transport has room; call `pour` when it has room again.
     """
 
     def __init__(self, transport: Any, takes: Callable[[], bool]) -> None:
@@ -49,7 +53,7 @@ class Outlet:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all that was given has been passed on."""
+        """Whether everything has been passed to the transport."""
         return not self._rest
 
     def write(self, parts: list[bytes]) -> None:
@@ -61,17 +65,17 @@ class Outlet:
         self.pour()
 
     def pour(self) -> None:
-        """Pass on what the transport has room for."""
+        """Pass on as much as the transport has room for."""
         while self._rest and self._takes():
             self._pass_on()
 
     def pour_all(self) -> None:
-        """Pass on everything: something that must not come between is to follow."""
+        """Pass on everything, room or not, so that what is written next is not interleaved."""
         while self._rest:
             self._pass_on()
 
     def clear(self) -> None:
-        """Nobody will read it."""
+        """Discard the rest: the connection has ended."""
         self._rest.clear()
 
     def _pass_on(self) -> None:

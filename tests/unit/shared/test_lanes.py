@@ -55,7 +55,7 @@ def rest_signalling(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
             self.bell = Bell()
             self.called = False
 
-    monkeypatch.setattr(lanes, "_Rest", Rest)
+    monkeypatch.setattr(lanes, "_IdleThread", Rest)
     return resting
 
 
@@ -272,7 +272,7 @@ def test_work_in_the_moment_of_ending(monkeypatch: pytest.MonkeyPatch) -> None:
             self.bell = Bell()
             self.called = False
 
-    monkeypatch.setattr(lanes, "_Rest", Rest)
+    monkeypatch.setattr(lanes, "_IdleThread", Rest)
     pool.lane().put(lambda: None)
 
     wait(ran)
