@@ -27,7 +27,7 @@ from ..meter import Meter, NullMeter
 from ..operate.metrics import Metrics
 from ..seats.directory import Seats
 from ..seats.journal import Audit, Journal, NullAudit
-from ..seats.notices import News
+from ..seats.notices import StateNotices
 from ..seats.ports import Backend, BackendState
 from ..seats.seat import Seat
 from ..shared.problem import Problem
@@ -85,7 +85,7 @@ class AttachService(Service):
         self._seats = Seats()
         self.operations = Operations(reactor, settings, backend, self._meter)
         self._links = Links(reactor, settings.limits, self._meter, self._journal.settle)
-        self._news = News(backend, self._seats, self._meter)
+        self._news = StateNotices(backend, self._seats, self._meter)
         self._ports: list[IListeningPort] = []
         self._waiting_room: WaitingRoom | None = None
         self._gate = Gate(
