@@ -155,7 +155,7 @@ def host_steps() -> list[tuple[str, float]]:
     request = decode(REQUEST)
 
     def run() -> None:
-        seat.run(1, decode(REQUEST), len(REQUEST), limited=True)
+        seat.requests.run(1, decode(REQUEST), len(REQUEST), urgent=False)
 
     def collect() -> None:
         for _ in range(LOT):
@@ -170,10 +170,10 @@ def host_steps() -> list[tuple[str, float]]:
         ("- of which decode", cost(lambda: decode(REQUEST))),
         (
             "- of which Hermes' dispatcher (the stub's)",
-            cost(lambda: host.server.dispatch(request, seat)),
+            cost(lambda: host.server.dispatch(request, seat.transport)),
         ),
         ("- of which encode the answer", cost(lambda: encode(ANSWERED))),
-        ("write an event, all of it", cost(lambda: seat.write(EVENT), after=empty)),
+        ("write an event, all of it", cost(lambda: seat.transport.write(EVENT), after=empty)),
         ("- of which encode", cost(lambda: encode(EVENT))),
         (f"queue a frame and pack it for the front, {LOT} at once", cost(collect, LOT)),
     ]

@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hermes_twisted.hermes.cures.table import CURES
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RESULTS = DOCS / "compatibility.json"
 PAGE = DOCS / "compatibility.md"
@@ -67,9 +69,18 @@ def nodes(results: Results) -> str:
     )
 
 
+def cures(_results: Results) -> str:
+    """One row for each cure, from the records in `hermes_twisted.hermes.cures`."""
+    rows = [[f"`{c.name}`", c.what, c.releases, c.found, c.cured] for c in CURES]
+    return _table(["Cure", "Without it", "Releases", "Recognised by", "What is done"], rows)
+
+
+PARTS = (("servers", servers), ("uis", uis), ("nodes", nodes), ("cures", cures))
+
+
 def page(text: str, results: Results) -> str:
     """The page with its generated parts made anew."""
-    for name, make in (("servers", servers), ("uis", uis), ("nodes", nodes)):
+    for name, make in PARTS:
         made = f"<!-- {name} -->\n{make(results)}\n<!-- end -->"
         pattern = rf"<!-- {name} -->\n.*?<!-- end -->"
         text, count = re.subn(pattern, lambda _match, made=made: made, text, flags=re.DOTALL)

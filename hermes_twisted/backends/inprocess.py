@@ -1,4 +1,4 @@
-"""Hermes in this process: for the plugin inside a gateway, and for tests."""
+"""The backend that runs Hermes in this process: inside a gateway, and in tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from .. import rpc
 from ..hermes.cures.gateway import check_gateway, gateway_cures
 from ..hermes.host import Host, explain_shedding
-from ..hermes.transport import HostSeat
+from ..hermes.seat import HostSeat
 from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..seats.calls import Calls
@@ -27,10 +27,11 @@ from ..shared.backlog import Backlog
 from ..shared.lanes import LanePool
 from ..shared.outbox import Outbox
 from ..shared.problem import Problem
-from .refusal import SHUTDOWN_LIMIT, refuse
+from ..shared.schema import SHUTDOWN_LIMIT, Findings
+from .early_requests import EarlyRequests
 from .threads import in_thread
 
-#: What to do about a failure that nobody has foreseen.
+#: The advice for a failure without a `Problem` of its own.
 UNEXPECTED_ADVICE: Final = (
     "The log has the traceback. `hermes doctor` and a reinstallation of hermes-agent may help; "
     "--backend=worker runs Hermes in a process of its own."
@@ -38,53 +39,56 @@ UNEXPECTED_ADVICE: Final = (
 
 
 class InProcessChannel:
-    """One seat's way to the host in this process."""
+    """One seat's line to the host in this process."""
 
     def __init__(
         self, backend: InProcessBackend, number: int, outbox: Outbox, calls: Calls
     ) -> None:
-        self._backend = backend
         self.number = number
         self.outbox = outbox
+        self._backend = backend
         self._calls = calls
+        self._early = EarlyRequests(outbox)
+        self._host: Host | None = None
         self._seat: HostSeat | None = None
         self._tag = 0
-        self._backlog: list[rpc.Frame] = []
 
     def submit(self, frame: rpc.Frame) -> None:
-        """See `Channel`."""
+        """Run a request in Hermes; keep it while Hermes is loaded, refuse it if it cannot be."""
         if self._seat is not None:
             self._tag = tag = self._tag % 0xFFFFFFFF + 1
             if frame.method:
                 self._calls.begin(tag, frame.method, frame.id)
-            self._seat.submit(tag, frame.text, urgent=frame.urgent)
+            self._seat.requests.submit(tag, frame.text, urgent=frame.urgent)
         elif self._backend.state is BackendState.BROKEN:
-            refuse(self.outbox, frame, self._backend.problem)
+            self._early.refuse(frame, self._backend.problem)
         else:
-            self._backlog.append(frame)
+            self._early.keep(frame)
 
     def delivered(self, size: int) -> None:
-        """See `Channel`; nothing is kept back here."""
+        """Do nothing: no frames are kept back for want of credit."""
 
     def close(self) -> None:
-        """See `Channel`."""
+        """Drop what waits, and end the seat in the host."""
         self._backend.forget(self)
-        if self._seat is not None:
-            self._seat.detach()
+        if self._host is not None and self._seat is not None:
+            self._host.close(self._seat)
         else:
             self.outbox.close()
 
-    def begin(self, host: Host | None) -> None:
-        """Hermes is loaded, or will not be (None): let go what has waited."""
-        if host is not None:
-            self._seat = host.open(self.outbox)
-        backlog, self._backlog = self._backlog, []
-        for frame in backlog:
+    def hermes_loaded(self, host: Host) -> None:
+        """Open the seat in *host*, and submit the requests that have waited."""
+        self._host, self._seat = host, host.open(self.outbox)
+        self.submit_kept()
+
+    def submit_kept(self) -> None:
+        """Submit again the requests that came while Hermes was loaded."""
+        for frame in self._early.take():
             self.submit(frame)
 
 
 class InProcessBackend:
-    """The host, loaded once, in a thread; it cannot be restarted without the process."""
+    """Loads the host once, in a thread. Hermes cannot be restarted without the process."""
 
     _log = Logger()
 
@@ -97,10 +101,10 @@ class InProcessBackend:
         *,
         own_process: bool = False,
     ) -> None:
-        """*own_process*: it is ours to tune."""
+        """*own_process*: no gateway runs in it, so that the interpreter may be tuned."""
         self.state = BackendState.STOPPED
         self.problem: Problem | None = None
-        self.findings: dict[str, Any] = {}
+        self.findings: Findings | None = None
         self.meter: Meter = NullMeter()
         self._reactor = reactor
         self._limits = limits
@@ -116,14 +120,14 @@ class InProcessBackend:
         self._channels: dict[int, InProcessChannel] = {}
 
     def start(self, listener: StateListener) -> None:
-        """See `Backend`."""
+        """Load Hermes in a thread; *listener* is told of every state, on the loop."""
         self._listener = listener
         self._stopping = False
         self._end_of_loading = Deferred()
         self._change(BackendState.STARTING)
         if self._own_process:
             tuning.switch_often()
-        # Hermes reads it when it is imported, and for good.
+        # Hermes reads it once, when it is imported.
         os.environ["HERMES_HOME"] = str(self._home)
         loading = in_thread(self._reactor, lambda: self._load(self._lanes), "hermes-load")
         loading.addCallbacks(self._loaded, self._not_loaded)
@@ -131,7 +135,7 @@ class InProcessBackend:
         loading.addBoth(lambda _outcome: self._end_of_loading.callback(None))
 
     def open(self, number: int, wake: Callable[[], None]) -> InProcessChannel:
-        """See `Backend`."""
+        """Return a channel for a new seat; its requests wait until Hermes is loaded."""
         # Not `callFromThread`: it makes a timer for each call.
         loop = asyncio.get_running_loop()
 
@@ -143,20 +147,20 @@ class InProcessBackend:
         channel = InProcessChannel(self, number, outbox, calls)
         self._channels[number] = channel
         if self._host is not None:
-            channel.begin(self._host)
+            channel.hermes_loaded(self._host)
         return channel
 
     def forget(self, channel: InProcessChannel) -> None:
-        """A seat has ended."""
+        """Remove the channel of a seat that has ended."""
         self._channels.pop(channel.number, None)
 
     def drain(self, timeout: float) -> Deferred[bool]:
-        """See `Backend`."""
+        """Wait until nothing runs in Hermes: True; False after *timeout* seconds."""
         host = self._host
         return in_thread(self._reactor, lambda: host is None or host.drain(timeout), "hermes-drain")
 
     def stop(self) -> Deferred[None]:
-        """See `Backend`. An import of Hermes under way cannot be broken off: it is awaited."""
+        """Let Hermes finalise its sessions. An import that is under way is awaited first."""
         self._stopping = True
         return Deferred.fromCoroutine(self._stop())
 
@@ -167,7 +171,7 @@ class InProcessBackend:
         if host is not None and not await in_thread(
             self._reactor, lambda: host.shutdown(SHUTDOWN_LIMIT), "hermes-stop"
         ):
-            self._log.warn("sessions were not finalised in time")
+            self._log.warn("sessions were not finalised within {limit} s", limit=SHUTDOWN_LIMIT)
         self._change(BackendState.STOPPED)
 
     def _loaded(self, host: Host) -> None:
@@ -176,10 +180,10 @@ class InProcessBackend:
             return
         if self._own_process:
             tuning.freeze()
-        self.findings = host.findings.as_dict()
-        # Before anybody is told, and opens more, which begin at once.
+        self.findings = host.findings
+        # Before the listener is told: it may open more channels, which start at once.
         for channel in list(self._channels.values()):
-            channel.begin(host)
+            channel.hermes_loaded(host)
         self._change(BackendState.READY)
 
     def _not_loaded(self, failure: Failure) -> None:
@@ -195,7 +199,7 @@ class InProcessBackend:
             )
         self._change(BackendState.BROKEN, problem)
         for channel in list(self._channels.values()):
-            channel.begin(None)
+            channel.submit_kept()
 
     def _change(self, state: BackendState, problem: Problem | None = None) -> None:
         self.state, self.problem = state, problem
@@ -205,10 +209,10 @@ class InProcessBackend:
 async def load_in_gateway(
     reactor: AsyncioSelectorReactor, limits: Limits, home: Path
 ) -> InProcessBackend:
-    """A backend in a gateway's process. Call it on the gateway's loop.
+    """Return a backend for a gateway's process. Call it on the gateway's loop.
 
     Hermes is loaded off the loop, and every cure that protects the gateway is tried,
-    before this returns. Raises `Problem` where one does not work.
+    before this returns. Raises `Problem` if one does not work.
     """
     cures = gateway_cures(threading.get_ident())
     checking: Deferred[None] = in_thread(reactor, lambda: check_gateway(cures), "hermes-check")

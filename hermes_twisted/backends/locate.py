@@ -1,4 +1,7 @@
-"""Find the Python that Hermes is installed in. Runs in the front; imports nothing of Hermes."""
+"""Find the Python that Hermes is installed in, and make the environment that it runs with.
+
+Runs in the front, and imports nothing of Hermes.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ from typing import Final
 
 from ..shared.problem import Problem
 
-#: Where Hermes' installer, pipx, uv and its container image put it, below the home
-#: directory or absolute.
+#: Where Hermes' installer, pipx, uv and the container image put it. `~` is the home directory
+#: of the server's user.
 WELL_KNOWN: Final = (
     "~/.hermes/hermes-agent/venv/bin/python",
     "~/.hermes/hermes-agent/.venv/bin/python",
@@ -26,7 +29,7 @@ WELL_KNOWN: Final = (
     "/opt/hermes/.venv/bin/python",
     "/opt/hermes/venv/bin/python",
 )
-#: How much of the `hermes` command is looked at for the interpreter behind it.
+#: Bytes of the `hermes` command that are searched for the interpreter behind it.
 _SCRIPT_HEAD: Final = 4096
 _ADVICE: Final = (
     "Install hermes-agent (0.14 or later), or name the Python it is installed in with "
@@ -43,7 +46,10 @@ class Hermes:
 
 
 def locate(named: Path | None, environ: Mapping[str, str]) -> Hermes:
-    """Hermes' interpreter: the *named* one, or the first that is found. Raises `Problem`."""
+    """Return Hermes' interpreter: the *named* one, or the first that is found.
+
+    Raises `Problem` if there is none.
+    """
     if named is not None:
         if not _is_executable(named):
             raise Problem(
@@ -71,7 +77,7 @@ def locate(named: Path | None, environ: Mapping[str, str]) -> Hermes:
 
 
 def _behind(command: Path) -> Iterator[Path]:
-    """Interpreters that the script *command* names, or that lie beside it."""
+    """Yield the interpreters that the script *command* names, or that lie beside it."""
     real = command.resolve()
     try:
         with real.open("rb") as file:
@@ -95,7 +101,7 @@ def _is_executable(path: Path) -> bool:
     return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
-#: What is ours, or concerns our own process only, and is kept from the worker.
+#: Variables that are the server's own, or concern its process only: the worker gets none.
 _PRIVATE: Final = re.compile(
     r"HERMES_ATTACH_.*|HERMES_TUI_GATEWAY_URL|HERMES_TUI_SIDECAR_URL"
     r"|NOTIFY_SOCKET|WATCHDOG_.*|LISTEN_.*|CREDENTIALS_DIRECTORY|INVOCATION_ID|JOURNAL_STREAM"
@@ -103,18 +109,18 @@ _PRIVATE: Final = re.compile(
 )
 
 
-#: Threads for Hermes' long handlers, unless the operator chose: four clients, each with
-#: its quarter. Hermes' own default is 4 or 8.
+#: The size of Hermes' pool for long handlers, unless the operator has set it. One client may
+#: use a quarter of it. Hermes' own default is 4 or 8.
 POOL_VARIABLE: Final = "HERMES_TUI_RPC_POOL_WORKERS"
 POOL_SIZE: Final = 16
 
 
 def worker_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
-    """All that the worker gets to see of the environment.
+    """Return the environment of the worker, with *home* as `HERMES_HOME`.
 
-    Hermes needs its user's: provider keys, proxies, locale, PATH for its tools. It
-    does not get what is ours: keys of this server, systemd's sockets and
-    credentials, and the settings of our own interpreter.
+    Hermes needs its user's: provider keys, proxies, locale, PATH for its tools. It does not
+    get the server's: its keys, systemd's sockets and credentials, and the settings of its
+    interpreter.
     """
     kept = {name: value for name, value in environ.items() if not _PRIVATE.fullmatch(name)}
     kept["HERMES_HOME"] = str(home)

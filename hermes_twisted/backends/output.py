@@ -1,4 +1,4 @@
-"""What a worker prints, as log events of a bounded size."""
+"""Turn what a worker prints into log events of a bounded size."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from twisted.logger import Logger, LogLevel
 
 _log = Logger(namespace="hermes_twisted.worker")
 
-#: Longer lines are cut: nothing that a program prints may grow our memory or log.
+#: Longer lines are cut, in bytes, so that no program can fill the memory or the log.
 MAX_LINE: Final = 4096
 
-#: The format that the worker gives its root logger.
+#: The names in the format of the worker's root logger (`hermes.main.EachLine`).
 _LEVELS: Final = {
     "DEBUG": LogLevel.debug,
     "INFO": LogLevel.info,
@@ -24,7 +24,7 @@ _PREFIX: Final = re.compile(rf"({'|'.join(_LEVELS)}) (?=[\w.]+: )")
 
 
 class OutputLines:
-    """Bytes of one stream in, one log event a line out, with the level it names."""
+    """Logs each line of one stream, at the level that the line names."""
 
     def __init__(self, stream: str) -> None:
         self._stream = stream
@@ -32,7 +32,7 @@ class OutputLines:
         self._overlong = False
 
     def feed(self, data: bytes) -> None:
-        """Log the lines that *data* completes."""
+        """Log the lines that are complete with *data*."""
         first, *rest = data.split(b"\n")
         self._extend(first)
         for piece in rest:
@@ -40,7 +40,7 @@ class OutputLines:
             self._extend(piece)
 
     def finish(self) -> None:
-        """Log what is left: the stream has ended."""
+        """Log what is left of the last line: the stream has ended."""
         if self._partial:
             self._emit()
 

@@ -1,4 +1,4 @@
-"""One worker process: spawned, spoken to, ended."""
+"""One worker process: starts it, carries bytes to and from it, and ends it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from ..tcp import write_promptly
 from .locate import Hermes
 from .output import OutputLines
 
-#: How long a worker may take to load Hermes. A cold disk and a first byte-compilation
-#: take several seconds.
+#: Seconds that a worker may take to load Hermes. A cold disk and a first byte-compilation
+#: take several.
 START_LIMIT: Final = 120.0
-#: How much longer than its own limit a worker may take to end, before TERM and KILL.
+#: Seconds beyond its own limit that a worker may take to end: until TERM, and until KILL.
 END_MARGIN: Final = 1.0
 #: Descriptor of the socket in the child.
 CHILD_FD: Final = 3
@@ -34,21 +34,21 @@ CHILD_FD: Final = 3
 BOOT: Final = Path(__file__).resolve().parent.parent / "hermes" / "boot.py"
 
 
-class Owner(Protocol):
-    """Who the process reports to."""
+class ProcessOwner(Protocol):
+    """Receives what a `WorkerProcess` reports."""
 
     def received(self, unpacker: Unpacker, data: bytes) -> None:
-        """Bytes from the worker. May raise `BadPacket`."""
+        """Take bytes from the worker. May raise `BadPacket`."""
 
     def ended(self, problem: Problem) -> None:
-        """The process is gone and all that it sent has been received."""
+        """Take the end of the process; all that it sent has been received before."""
 
 
 class WorkerProcess:
     """A child process and the socket to it.
 
-    It has ended when both the process has and its socket is read to the end; a
-    worker with only one of them left is ended by force.
+    It counts as ended when the process has exited and its socket is read to the end. A
+    worker that closes its socket and does not exit is killed.
     """
 
     _log = Logger()
@@ -56,7 +56,7 @@ class WorkerProcess:
     def __init__(
         self,
         reactor: AsyncioSelectorReactor,
-        owner: Owner,
+        owner: ProcessOwner,
         hermes: Hermes,
         environment: dict[str, str],
         shutdown_limit: float,
@@ -65,7 +65,7 @@ class WorkerProcess:
         self._owner = owner
         self._shutdown_limit = shutdown_limit
         self.pid: int | None = None
-        self._how: str | None = None
+        self._exit: str | None = None
         self._socket_open = True
         self._stopping = False
         self._said = 0.0
@@ -87,7 +87,7 @@ class WorkerProcess:
         self._log.info("worker {pid} started with {python}", pid=self.pid, python=hermes.python)
 
     def say(self, packet: bytes) -> None:
-        """Send one packet."""
+        """Send one packet. Never blocks."""
         now = self._reactor.seconds()
         calm, self._said = now - self._said > CALM, now
         transport = cast("ITransport", self._stream.transport)
@@ -97,11 +97,11 @@ class WorkerProcess:
             transport.write(packet)
 
     def loaded(self) -> None:
-        """The worker has reported: it is not late any more."""
+        """Stop the timer for the start: Hermes is loaded."""
         self._cancel_timer()
 
     def terminate(self) -> None:
-        """End it: the end of its input first, then TERM, then KILL."""
+        """End the process: first by the end of its input, then with TERM, then with KILL."""
         self._stopping = True
         cast("ITransport", self._stream.transport).loseConnection()
         self._set_timer(self._shutdown_limit + END_MARGIN, self._end_by_force)
@@ -129,14 +129,14 @@ class WorkerProcess:
             self._timer.cancel()
             self._timer = None
 
-    # What the stream and the process report.
+    # Called by the stream and by Twisted's process protocol.
 
     def spawned(self, pid: int) -> None:
-        """The process is there; one that ends at once has done so before `spawnProcess` returns."""
+        """Take the process id. One that exits at once does so before `spawnProcess` returns."""
         self.pid = pid
 
     def data_received(self, unpacker: Unpacker, data: bytes) -> None:
-        """Bytes from the worker."""
+        """Pass bytes to the owner; close the socket if they are no packets."""
         try:
             self._owner.received(unpacker, data)
         except BadPacket as bad:
@@ -146,30 +146,30 @@ class WorkerProcess:
             cast("ITransport", self._stream.transport).loseConnection()
 
     def socket_closed(self) -> None:
-        """The worker has closed its end, or we ours."""
+        """Note the end of the socket; a worker that does not exit by itself is killed."""
         self._socket_open = False
-        if self._how is None and not self._stopping:
+        if self._exit is None and not self._stopping:
             self._set_timer(END_MARGIN, self._end_by_force)
         self._end_if_gone()
 
     def process_exited(self, how: str) -> None:
-        """The process is gone; what it sent last may still have to be read."""
-        self._how = how
+        """Note the exit; bytes that it sent before may still have to be read."""
+        self._exit = how
         self._cancel_timer()
         self._kill_group()
         self._end_if_gone()
 
     def _end_if_gone(self) -> None:
-        if self._how is not None and not self._socket_open:
+        if self._exit is not None and not self._socket_open:
             self._owner.ended(
                 Problem(
-                    f"Hermes' process (pid {self.pid}) {self._how}.",
-                    "The server's log has its last words.",
+                    f"Hermes' process (pid {self.pid}) {self._exit}.",
+                    "The server's log has what it printed last.",
                 )
             )
 
     def _kill_group(self) -> None:
-        """End what Hermes had started and a killed worker could not: its helpers."""
+        """Kill the processes that Hermes had started and a killed worker could not end."""
         if self.pid is None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -189,7 +189,7 @@ class _Stream(StreamProtocol):
 
 
 class _Output(ProcessProtocol):
-    """What the child prints, and how it ended."""
+    """Logs what the child prints, and reports how it ended."""
 
     def __init__(self, process: WorkerProcess) -> None:
         self._process = process
@@ -214,7 +214,7 @@ class _Output(ProcessProtocol):
 
 
 def describe_exit(how: Any) -> str:
-    """`ended with status 1`, `was killed by SIGKILL`: for people."""
+    """Return how a process ended, in words: `ended with status 1`, `was killed by SIGKILL`."""
     if getattr(how, "signal", None):
         return f"was killed by {signal.Signals(how.signal).name}"
     return f"ended with status {getattr(how, 'exitCode', None) or 0}"

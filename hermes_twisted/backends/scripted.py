@@ -18,6 +18,7 @@ from ..seats.ports import BackendState, StateListener
 from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, EVENT, Outbox
 from ..shared.problem import Problem
+from ..shared.schema import Findings
 
 #: JSON-RPC 2.0 §5.1
 METHOD_NOT_FOUND = -32601
@@ -177,7 +178,7 @@ class ScriptedBackend:
     ) -> None:
         self.state = BackendState.STOPPED
         self.problem: Problem | None = None
-        self.findings: dict[str, Any] = {}
+        self.findings: Findings | None = None
         self.meter: Meter = NullMeter()
         self.clock = clock
         self.script = script
@@ -189,7 +190,7 @@ class ScriptedBackend:
     def start(self, listener: StateListener) -> None:
         """See `Backend`."""
         self._listener = listener
-        self.findings = {"version": "a recording", "methods": len(self.script.reactions)}
+        self.findings = Findings("a recording", methods=len(self.script.reactions))
         self._change(BackendState.READY)
 
     def open(self, number: int, wake: Callable[[], None]) -> ScriptedChannel:

@@ -1,7 +1,7 @@
-"""One blocking call off the loop, in a daemon thread.
+"""Run a blocking call off the event loop, in a daemon thread of its own.
 
-Not the reactor's thread pool: its threads are no daemons, and one that waits for a
-busy Hermes would keep the process, or the gateway around us, from exiting.
+The reactor's thread pool will not do: its threads are not daemons, and one that waits for a
+busy Hermes would keep the process, or the gateway around the server, from exiting.
 """
 
 from __future__ import annotations

@@ -1,10 +1,16 @@
-"""The default backend: Hermes in a child process, supervised, over a socketpair."""
+"""The default backend: Hermes in a child process, supervised, over a socketpair.
+
+When the worker crashes: `process` reports it here (`WorkerBackend.ended`); `supervision` plans
+the restart and has the new state announced, which `seats.notices` logs and shows to all users;
+each `worker_channel` answers its requests in flight with an error and keeps later ones. The
+next worker gets each seat's `seats.ledger` with OPEN, restores the sessions (`hermes.restore`)
+and notes it (`hermes.session_notes`); the ledger turns that note into frames for the client.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
@@ -18,25 +24,32 @@ from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, Outbox
 from ..shared.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
 from ..shared.problem import Problem
+from ..shared.schema import (
+    SHUTDOWN_LIMIT,
+    Findings,
+    SessionNote,
+    WorkerSettings,
+    decode,
+    encode,
+)
 from .locate import Hermes
 from .process import WorkerProcess
-from .refusal import SHUTDOWN_LIMIT
 from .supervision import Supervisor
 from .worker_channel import MAX_TAG, WorkerChannel
 
-#: How much longer than the time of a drain its outcome is waited for.
+#: Seconds beyond the time of a drain that the worker has to report its outcome.
 DRAIN_MARGIN: Final = 1.0
 
-#: Plain numbers, which compare several times quicker.
+#: Plain numbers compare several times faster than enum members.
 _EVENT: Final = int(Op.EVENT)
 _ANSWER: Final = int(Op.ANSWER)
 
 
 class WorkerBackend:
-    """Spawns the worker, watches it, and carries frames both ways.
+    """Runs Hermes in a worker process and carries frames both ways.
 
-    *locate* finds Hermes; it runs at every start, so that a Hermes which is
-    installed later is found. *environment* is all that the worker gets.
+    *locate* finds Hermes and raises `Problem`; it is called at every start of a worker, so
+    that a Hermes which is installed later is found. *environment* is all that the worker gets.
     """
 
     def __init__(
@@ -51,7 +64,7 @@ class WorkerBackend:
     ) -> None:
         self.state = BackendState.STOPPED
         self.problem: Problem | None = None
-        self.findings: dict[str, Any] = {}
+        self.findings: Findings | None = None
         self.meter: Meter = NullMeter()
         self.credit_lot = max(1, limits.credit_window // 4)
         self._reactor = reactor
@@ -71,15 +84,15 @@ class WorkerBackend:
         self._drained: Deferred[bool] | None = None
         self._drain_guard: IDelayedCall | None = None
 
-    # What the service calls.
+    # Called by the service: `Backend`.
 
     def start(self, listener: StateListener) -> None:
-        """See `Backend`."""
+        """Start the first worker; *listener* is told of every state, on the loop."""
         self._listener = listener
         self._supervisor.start()
 
     def open(self, number: int, wake: Callable[[], None]) -> WorkerChannel:
-        """See `Backend`."""
+        """Return a channel for a new seat; its requests wait until a worker is ready."""
         calls = Calls(self.meter, self._reactor.seconds)
         outbox = Outbox(
             lambda: self._wake(number),
@@ -94,11 +107,11 @@ class WorkerBackend:
         channel = WorkerChannel(self, number, outbox, wake, calls)
         self._channels[number] = channel
         if self.state is BackendState.READY:
-            channel.begin()
+            channel.worker_ready()
         return channel
 
     def drain(self, timeout: float) -> Deferred[bool]:
-        """See `Backend`."""
+        """Wait until nothing runs in the worker: True; False after *timeout* s or without one."""
         drained: Deferred[bool] = Deferred()
         self._drained = drained
         if self.state is BackendState.READY:
@@ -112,7 +125,7 @@ class WorkerBackend:
         return drained
 
     def stop(self) -> Deferred[None]:
-        """See `Backend`."""
+        """End the worker, which finalises Hermes' sessions; fires when it has exited."""
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
         if self.state is BackendState.STOPPED:
@@ -121,69 +134,69 @@ class WorkerBackend:
             self._supervisor.stop()
         return stopped
 
-    # What the channels call.
+    # Called by the channels: `worker_channel.Worker`.
 
     def say(self, packet: bytes) -> None:
-        """Send one packet, if there is a worker."""
+        """Send one packet to the worker; without one, drop it."""
         if self._process is not None:
             self._process.say(packet)
 
     def forget(self, channel: WorkerChannel) -> None:
-        """A seat has ended."""
+        """Remove the channel of a seat that has ended, and end it in the worker."""
         del self._channels[channel.number]
         if self.state is BackendState.READY:
             self.say(pack(Op.CLOSE, channel.number))
 
-    # What the supervisor calls: `Crew`.
+    # Called by the supervisor: `SupervisorActions`.
 
     def spawn(self) -> None:
-        """See `Crew`."""
+        """Find Hermes and start a worker; without Hermes, report that to the supervisor."""
         try:
             hermes = self._locate()
         except Problem as absent:
             self._supervisor.failed(absent)
             self._supervisor.died(absent)
             return
-        settings = {
-            "soft": self._limits.max_queued_soft,
-            "hard": self._limits.max_queued_hard,
-            "queued_total": self._limits.max_queued_total,
-            "window": self._limits.credit_window,
-            "threads": self._limits.max_threads,
-            "urgent_threads": self._limits.urgent_threads,
-            "settle_count": self._limits.settle_count,
-            "settle_bytes": self._limits.settle_bytes,
-            "shutdown": SHUTDOWN_LIMIT,
-            "umask": self._umask,
-            "core_limit": self._core_limit,
-        }
+        settings = WorkerSettings(
+            soft=self._limits.max_queued_soft,
+            hard=self._limits.max_queued_hard,
+            queued_total=self._limits.max_queued_total,
+            window=self._limits.credit_window,
+            threads=self._limits.max_threads,
+            urgent_threads=self._limits.urgent_threads,
+            settle_count=self._limits.settle_count,
+            settle_bytes=self._limits.settle_bytes,
+            shutdown=SHUTDOWN_LIMIT,
+            umask=self._umask,
+            core_limit=self._core_limit,
+        )
         self._process = WorkerProcess(
             self._reactor, self, hermes, self._environment, SHUTDOWN_LIMIT
         )
-        self._process.say(pack(Op.HELLO, body=json.dumps(settings).encode()))
+        self._process.say(pack(Op.HELLO, body=encode(settings)))
 
     def terminate(self) -> None:
-        """See `Crew`."""
+        """End the worker's process."""
         if self._process is not None:
             self._process.terminate()
 
     def state_changed(self, state: BackendState, problem: Problem | None) -> None:
-        """See `Crew`."""
+        """Enter *state*: let requests that waited go on or fail, then tell the listener."""
         self.state, self.problem = state, problem
         if state is BackendState.READY:
             for channel in list(self._channels.values()):
-                channel.begin()
+                channel.worker_ready()
         elif state is BackendState.BROKEN:
             for channel in list(self._channels.values()):
-                channel.release()
+                channel.submit_kept()
         self._listener(state, problem)
         if state is BackendState.STOPPED and self._stopped is not None:
             self._stopped.callback(None)
 
-    # What the process calls.
+    # Called by the process: `ProcessOwner`.
 
     def received(self, unpacker: Unpacker, data: bytes) -> None:
-        """Bytes of the worker: hand the frames out, then flush each seat once."""
+        """Carry out the packets in *data*, then wake each seat once. Raises `BadPacket`."""
         self._reading = True
         try:
             for packet in unpacker.feed(data):
@@ -195,20 +208,21 @@ class WorkerBackend:
             self._wake(number)
 
     def ended(self, problem: Problem) -> None:
-        """The worker's process is gone."""
+        """Let the supervisor plan a restart, and fail the requests that the worker had."""
         self._process = None
-        self.findings = {}
-        lost = list(self._channels.values())
+        self.findings = None
+        channels = list(self._channels.values())
         self._finish_draining(False)
-        # First the new state: what the errors below set free waits for the next worker.
+        # First the new state: clients may send more requests as soon as they see the errors
+        # below, and these are for the next worker.
         self._supervisor.died(problem)
-        for channel in lost:
-            channel.lose()
+        for channel in channels:
+            channel.worker_died()
 
     def _handle(self, packet: Packet) -> None:
         op, number, tag, body = packet
         channel = self._channels.get(number)
-        # First what comes by the thousand.
+        # The frequent kinds first.
         if op == _EVENT and channel is not None:
             channel.outbox.put(body)
         elif op == _ANSWER and channel is not None:
@@ -217,17 +231,16 @@ class WorkerBackend:
         elif op == Op.READY:
             assert self._process is not None
             self._process.loaded()
-            self.findings = json.loads(body)
+            self.findings = decode(Findings, body)
             self._supervisor.ready()
         elif op == Op.FAILED:
-            self._supervisor.failed(Problem(**json.loads(body)))
+            self._supervisor.failed(decode(Problem, body))
         elif op == Op.DRAINED:
             self._finish_draining(tag == 0)
         elif channel is None:
-            return  # The seat has ended meanwhile.
+            return  # The seat has ended.
         elif op == Op.NOTE:
-            for frame in channel.recollection.note(body):
-                channel.outbox.put(frame)
+            channel.noted(decode(SessionNote, body))
         elif op == Op.SETTLED:
             channel.settled(tag, SIZE.unpack(body)[0])
         elif op == Op.SHED:

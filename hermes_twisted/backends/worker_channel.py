@@ -7,21 +7,22 @@ from typing import Final, Protocol
 
 from .. import rpc
 from ..seats.calls import Calls
-from ..seats.ledger import Recollection
+from ..seats.ledger import SessionLedger
 from ..seats.ports import BackendState
 from ..shared.outbox import ANSWER, Outbox
 from ..shared.packets import Op, pack
 from ..shared.problem import Problem
-from .refusal import refuse
+from ..shared.schema import SessionNote, encode
+from .early_requests import EarlyRequests
 
 #: Largest tag of a packet.
 MAX_TAG: Final = 0xFFFFFFFF
-LOST: Final = "Hermes' process ended before it answered this request; it is being started again."
-"""Answer to a request that died with its worker."""
+LOST: Final = "Hermes crashed before answering this request and is being restarted."
+"""The error that answers a request which was lost with its worker."""
 
 
 class Worker(Protocol):
-    """What a channel needs of the backend that it belongs to."""
+    """The part of the backend that its channels use."""
 
     state: BackendState
     problem: Problem | None
@@ -29,10 +30,10 @@ class Worker(Protocol):
     """Bytes that are delivered before credit is given back."""
 
     def say(self, packet: bytes) -> None:
-        """Send one packet, if there is a worker."""
+        """Send one packet to the worker; without one, drop it."""
 
     def forget(self, channel: WorkerChannel) -> None:
-        """A seat has ended."""
+        """Remove the channel of a seat that has ended."""
 
 
 class WorkerChannel:
@@ -46,74 +47,82 @@ class WorkerChannel:
         wake: Callable[[], None],
         calls: Calls,
     ) -> None:
-        self._backend = backend
         self.number = number
         self.outbox = outbox
         self.wake = wake
-        self.calls = calls
+        """Called, on the loop, when the outbox has something for an idle seat."""
+        self._backend = backend
+        self._calls = calls
+        self._ledger = SessionLedger()
+        self._early = EarlyRequests(outbox)
         self._tag = 0
         self._uncredited = 0
         self._unsettled = 0
         self._unsettled_bytes = 0
         self.unanswered: dict[int, bytes] = {}
-        """Ids, as JSON text, of the requests that the worker has."""
-        self.recollection = Recollection()
-        self.backlog: list[rpc.Frame] = []
-        """Requests for the next worker, while there is none; bounded by the seat."""
+        """Ids, as JSON text, of the requests that the worker has, by tag."""
+
+    # Called by the seat.
 
     def submit(self, frame: rpc.Frame) -> None:
-        """See `Channel`."""
-        if self._backend.state is BackendState.BROKEN:
-            refuse(self.outbox, frame, self._backend.problem)
-        elif self._backend.state is BackendState.READY:
+        """Send a request to the worker; without one, keep it, or refuse it if Hermes is broken."""
+        if self._backend.state is BackendState.READY:
             self._send(frame)
+        elif self._backend.state is BackendState.BROKEN:
+            self._early.refuse(frame, self._backend.problem)
         else:
-            self.backlog.append(frame)
+            self._early.keep(frame)
 
     def delivered(self, size: int) -> None:
-        """See `Channel`."""
+        """Give the worker credit for *size* bytes, in lots."""
         self._uncredited += size
         if self._uncredited >= self._backend.credit_lot:
             self._backend.say(pack(Op.CREDIT, self.number, self._uncredited))
             self._uncredited = 0
 
     def close(self) -> None:
-        """See `Channel`."""
+        """Drop what waits, and end the seat in the worker."""
         self.outbox.close()
         self._backend.forget(self)
 
-    def begin(self) -> None:
-        """A worker is ready: introduce this seat, then send what has waited."""
-        self._uncredited = 0
-        former = self.recollection.for_the_next_worker
-        self._backend.say(pack(Op.OPEN, self.number, body=former))
-        self.release()
+    # Called by the backend.
 
-    def lose(self) -> None:
-        """The worker is gone, and with it what it had to answer."""
+    def worker_ready(self) -> None:
+        """Open the seat in the new worker, with its saved sessions, and send what has waited."""
+        self._uncredited = 0
+        saved = encode(self._ledger.saved)
+        self._backend.say(pack(Op.OPEN, self.number, body=saved))
+        self.submit_kept()
+
+    def submit_kept(self) -> None:
+        """Submit again the requests that came while no worker was ready."""
+        for frame in self._early.take():
+            self.submit(frame)
+
+    def worker_died(self) -> None:
+        """Answer the requests that the worker had with an error."""
         lost, self.unanswered = self.unanswered, {}
-        self.calls.lose()
+        self._calls.lose()
         self.settled(self._unsettled, self._unsettled_bytes)
         for identity in lost.values():
             self.outbox.put(rpc.error(identity, rpc.SERVER_ERROR, LOST), ANSWER)
 
+    def noted(self, note: SessionNote) -> None:
+        """Take a note about the seat's sessions, and tell the client of restored ones."""
+        for frame in self._ledger.note(note):
+            self.outbox.put(frame)
+
     def settled(self, count: int, size: int) -> None:
-        """The worker has begun to run *count* requests, *size* bytes together."""
+        """Note that the worker has begun to run *count* requests, *size* bytes together."""
         self._unsettled -= count
         self._unsettled_bytes -= size
         self.outbox.settle(size, count)
-
-    def release(self) -> None:
-        """Let go what has waited: to the new worker, or to a refusal if there is to be none."""
-        backlog, self.backlog = self.backlog, []
-        for frame in backlog:
-            self.submit(frame)
 
     def _send(self, frame: rpc.Frame) -> None:
         self._tag = tag = self._tag % MAX_TAG + 1
         if frame.method:
             self.unanswered[tag] = frame.id
-            self.calls.begin(tag, frame.method, frame.id)
+            self._calls.begin(tag, frame.method, frame.id)
         self._unsettled += 1
         self._unsettled_bytes += len(frame.text)
         op = Op.URGENT if frame.urgent else Op.REQUEST

@@ -1,4 +1,4 @@
-"""Starts the worker under Hermes' Python: `python -P boot.py FD`.
+"""Start the worker under Hermes' Python: `python -P boot.py FD`.
 
 Run as a script. It loads this very copy of `hermes_twisted` by its path, so that
 nothing has to be installed on Hermes' side and no directory of ours comes onto

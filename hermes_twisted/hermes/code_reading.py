@@ -1,4 +1,4 @@
-"""Read what a function of Hermes does from its code: which names and texts are in it."""
+"""Recognise what a function of Hermes does by the names and strings in its code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 
 
 def names_in(function: Any) -> frozenset[str]:
-    """All global and attribute names, and string constants, in a function's code."""
+    """Return all global and attribute names and string constants in a function's code.
+
+    A decorated function is unwrapped. Of anything without Python code the set is empty.
+    """
     code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
     return frozenset(_names(code)) if isinstance(code, CodeType) else frozenset()
 

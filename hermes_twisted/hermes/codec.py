@@ -1,4 +1,4 @@
-"""JSON texts of clients as the objects that Hermes takes, and Hermes' objects as JSON text."""
+"""Decode clients' JSON texts for Hermes, and encode Hermes' objects as JSON."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-#: From this size on, bytes, a text may hold enough lists for the collector to look at
-#: all of them again and again: seconds with the interpreter's lock held.
+#: From this size in bytes on, a text may contain so many lists that the collector, which
+#: looks at all of them again and again, would hold the interpreter's lock for seconds.
 LARGE: Final = 64 * 1024
 
 _lock = threading.Lock()
-_holders = 0
+_blocks = 0
 _was_enabled = False
 
 
 def _find_fast_decode() -> Callable[[bytes], Any] | None:
-    """Pydantic's reader, in the environment of every Hermes so far."""
+    """Return pydantic's reader, which the environment of every Hermes so far has."""
     try:
         from pydantic_core import from_json
     except ImportError:
@@ -34,7 +34,7 @@ _fast_decode: Final = _find_fast_decode()
 
 
 def decode(text: bytes) -> Any:
-    """What *text* says. Raises `ValueError` or `RecursionError`."""
+    """Return the value of a JSON *text*. Raises `ValueError` or `RecursionError`."""
     if len(text) < LARGE:
         return _read(text)
     with _without_collector():
@@ -52,19 +52,19 @@ def _read(text: bytes) -> Any:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """No garbage collection meanwhile, in this thread or any other."""
-    global _holders, _was_enabled
+    """Suspend garbage collection, in all threads, until the last such block ends."""
+    global _blocks, _was_enabled
     with _lock:
-        if not _holders:
+        if not _blocks:
             _was_enabled = gc.isenabled()
             gc.disable()
-        _holders += 1
+        _blocks += 1
     try:
         yield
     finally:
         with _lock:
-            _holders -= 1
-            if not _holders and _was_enabled:
+            _blocks -= 1
+            if not _blocks and _was_enabled:
                 gc.enable()
 
 
@@ -78,7 +78,7 @@ _ascii: Final = json.JSONEncoder(
 
 
 def _find_fast_encode() -> Callable[[Any], bytes] | None:
-    """The quickest of the libraries that Hermes' Python has: pydantic's it always has."""
+    """Return the fastest encoder that Hermes' Python has; pydantic's it always has."""
     try:
         import orjson
     except ImportError:
@@ -97,7 +97,7 @@ _fast_encode: Final = _find_fast_encode()
 
 
 def encode(value: Any) -> bytes:
-    """UTF-8 JSON text of *value*, complete before this returns.
+    """Return *value* as UTF-8 JSON text, complete before this returns.
 
     What JSON or UTF-8 cannot hold is replaced, never passed on: NaN and the
     infinities become null, lone surrogates an escape, unknown objects their `str`, or
@@ -113,7 +113,7 @@ def encode(value: Any) -> bytes:
 
 
 def encode_plain(value: Any) -> bytes:
-    """The same with the standard library alone."""
+    """Do what `encode` does, with the standard library alone."""
     try:
         return _plain(value).encode()
     except UnicodeEncodeError:

@@ -1,4 +1,8 @@
-"""The host of `tui_gateway`: what a transport has to do for Hermes, in one place."""
+"""The host of `tui_gateway`: everything that a transport has to do for Hermes.
+
+Clients come and go, requests are dispatched through the cures, Hermes is drained and shut
+down. Nothing here runs on an event loop.
+"""
 
 from __future__ import annotations
 
@@ -7,197 +11,186 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
 
 from ..shared.lanes import LanePool
 from ..shared.outbox import Outbox
+from ..shared.schema import Findings, SavedSession
 from .codec import encode
-from .cures.late_turn_end import Turns
+from .cures.activation_without_events import Activation
+from .cures.late_turn_end import EndedTurns
 from .cures.lost_questions import Questions
-from .cures.resume_by_live_id import ACTIVATE, PROMPT, RESUME, Resuming
+from .cures.resume_by_live_id import StoredKeys
+from .cures.second_agent import TakeOver
+from .cures.stray_frames import drop_strays
 from .cures.unknown_methods import QUIET
-from .loading import Findings, check_config, import_server, look, replay_epoch
-from .restore import resume_all
-from .transport import Former, HostSeat
+from .loading import check_config, import_server, look, replay_epoch
+from .methods import ACTIVATE, PROMPT, RESUME, Request, Response
+from .requests import MethodTraits
+from .restore import restore_all
+from .seat import HostSeat
+from .transport import Transport
 
 _log = logging.getLogger(__name__)
 
-#: Said to a client whose live text was thinned out (see `Outbox`).
+#: The notice to a client for whom deltas were shed.
 SLOW_CLIENT_NOTICE: Final = (
     "This connection is slower than the reply: parts of the live text are left out. "
     "The whole text follows when the reply is complete."
 )
-#: How often a drain looks whether a turn still runs, in seconds.
+#: Seconds between two looks of a drain at the turns that run.
 DRAIN_POLL: Final = 0.1
-
-#: Changes what Hermes' terminal side would do to a process that is not its own. Raises
-#: `Problem` where it cannot.
-Cure = Callable[[ModuleType], None]
+#: The part of Hermes' pool that one client's requests may occupy at once: 1 / this.
+POOL_PARTS: Final = 4
 
 
-class Sink:
-    """Stands in for Hermes' transports that lead nowhere: drops frames that belong to nobody.
-
-    The original would print conversation text to the service's log. Questions among
-    the frames are kept for whoever comes back.
-    """
-
-    _closed = True
-
-    def __init__(self, questions: Questions) -> None:
-        self.dropped = 0
-        self._questions = questions
-
-    def write(self, obj: dict[str, Any]) -> bool:
-        """Drop one frame; False says that nobody is there."""
-        self.dropped += 1
-        self._questions.lost(obj)
-        return False
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-
-@dataclass
 class Host:
-    """Hermes' `tui_gateway.server`, loaded and made safe to serve from."""
+    """Hermes' `tui_gateway.server`, loaded, looked at and made safe to serve from."""
 
-    server: ModuleType
-    findings: Findings
-    lanes: LanePool
-    sink: Sink
-    questions: Questions
-    resuming: Resuming
-    turns: Turns
-    pool_share: int = field(init=False)
-    """A quarter of Hermes' pool: so many requests of one client run there at once."""
-    _long_handlers: frozenset[str] = field(init=False)
-    _seats: set[HostSeat] = field(default_factory=set, init=False)
-    _mcp_started: bool = field(default=False, init=False)
-    _first_seat_seen: bool = field(default=False, init=False)
+    def __init__(self, server: ModuleType, findings: Findings, lanes: LanePool) -> None:
+        """*findings* is what `look` has found of *server*."""
+        self.server = server
+        self.findings = findings
+        self.lanes = lanes
+        self.questions = Questions(server)
+        self.sink = drop_strays(server, self.questions.lost, keeps_questions=findings.hands_over)
+        self.stored_keys = StoredKeys(server)
+        # Up to 0.16 the transport itself says where a session's events go (see `_release`).
+        binds = "_close_sessions_for_transport" not in findings.hooks
+        self._activation = Activation(server, needed=binds)
+        self._take_over = TakeOver(server, needed=findings.takes_over)
+        self._ended_turns = EndedTurns(server)
+        self._traits = MethodTraits(
+            pooled=frozenset(getattr(server, "_LONG_HANDLERS", ())),
+            follow_ups=dict.fromkeys((RESUME, ACTIVATE), self.questions.to_repeat),
+        )
+        self._seats: set[HostSeat] = set()
+        self._mcp_started = False
+        self._first_seat_seen = False
 
     @classmethod
-    def load(cls, lanes: LanePool, cures: Sequence[Cure] = ()) -> Host:
-        """Import Hermes, cure what the import does to the process, look at what it offers.
+    def load(cls, lanes: LanePool, cures: Sequence[Callable[[ModuleType], None]] = ()) -> Host:
+        """Import Hermes, look at what it offers, and apply more *cures* (`cures.gateway`).
 
-        Takes up to half a second and starts threads, so: after any fork, and off
-        the event loop. Raises `Problem`.
+        Takes up to half a second and starts threads: call it after any fork, and off the
+        event loop. Raises `Problem`.
         """
         check_config()
         server = import_server()
-        host = cls.of(server, look(server), lanes)
-        for cure in cures:
-            cure(server)
+        host = cls(server, look(server), lanes)
+        for apply in cures:
+            apply(server)
         return host
 
-    @classmethod
-    def of(cls, server: ModuleType, findings: Findings, lanes: LanePool) -> Host:
-        """The host of a Hermes that was imported and looked at."""
-        questions = Questions(server)
-        sink = Sink(questions)
-        # All uses look the globals up at call time (hermes-agent 0.13 and later).
-        server._stdio_transport = sink  # type: ignore[attr-defined]
-        if "_detached_ws_transport" in vars(server) and not findings.hands_over:
-            # Its place from 0.17 on for sessions that nobody is attached to, and that
-            # may be asked something. Left alone where Hermes keeps its questions itself.
-            server._detached_ws_transport = Sink(questions)  # type: ignore[attr-defined]
-        # Up to 0.16 the transport itself says where a session's events go (see `release`).
-        binds = "_close_sessions_for_transport" not in findings.hooks
-        resuming = Resuming(server, binds=binds)
-        return cls(server, findings, lanes, sink, questions, resuming, Turns(server))
-
-    def __post_init__(self) -> None:
-        self._long_handlers = frozenset(getattr(self.server, "_LONG_HANDLERS", ()))
-        self.pool_share = max(1, self.findings.pool // 4)
-
     def open(
-        self, outbox: Outbox, former: list[Former] | None = None, *, notes: bool = False
+        self, outbox: Outbox, saved: Sequence[SavedSession] = (), *, notes: bool = False
     ) -> HostSeat:
-        """A client has come: `gateway.ready` follows, or its *former* sessions."""
-        seat = HostSeat(self, outbox, notes=notes)
+        """Open a seat for a new client; Hermes' frames for it come to *outbox*.
+
+        The first is `gateway.ready`, unless the *saved* sessions can be restored instead.
+        *notes*: tell the front, in the outbox, which sessions the client has.
+        """
+        seat = HostSeat(
+            outbox,
+            self.lanes,
+            dispatch=self.dispatch,
+            traits=self._traits,
+            pool_share=max(1, self.findings.pool // POOL_PARTS),
+            sessions_of=self._sessions_of,
+            on_event=self._notice_event,
+            on_lost=self.questions.lost,
+            notes=notes,
+        )
         self._seats.add(seat)
-        seat.welcome(former or [])
+        seat.run_first(lambda: self._greet(seat, saved))
         return seat
 
-    def sessions_of(self, seat: HostSeat) -> list[Former]:
-        """The sessions whose events go to *seat*, with what it takes to resume them."""
-        return [
-            {"id": sid, "key": session.get("session_key"), "cols": session.get("cols")}
-            for sid, session in list(self.server._sessions.items())
-            if session.get("transport") is seat
-        ]
+    def close(self, seat: HostSeat) -> None:
+        """End a seat: its client is gone. Hermes is told in a thread. Never blocks."""
+        seat.end(lambda: self._release(seat))
 
-    def noticed(self, params: dict[str, Any], text: bytes) -> None:
-        """An event, other than a delta, goes to a client."""
-        self.questions.notice(params, text)
-        self.turns.notice(params)
-
-    def dispatch(self, request: Any, seat: HostSeat) -> dict[str, Any] | None:
-        """Hermes' dispatcher; None means that the answer comes through `seat.write`."""
-        response: dict[str, Any] | None
+    def dispatch(self, request: Any, transport: Transport) -> Response | None:
+        """Run one request; None means that Hermes writes the answer to *transport*."""
+        response: Response | None
         method = request.get("method") if isinstance(request, dict) else None
         if not isinstance(method, str):
-            response = self.server.dispatch(request, seat)
+            response = self.server.dispatch(request, transport)
             return response
         if method in self.findings.answered_here:
             return {"jsonrpc": "2.0", "id": request.get("id"), "result": QUIET[method]}
         params = request.get("params")
-        sid = params.get("session_id") if isinstance(params, dict) else None
-        if isinstance(sid, str) and sid:
-            self.resuming.notice(sid)
+        live_id = params.get("session_id") if isinstance(params, dict) else None
+        if isinstance(live_id, str) and live_id:
+            self.stored_keys.remember(live_id)
             if method == PROMPT:
-                self.resuming.prompted(sid, params.get("text"))
-                self.turns.settle(sid)
-            if method in (RESUME, ACTIVATE):
-                return self._give_back(request, seat)
-        response = self.server.dispatch(request, seat)
+                self._take_over.prompted(live_id, params.get("text"))
+                self._ended_turns.wait(live_id)
+            elif method == RESUME:
+                return self._resume(request, transport)
+            elif method == ACTIVATE:
+                return self._activate(request, transport)
+        response = self.server.dispatch(request, transport)
         return response
 
-    def is_pooled(self, request: Any) -> bool:
-        """Whether Hermes runs *request* in its own pool of threads."""
-        method = request.get("method") if isinstance(request, dict) else None
-        return isinstance(method, str) and method in self._long_handlers
-
-    def _give_back(self, request: dict[str, Any], seat: HostSeat) -> dict[str, Any] | None:
-        """A client asks for a session: mend what this release gets wrong, and ask it
-        again what the session's turn waits to know."""
-        response: dict[str, Any] | None = None
+    def _resume(self, request: Request, transport: Transport) -> Response | None:
+        response: Response | None = None
         try:
-            if request["method"] == RESUME:
-                response = self.resuming.take_over(request, seat)
-                if response is None:
-                    request = self.resuming.translate(request)
+            response = self._take_over.answer(request, transport)
+            if response is None:
+                request = self.stored_keys.translate(request)
         except Exception:
-            _log.exception("a session could not be found again; Hermes is asked as it is")
-
-        def answered(response: Any) -> None:
-            for question in self.questions.to_repeat(response):
-                seat.repeat(question)
-
-        seat.when_answered(request.get("id"), answered)
-        if response is None:
-            response = self.server.dispatch(request, seat)
-            if request["method"] == ACTIVATE:
-                self.resuming.rebind(response, seat)
+            _log.exception("a cure of session.resume failed; Hermes gets the request as it is")
+        if response is not None:
+            return response
+        if request["method"] == ACTIVATE:
+            return self._activate(request, transport)
+        response = self.server.dispatch(request, transport)
         return response
 
-    def greet(self, seat: HostSeat, former: list[Former]) -> None:
-        """What `tui_gateway.ws.handle_ws` does when a socket opens, and its ready frame.
+    def _activate(self, request: Request, transport: Transport) -> Response | None:
+        response: Response | None = self.server.dispatch(request, transport)
+        self._activation.bind(response, transport)
+        return response
 
-        A client that had sessions in another process gets them back instead: the ready
-        frame would make it start over.
+    def _notice_event(self, params: dict[str, Any], text: bytes) -> None:
+        """Tell the cures that learn from events of one that goes to a client."""
+        self.questions.notice(params, text)
+        self._ended_turns.notice(params)
+
+    def _sessions_of(self, transport: Transport) -> list[tuple[str, dict[str, Any]]]:
+        """Return Hermes' sessions whose events go to *transport*, by live id."""
+        return [
+            (live_id, session)
+            for live_id, session in list(self.server._sessions.items())
+            if session.get("transport") is transport
+        ]
+
+    def _greet(self, seat: HostSeat, saved: Sequence[SavedSession]) -> None:
+        """Do what `tui_gateway.ws.handle_ws` does when a socket opens.
+
+        A client whose saved sessions are restored gets no `gateway.ready`: it would make the
+        client start over.
         """
         self._start_mcp_discovery()
-        if not (former and resume_all(seat, former)):
+        if not (saved and self._restore(seat, saved)):
             self._say_ready(seat)
-        self._call_hook("register_live_transport", seat)
+        self._call_hook("register_live_transport", seat.transport)
         if not self._first_seat_seen:
             self._first_seat_seen = True
             self._call_hook("_ensure_skin_watcher")
             self._call_hook("_start_backend_heartbeat_refresher")
             self._call_hook("_schedule_startup_orphan_sweep")
+
+    def _restore(self, seat: HostSeat, saved: Sequence[SavedSession]) -> bool:
+        """Restore all *saved* sessions, and note them for the front; False if one cannot be."""
+        restored = restore_all(seat.ask, seat.live_ids, saved)
+        if seat.notes is not None:
+            if restored is None:
+                seat.notes.update()
+            else:
+                seat.notes.restored(restored)
+        return restored is not None
 
     def _say_ready(self, seat: HostSeat) -> None:
         try:
@@ -211,28 +204,26 @@ class Host:
         if self.findings.replays:
             payload["replay_epoch"] = replay_epoch()
         params = {"type": "gateway.ready", "payload": payload}
-        seat.write({"jsonrpc": "2.0", "method": "event", "params": params})
+        seat.transport.write({"jsonrpc": "2.0", "method": "event", "params": params})
 
-    def release(self, seat: HostSeat) -> None:
-        """What `handle_ws` does when a socket has closed, as this release does it. Blocks."""
+    def _release(self, seat: HostSeat) -> None:
+        """Do what this release's `handle_ws` does when a socket has closed. Blocks."""
         self._seats.discard(seat)
-        for sid, session in list(self.server._sessions.items()):
-            if session.get("transport") is seat:
-                self.resuming.notice(sid)
-        self._call_hook("unregister_live_transport", seat)
+        transport = seat.transport
+        for live_id, _session in self._sessions_of(transport):
+            self.stored_keys.remember(live_id)
+        self._call_hook("unregister_live_transport", transport)
         if "_close_sessions_for_transport" in self.findings.hooks:
-            self._call_hook("_close_sessions_for_transport", seat, end_reason="ws_disconnect")
+            self._call_hook("_close_sessions_for_transport", transport, end_reason="ws_disconnect")
             return
-        for sid, session in list(self.server._sessions.items()):
-            if session.get("transport") is seat:
-                session["transport"] = self.sink
-                self._call_hook("_schedule_ws_orphan_reap", sid)
+        for live_id, session in self._sessions_of(transport):
+            session["transport"] = self.sink
+            self._call_hook("_schedule_ws_orphan_reap", live_id)
 
     def drain(self, timeout: float) -> bool:
-        """Wait until nothing runs and all that was written has gone out.
+        """Wait until nothing runs and all frames have gone out; False after *timeout* seconds.
 
-        Requests in lanes and in Hermes' own pool, turns, and frames that wait in the
-        outboxes. False if *timeout* seconds were not enough.
+        That is: requests in lanes and in Hermes' own pool, turns, and frames in the outboxes.
         """
         deadline = time.monotonic() + timeout
         while self.lanes.wait_quiet(max(0.0, deadline - time.monotonic())):
@@ -247,7 +238,7 @@ class Host:
         return any(session.get("running") for session in list(self.server._sessions.values()))
 
     def shutdown(self, timeout: float) -> bool:
-        """Finalise all sessions; False if that took longer than *timeout* seconds."""
+        """Let Hermes finalise all sessions; False if that takes more than *timeout* seconds."""
         if "_shutdown_sessions" not in self.findings.hooks:
             return True
         done = threading.Event()
@@ -260,6 +251,7 @@ class Host:
         return done.wait(timeout)
 
     def _call_hook(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Call an optional hook of Hermes, if it is there; a failure is logged."""
         if name not in self.findings.hooks:
             return
         try:
@@ -268,6 +260,7 @@ class Host:
             _log.exception("Hermes' %s failed", name)
 
     def _start_mcp_discovery(self) -> None:
+        """Start it once in a process, if this release leaves that to its transport."""
         if self._mcp_started or not self.findings.mcp_discovery:
             return
         self._mcp_started = True
@@ -281,6 +274,6 @@ class Host:
 
 
 def explain_shedding() -> bytes:
-    """The frame that tells a slow client what was left out."""
+    """Return the event that shows a slow client the notice about shed deltas."""
     params = {"type": "browser.progress", "payload": {"message": SLOW_CLIENT_NOTICE}}
     return encode({"jsonrpc": "2.0", "method": "event", "params": params})

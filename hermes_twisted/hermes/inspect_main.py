@@ -1,15 +1,19 @@
-"""What the doctor asks of Hermes, under Hermes' own Python: `python -P inspect_main.py`.
+"""Inspect Hermes for the doctor, under Hermes' own Python: `python -P inspect_main.py`.
 
-Prints one JSON object and ends without waiting for Hermes' threads.
+Prints one `shared.schema.Inspection` as JSON and exits without waiting for Hermes' threads.
 """
 
-import json
+from __future__ import annotations
+
 import os
 import sys
 import threading
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-#: How long Hermes may take to say whether it has a provider, in seconds.
+if TYPE_CHECKING:
+    from hermes_twisted.shared.schema import Inspection
+
+#: Seconds that Hermes may take to say whether it has a provider.
 _PATIENCE: Final = 20.0
 
 
@@ -21,38 +25,37 @@ class _Sink:
         self.arrived = threading.Event()
 
     def write(self, frame: dict[str, Any]) -> bool:
-        """See `hermes.seat`."""
+        """Keep *frame* if it is the first answer; drop all others."""
         if "method" not in frame and self.answer is None:
             self.answer = frame
             self.arrived.set()
         return True
 
     def close(self) -> None:
-        """See `hermes.seat`."""
+        """Do nothing: there is nothing to release."""
 
 
-def inspect() -> dict[str, Any]:
-    """What was found: the release, its hooks, whether a provider is there; or what is wrong."""
+def inspect() -> Inspection:
+    """Return what is there: Hermes, its configuration, a provider; or what is wrong with them."""
     from hermes_twisted.hermes import loading
     from hermes_twisted.shared.problem import Problem
+    from hermes_twisted.shared.schema import Inspection
 
-    found: dict[str, Any] = {"config": None, "hermes": None, "problem": None, "provider": None}
+    config: Problem | None = None
     try:
         loading.check_config()
     except Problem as bad:
-        found["config"] = [bad.what, bad.advice]
+        config = bad
     try:
         server = loading.import_server()
-        found["hermes"] = loading.look(server).as_dict()
+        hermes = loading.look(server)
     except Problem as bad:
-        found["problem"] = [bad.what, bad.advice]
-        return found
-    found["provider"] = _has_provider(server)
-    return found
+        return Inspection(config, bad, None, None)
+    return Inspection(config, None, hermes, _has_provider(server))
 
 
 def _has_provider(server: Any) -> bool | None:
-    """By Hermes' own rule; None where it does not say."""
+    """Whether a model provider is configured, by Hermes' own rule; None where it does not say."""
     sink = _Sink()
     request = {"jsonrpc": "2.0", "id": "doctor", "method": "setup.status", "params": {}}
 
@@ -71,12 +74,14 @@ def _has_provider(server: Any) -> bool | None:
 
 
 def main() -> None:
-    """Print what was found, on what was standard output before Hermes came."""
+    """Print the inspection on what is standard output now; Hermes may print elsewhere."""
+    from hermes_twisted.shared.schema import encode
+
     output = os.dup(1)
     os.dup2(2, 1)  # Whatever Hermes prints.
-    text = json.dumps(inspect())
-    with os.fdopen(output, "w") as stream:
-        stream.write(text + "\n")
+    text = encode(inspect())
+    with os.fdopen(output, "wb") as stream:
+        stream.write(text + b"\n")
     sys.stderr.flush()
     os._exit(0)
 

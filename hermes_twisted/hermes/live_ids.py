@@ -1,7 +1,7 @@
-"""Live ids that a client knows from a process that is gone, for those of this one.
+"""Live ids that a client knows from a worker that is gone, and those of this worker.
 
 After a restart each of a client's sessions has a new live id. The client goes on with
-the old one: it is translated on the way in, and back on the way out. Live ids stand in
+the old one, which is translated on the way in and back on the way out. Live ids stand in
 `session_id` of params, events and results, and in lists of live sessions.
 """
 
@@ -9,31 +9,31 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-#: Where params name a session that lives.
+#: The params that name a live session.
 _PARAMS: Final = ("session_id", "current_session_id")
 
 
-class Aliases:
-    """The live ids of one client: what it says, and what Hermes says."""
+class LiveIds:
+    """Translates live ids between one client and Hermes."""
 
     def __init__(self) -> None:
+        self.translates = False
+        """Whether any id differs; until then `inward` and `outward` need not be called."""
         self._inward: dict[str, str] = {}
         self._outward: dict[str, str] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._inward)
-
     def add(self, known: str, live: str) -> None:
-        """What the client knows as *known* is *live* now."""
+        """Translate what the client knows as *known*, and Hermes as *live*, from now on."""
         self._inward[known] = live
         self._outward[live] = known
+        self.translates = True
 
-    def known(self, live: str) -> str:
-        """What the client calls the session *live*."""
+    def of_client(self, live: str) -> str:
+        """Return the id by which the client knows the session *live* of Hermes."""
         return self._outward.get(live, live)
 
     def inward(self, request: Any) -> Any:
-        """A client's request, for Hermes."""
+        """Return a client's request with Hermes' ids. *request* itself is not changed."""
         params = request.get("params") if isinstance(request, dict) else None
         if not isinstance(params, dict):
             return request
@@ -41,7 +41,7 @@ class Aliases:
         return request if changed is None else {**request, "params": changed}
 
     def outward(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """A frame of Hermes, for the client. *obj* itself is left as it is."""
+        """Return a frame of Hermes with the client's ids. *obj* itself is not changed."""
         for name in ("params", "result"):
             if isinstance(part := obj.get(name), dict):
                 changed = self._translated(part, ("session_id",), self._outward)
@@ -54,7 +54,7 @@ class Aliases:
         return obj
 
     def _listed(self, session: Any) -> Any:
-        """An entry of `session.active_list`."""
+        """Return an entry of the answer to `session.active_list` with the client's id."""
         if not isinstance(session, dict):
             return session
         return self._translated(session, ("id",), self._outward) or session
@@ -63,7 +63,7 @@ class Aliases:
     def _translated(
         part: dict[str, Any], names: tuple[str, ...], ids: dict[str, str]
     ) -> dict[str, Any] | None:
-        """A copy with other ids, or None if there is nothing to change."""
+        """Return a copy of *part* with other ids, or None if there is nothing to change."""
         found = {
             name: ids[value]
             for name in names

@@ -1,12 +1,11 @@
-"""Import Hermes, cure what the import does to the process, find what it offers.
+"""Import Hermes and look at what it offers.
 
-Nothing goes by version number: a release is known by its hooks. One that we cannot
-do without is named in the refusal; one that we can is left out and reported.
+A release is recognised by its hooks, never by its number. A hook that the host cannot do
+without is named in the refusal; one that it can is left out and reported.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -14,24 +13,24 @@ import inspect
 import logging
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 from ..shared.problem import Problem
+from ..shared.schema import Findings
 from .code_reading import names_in
-from .cures.resume_by_live_id import Resuming
+from .cures import process_state
+from .cures.second_agent import builds_second_agent
 from .cures.unknown_methods import answered_here
 
 _log = logging.getLogger(__name__)
 
 #: Without these no client can be served.
 REQUIRED_HOOKS: Final = ("dispatch", "resolve_skin", "_sessions", "_methods", "_stdio_transport")
-#: With these more is possible; what is absent is reported and done without. Each with
-#: an example of our call: a hook that does not take it has changed, and is left alone.
+#: With these more is possible; those that are absent are reported. Each stands with an
+#: example of our call: a hook that does not take it has changed, and is left out.
 _HOOK_CALLS: Final[dict[str, tuple[tuple[object, ...], dict[str, object]]]] = {
     "_close_sessions_for_transport": ((None,), {"end_reason": ""}),
     "_schedule_ws_orphan_reap": (("",), {}),
@@ -43,43 +42,16 @@ _HOOK_CALLS: Final[dict[str, tuple[tuple[object, ...], dict[str, object]]]] = {
     "_schedule_startup_orphan_sweep": ((), {}),
 }
 OPTIONAL_HOOKS: Final = tuple(_HOOK_CALLS)
-#: What `gateway.ready` may promise besides the skin, where upstream's own handler does.
+#: The fields of `gateway.ready`, besides the skin, that are promised if upstream's own socket
+#: handler promises them.
 READY_PROMISES: Final = ("change_events", "heartbeat")
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What was found of Hermes."""
-
-    version: str
-    python: str
-    methods: int
-    hooks: tuple[str, ...]
-    left_out: tuple[str, ...]
-    mcp_discovery: bool
-    """Whether this release wants its transport to start MCP discovery."""
-    changed: tuple[str, ...] = ()
-    """Hooks, among those left out, that are there but cannot be called as we know them."""
-    promises: tuple[str, ...] = ()
-    """Fields that are true in this release's `gateway.ready`."""
-    replays: bool = False
-    """Whether this release numbers its events for clients that come back."""
-    answered_here: tuple[str, ...] = ()
-    """Methods that newer UIs poll, unknown to this release and answered for it."""
-    hands_over: bool = False
-    """Whether this release hands its open questions over with the session."""
-    takes_over: bool = False
-    """Whether a session that runs is given back by the host: this release would make another."""
-    pool: int = 0
-    """Threads of Hermes' own pool for long handlers; 0 if it has none that we know."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For the report to the front."""
-        return asdict(self)
-
-
 def check_config() -> None:
-    """Refuse a config.yaml that Hermes would silently take for an empty one."""
+    """Check that Hermes can read its config.yaml: it takes a broken one for an empty one.
+
+    Raises `Problem`.
+    """
     home = Path(os.environ.get("HERMES_HOME") or Path.home() / ".hermes")
     path = home / "config.yaml"
     try:
@@ -107,26 +79,16 @@ def check_config() -> None:
         ) from None
     if not isinstance(content, dict | None):
         raise Problem(
-            f"Hermes' configuration {path} does not hold a mapping.",
+            f"Hermes' configuration {path} is not a mapping.",
             "Correct the file; `hermes setup` writes a valid one.",
         )
 
 
-@contextlib.contextmanager
-def _process_state_kept() -> Iterator[None]:
-    """`tui_gateway.server` replaces stdout and both exception hooks at import."""
-    stdout, hook, thread_hook = sys.stdout, sys.excepthook, threading.excepthook
-    try:
-        yield
-    finally:
-        sys.stdout, sys.excepthook, threading.excepthook = stdout, hook, thread_hook
-
-
 def import_server() -> ModuleType:
-    """`tui_gateway.server`, with stdout and the exception hooks as they were."""
+    """Import `tui_gateway.server`, with the cure `process_state`. Raises `Problem`."""
     where = f"under {sys.executable}"
     try:
-        with _process_state_kept():
+        with process_state.kept():
             return importlib.import_module("tui_gateway.server")
     except ModuleNotFoundError as error:
         if error.name in ("tui_gateway", "tui_gateway.server"):
@@ -148,20 +110,19 @@ def import_server() -> ModuleType:
 
 
 def look(server: ModuleType) -> Findings:
-    """What this Hermes offers. Raises `Problem` when that is not enough."""
+    """Return what this Hermes offers. Raises `Problem` if the host cannot serve it."""
     missing = [name for name in REQUIRED_HOOKS if not hasattr(server, name)]
     missing = missing or [what for what, fits in _FORMS.items() if not fits(server)]
     version = _version()
     if missing:
         raise Problem(
-            f"Hermes {version} under {sys.executable} lacks what a terminal is served "
-            f"with: tui_gateway.server has no {', '.join(missing)}.",
+            f"Hermes {version} under {sys.executable} cannot serve terminals: "
+            f"tui_gateway.server has no {', '.join(missing)}.",
             "Install hermes-agent 0.14 or later; if it is newer than 0.19, look for a "
             "newer hermes-twisted.",
         )
     there = [name for name in OPTIONAL_HOOKS if callable(getattr(server, name, None))]
     found = tuple(name for name in there if _takes(getattr(server, name), *_HOOK_CALLS[name]))
-    binds = "_close_sessions_for_transport" not in found
     return Findings(
         version=version,
         python=sys.version.split()[0],
@@ -174,7 +135,7 @@ def look(server: ModuleType) -> Findings:
         replays=replay_epoch() is not None,
         hands_over=_has_module("tui_gateway.server_requests"),
         answered_here=answered_here(server._methods),
-        takes_over=Resuming(server, binds=binds).takes_over,
+        takes_over=builds_second_agent(server),
         pool=_pool_size(server),
     )
 
@@ -191,7 +152,7 @@ def _takes(
     return True
 
 
-#: What the required hooks have to be, in the words of a refusal.
+#: The forms that the required hooks must have, in the words of a refusal.
 _FORMS: Final[dict[str, Callable[[Any], bool]]] = {
     "dispatch(req, transport)": lambda server: _takes(server.dispatch, ({}, None), {}),
     "resolve_skin()": lambda server: _takes(server.resolve_skin, (), {}),
@@ -201,7 +162,7 @@ _FORMS: Final[dict[str, Callable[[Any], bool]]] = {
 
 
 def _promises() -> tuple[str, ...]:
-    """What upstream's own socket handler promises in `gateway.ready`."""
+    """Return what upstream's own socket handler promises in `gateway.ready`."""
     try:
         ws = importlib.import_module("tui_gateway.ws")
     except ImportError:
@@ -219,7 +180,7 @@ def _has_module(name: str) -> bool:
 
 
 def replay_epoch() -> str | None:
-    """The name of this process's numbering of events, where Hermes numbers them."""
+    """Return the name of this process's numbering of events; None if Hermes numbers none."""
     try:
         replay = importlib.import_module("tui_gateway.event_replay")
         epoch = replay.replay_epoch()
@@ -241,7 +202,7 @@ def _version() -> str:
 
 
 def _transport_starts_mcp() -> bool:
-    """Whether upstream's own socket handler starts MCP discovery: then so do we."""
+    """Whether upstream's own socket handler starts MCP discovery: then the host does."""
     try:
         ws = importlib.import_module("tui_gateway.ws")
         startup = importlib.import_module("hermes_cli.mcp_startup")

@@ -1,12 +1,11 @@
 """The worker's main: packets from the front in, Hermes' frames out.
 
-Threads: the main one reads the socket, the pump writes it, lanes run requests.
-The socket's end is the worker's end, so a front that is killed takes it along.
+The main thread reads the socket, the pump's thread writes it, lanes run requests. The worker
+ends with the socket, so also when the front is killed.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import resource
@@ -14,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from ..shared.backlog import Backlog
@@ -21,95 +21,81 @@ from ..shared.lanes import LanePool
 from ..shared.outbox import Outbox
 from ..shared.packets import Op, Packet, Unpacker, pack
 from ..shared.problem import Problem
+from ..shared.schema import SavedSessions, WorkerSettings, decode, encode
 from ..shared.tuning import freeze, switch_often
 from .host import Host, explain_shedding
 from .pump import Line, Pump
-from .transport import HostSeat
+from .seat import HostSeat
 
 _log = logging.getLogger(__name__)
 
 #: Below the size from which the C library maps fresh pages for every buffer.
 READ_SIZE: Final = 64 * 1024
 
-#: Exit statuses: an ordinary end, and Hermes cannot be served.
+#: Exit statuses: an ordinary end; Hermes cannot be served.
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 3
 
 
 class Worker:
-    """The seats of one front, over one socket."""
+    """The seats of one front, over one socket. Made when Hermes is loaded."""
 
-    def __init__(self, sock: socket.socket, settings: dict[str, Any]) -> None:
-        self._socket = sock
+    def __init__(self, host: Host, pump: Pump, settings: WorkerSettings) -> None:
+        self._host = host
+        self._pump = pump
         self._settings = settings
-        self._backlog = Backlog(settings["queued_total"])
-        self._pump = Pump(sock, window=settings["window"])
+        self._backlog = Backlog(settings.queued_total)
         self._seats: dict[int, tuple[Line, HostSeat]] = {}
-        self._lanes = LanePool(limit=settings["threads"], reserve=settings["urgent_threads"])
-        self._host: Host | None = None
-
-    def start(self) -> None:
-        """Load Hermes and report. Raises `Problem` after having reported it."""
-        self._pump.start()
-        try:
-            self._host = Host.load(self._lanes)
-        except Problem as problem:
-            report = {"what": problem.what, "advice": problem.advice}
-            self._pump.say(pack(Op.FAILED, body=json.dumps(report).encode()))
-            self._pump.finish()
-            raise
-        findings = json.dumps(self._host.findings.as_dict()).encode()
-        self._pump.say(pack(Op.READY, body=findings))
 
     def handle(self, packet: Packet) -> None:
-        """Do what one packet of the front says. Never blocks."""
+        """Carry out one packet of the front. Never blocks."""
         op, seat_id, tag, body = packet
         if op == Op.OPEN:
-            self._open(seat_id, body)
+            self._open(seat_id, decode(SavedSessions, body))
         elif op == Op.DRAIN:
             threading.Thread(target=self._drain, args=(tag / 1000,), daemon=True).start()
         elif seat_id not in self._seats:
-            return  # Closed already: what was under way to it is void.
+            return  # The seat has ended, and with it whatever was under way to it.
         elif op == Op.CREDIT:
             self._pump.credit(self._seats[seat_id][0], tag)
         elif op == Op.CLOSE:
             _line, seat = self._seats.pop(seat_id)
-            seat.detach()
+            self._host.close(seat)
         else:
-            self._seats[seat_id][1].submit(tag, body, urgent=op == Op.URGENT)
+            self._seats[seat_id][1].requests.submit(tag, body, urgent=op == Op.URGENT)
 
     def stop(self) -> None:
-        """Let Hermes finalise its sessions, within the limit."""
+        """Close all seats and let Hermes finalise its sessions, within the limit. Blocks."""
         for _line, seat in self._seats.values():
-            seat.detach()
-        if self._host is not None and not self._host.shutdown(self._settings["shutdown"]):
-            _log.warning("sessions were not finalised in time")
+            self._host.close(seat)
+        if not self._host.shutdown(self._settings.shutdown):
+            _log.warning("sessions were not finalised within %g s", self._settings.shutdown)
 
-    def _open(self, seat_id: int, body: bytes) -> None:
-        assert self._host is not None
-        line = Line(seat_id)
-        line.outbox = Outbox(
-            lambda: self._pump.rouse(line),
-            soft=self._settings["soft"],
-            hard=self._settings["hard"],
+    def _open(self, seat_id: int, saved: SavedSessions) -> None:
+        line = self._pump.open(seat_id, self._make_outbox)
+        seat = self._host.open(line.outbox, saved.sessions, notes=True)
+        self._seats[seat_id] = line, seat
+
+    def _make_outbox(self, wake: Callable[[], None]) -> Outbox:
+        return Outbox(
+            wake,
+            soft=self._settings.soft,
+            hard=self._settings.hard,
             explain=explain_shedding,
-            settle_count=self._settings["settle_count"],
-            settle_bytes=self._settings["settle_bytes"],
+            settle_count=self._settings.settle_count,
+            settle_bytes=self._settings.settle_bytes,
             total=self._backlog,
         )
-        former = json.loads(body) if body else []
-        self._seats[seat_id] = line, self._host.open(line.outbox, former, notes=True)
 
     def _drain(self, timeout: float) -> None:
-        assert self._host is not None
         finished = self._host.drain(timeout)
         self._pump.say(pack(Op.DRAINED, tag=0 if finished else 1))
 
 
 def main(fd: int) -> NoReturn:
     """Serve the front at the other end of the socket *fd*; never returns."""
-    # Away from the terminal's process group: a Ctrl-C there is for the front, which
-    # ends us in order; and the front can end all that Hermes has started under us.
+    # Out of the terminal's process group: a Ctrl-C there is for the front, which then ends
+    # the worker in order. And the front can kill all that Hermes has started, as one group.
     os.setsid()
     _log_warnings()
     sock = socket.socket(fileno=fd)
@@ -136,33 +122,46 @@ def main(fd: int) -> NoReturn:
 
 
 def _serve(sock: socket.socket) -> None:
+    """Read packets until the socket ends. Raises `Problem` after having reported it."""
     unpacker = Unpacker()
     worker: Worker | None = None
     while data := sock.recv(READ_SIZE):
         for packet in unpacker.feed(data):
             if worker is None:
-                settings = json.loads(packet.body)
-                _adopt(settings)
-                worker = Worker(sock, settings)
-                worker.start()
-                freeze()
+                worker = _start(sock, decode(WorkerSettings, packet.body))
             else:
                 worker.handle(packet)
     if worker is not None:
         worker.stop()
 
 
+def _start(sock: socket.socket, settings: WorkerSettings) -> Worker:
+    """Load Hermes and report to the front. Raises `Problem` after having reported it."""
+    _adopt(settings)
+    pump = Pump(sock, window=settings.window)
+    pump.start()
+    try:
+        host = Host.load(LanePool(limit=settings.threads, reserve=settings.urgent_threads))
+    except Problem as problem:
+        pump.say(pack(Op.FAILED, body=encode(problem)))
+        pump.finish()
+        raise
+    pump.say(pack(Op.READY, body=encode(host.findings)))
+    freeze()
+    return Worker(host, pump, settings)
+
+
 class EachLine(logging.Formatter):
-    """Level and name before each line: the front logs line by line, a traceback's as well."""
+    """Puts level and name before each line, because the front logs line by line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter`."""
+        """Return the record with level and name before each line."""
         lines = super().format(record).splitlines() or [""]
         return "\n".join(f"{record.levelname} {record.name}: {line}" for line in lines)
 
 
 def _log_warnings() -> None:
-    """Warnings go to the front's log. No lower level: Hermes logs prompts at INFO."""
+    """Send warnings to the front's log. No lower level: Hermes logs prompts at INFO."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
     handler.setFormatter(EachLine())
@@ -177,11 +176,11 @@ def _log_warnings() -> None:
     logging.StreamHandler.emit = emit_warnings  # type: ignore[assignment, method-assign]
 
 
-def _adopt(settings: dict[str, Any]) -> None:
-    """What concerns the process as a whole."""
-    os.umask(settings["umask"])
-    if settings["core_limit"] is not None:
-        # The front's own memory has keys in it, and so it forbids core files. Ours has none.
+def _adopt(settings: WorkerSettings) -> None:
+    """Apply the settings that concern the process as a whole."""
+    os.umask(settings.umask)
+    if settings.core_limit is not None:
+        # The front forbids core files, because its memory has keys in it. The worker's has none.
         hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-        resource.setrlimit(resource.RLIMIT_CORE, (settings["core_limit"], hard))
+        resource.setrlimit(resource.RLIMIT_CORE, (settings.core_limit, hard))
     switch_often()

@@ -1,4 +1,7 @@
-"""The worker's way to the front: one thread that writes, and who finds it at rest."""
+"""The worker's way to the front: a thread that writes the seats' frames to the socket.
+
+When nothing has been written for a moment, the thread that puts a frame writes it itself.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,28 @@ from ..shared.packets import CALM, HEADER, LARGE, SIZE, Op, batches, pack
 #: Bytes of one seat that go out before the next seat's turn.
 TURN: Final = 256 * 1024
 
+#: Kinds of packets by kinds of frames; all others are events.
 _OPS: Final = {ANSWER: Op.ANSWER, NOTE: Op.NOTE}
 
 
 class Line:
-    """One seat's way to the front."""
+    """One seat's way to the front: its outbox, and how much of it is under way.
 
-    outbox: Outbox
+    *make_outbox* gets the function that the outbox is to call when it has something.
+    """
 
-    def __init__(self, seat: int) -> None:
+    def __init__(
+        self,
+        seat: int,
+        make_outbox: Callable[[Callable[[], None]], Outbox],
+        rouse: Callable[[Line], None],
+    ) -> None:
         self.seat = seat
+        self.outbox = make_outbox(lambda: rouse(self))
         self.unacknowledged = 0
-        """Bytes sent for which the front has given no credit back."""
+        """Bytes sent for which the front has given no credit."""
         self.stalled = False
+        """Whether its frames wait for credit."""
         self.overflow_told = False
         self.shed_told = 0
 
@@ -54,60 +66,65 @@ class Pump:
         self._written = 0.0
         self._writing = False
         self._left: list[bytes] = []
-        self._bell = threading.Condition()
+        self._condition = threading.Condition()
         self._ready: deque[Line] = deque()
-        self._say: list[bytes] = []
+        self._packets: list[bytes] = []
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="hermes-pump", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the thread that writes."""
         self._thread.start()
 
     def finish(self) -> None:
-        """Write what was said, then end."""
-        with self._bell:
+        """Write what waits, then end the thread. Blocks."""
+        with self._condition:
             self._ending = True
-            self._bell.notify()
+            self._condition.notify()
         self._thread.join()
 
+    def open(self, seat: int, make_outbox: Callable[[Callable[[], None]], Outbox]) -> Line:
+        """Return the line of a new seat; whatever is put into its outbox is sent."""
+        return Line(seat, make_outbox, self.rouse)
+
     def say(self, packet: bytes) -> None:
-        """Send one packet that belongs to no seat's queue."""
-        with self._bell:
-            self._say.append(packet)
-            self._bell.notify()
+        """Send one packet that comes from no outbox. Never blocks."""
+        with self._condition:
+            self._packets.append(packet)
+            self._condition.notify()
 
     def rouse(self, line: Line) -> None:
-        """*line*'s outbox has something. Called by any thread; never blocks."""
-        with self._bell:
+        """Send what is in *line*'s outbox. Called by any thread; never blocks."""
+        with self._condition:
             self._ready.append(line)
             if self._writing:
-                return  # Whoever writes looks again when it is done.
+                return  # The thread that writes looks again when it is done.
             calm = self._now() - self._written > CALM
-            if not calm or self._say or self._left or line.outbox.size > LARGE:
-                self._bell.notify()
+            if not calm or self._packets or self._left or line.outbox.size > LARGE:
+                self._condition.notify()
                 return
             self._writing = True
             lines, self._ready = self._ready, deque()
         self._write_at_once(lines)
 
     def credit(self, line: Line, size: int) -> None:
-        """The client of *line* has got *size* bytes more."""
-        with self._bell:
+        """Take credit: *size* more bytes were passed on to the client of *line*."""
+        with self._condition:
             line.unacknowledged -= size
             if line.stalled and line.unacknowledged < self._window:
                 line.stalled = False
                 self._ready.append(line)
-                self._bell.notify()
+                self._condition.notify()
 
     def _run(self) -> None:
+        """Write until `finish`, or until the front is gone. The thread's function."""
         try:
             while True:
-                with self._bell:
+                with self._condition:
                     while self._writing or not self._has_work():
-                        self._bell.wait()
-                    chunks = [*self._left, *self._say]
-                    self._left, self._say = [], []
+                        self._condition.wait()
+                    chunks = [*self._left, *self._packets]
+                    self._left, self._packets = [], []
                     lines, self._ready = self._ready, deque()
                     if not (chunks or lines):
                         return
@@ -118,21 +135,24 @@ class Pump:
                 del chunks  # A large text is to live no longer than it has to.
                 while pieces:
                     self._socket.sendall(pieces.pop(0))
-                with self._bell:
+                with self._condition:
                     self._end_writing()
         except OSError:
             # The front is gone; the main thread sees the same and ends the worker.
             return
 
     def _has_work(self) -> bool:
-        return bool(self._ready or self._say or self._left or self._ending)
+        return bool(self._ready or self._packets or self._left or self._ending)
 
     def _end_writing(self) -> None:
         self._writing = False
         self._written = self._now()
 
     def _write_at_once(self, lines: deque[Line]) -> None:
-        """In the thread that roused, which must not wait: the rest is the pump's."""
+        """Write in the thread that called `rouse`, as far as the socket takes it at once.
+
+        The pump's thread writes the rest.
+        """
         chunks: list[bytes] = []
         for line in lines:
             self._collect(line, chunks)
@@ -141,14 +161,15 @@ class Pump:
             sent = self._socket.send(data, socket.MSG_DONTWAIT) if data else 0
         except OSError:
             sent = 0  # It takes no more at the moment; or it is gone, as the pump will see.
-        with self._bell:
+        with self._condition:
             self._end_writing()
             if sent < len(data):
                 self._left.append(data[sent:])
             if self._has_work():
-                self._bell.notify()
+                self._condition.notify()
 
     def _collect(self, line: Line, chunks: list[bytes]) -> None:
+        """Append the packets of one turn of *line* to *chunks*."""
         outbox = line.outbox
         count, size = outbox.take_settled()
         if count:
@@ -161,7 +182,7 @@ class Pump:
                 line.overflow_told = True
                 chunks.append(pack(Op.OVERFLOW, line.seat))
             return
-        with self._bell:
+        with self._condition:
             if line.unacknowledged >= self._window:
                 line.stalled = True
                 return
@@ -171,7 +192,7 @@ class Pump:
             chunks.append(text)
             if kind != NOTE:  # For the front itself, which gives no credit for it.
                 sent += len(text)
-        with self._bell:
+        with self._condition:
             line.unacknowledged += sent
             if outbox.size:
                 self._ready.append(line)

@@ -1,78 +1,82 @@
-"""Give a client its sessions back that it had in a worker which is gone.
+"""Restore a client's saved sessions: resume them in a new worker, after the old one ended.
 
-Measured with the stock UI of 0.19: behind an open socket it goes on as if nothing had
-been, as long as its sessions answer under the live ids that it knows.
+The stock terminal UI (measured with 0.19) works on behind an open socket as if nothing had
+happened, as long as its sessions answer under the live ids that it knows.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from .cures.resume_by_live_id import CREATE, RESUME
-from .transport import Former, HostSeat
+from ..shared.schema import RestoredSession, SavedSession
+from .live_ids import LiveIds
+from .methods import CREATE, RESUME, Request, Response
 
 _log = logging.getLogger(__name__)
 
-#: How long one session may take to come back, in seconds: its agent may have to be built.
+#: Seconds that one session may take to resume: its agent may have to be built.
 PATIENCE: Final = 60.0
-#: Hermes: no such stored session. It is stored with its first prompt.
+#: Hermes' error code for "no such stored session". A session is stored with its first prompt.
 NOT_STORED: Final = 4007
 
+#: Makes a request of Hermes in the client's name; returns the answer, or None after a time.
+Ask = Callable[[Request, float], Response | None]
 
-def resume_all(seat: HostSeat, former: list[Former]) -> bool:
-    """Resume each session under the live id that the client knows; all, or False.
 
-    Tells the front which were, so that it can end their turns. Blocks.
+def restore_all(
+    ask: Ask, live_ids: LiveIds, saved: Iterable[SavedSession]
+) -> tuple[RestoredSession, ...] | None:
+    """Resume each saved session under the live id that the client knows. Blocks.
+
+    Returns them, or None if one of them could not be resumed.
     """
-    resumed = []
-    for number, session in enumerate(former):
-        live, fresh = _resume(seat, session, number)
+    restored = []
+    for number, session in enumerate(saved):
+        live, fresh = _restore(ask, session, number)
         if live is None:
-            break
-        seat.aliases.add(session["id"], live)
-        resumed.append({"id": session["id"], "running": session["running"], "fresh": fresh})
-    whole = len(resumed) == len(former)
-    seat.note({"resumed": resumed if whole else []})
-    seat.note_sessions()
-    return whole
+            return None
+        live_ids.add(session.live_id, live)
+        restored.append(RestoredSession(session.live_id, session.running, fresh))
+    return tuple(restored)
 
 
-def _resume(seat: HostSeat, session: Former, number: int) -> tuple[str | None, bool]:
-    """The new live id, and whether the conversation had to begin anew."""
-    params: dict[str, Any] = {"session_id": session["key"]}
-    if isinstance(session.get("cols"), int):
-        params["cols"] = session["cols"]
-    answer = _ask(seat, RESUME, params, number)
+def _restore(ask: Ask, session: SavedSession, number: int) -> tuple[str | None, bool]:
+    """Return the new live id, if any, and whether a new, empty session had to be made."""
+    params: dict[str, Any] = {"session_id": session.stored_key}
+    if session.cols is not None:
+        params["cols"] = session.cols
+    answer = _ask(ask, RESUME, params, number)
     if _code(answer) != NOT_STORED:
         return _live(answer), False
-    # Nothing was said in it yet, or nothing that had been stored.
     del params["session_id"]
-    return _live(_ask(seat, CREATE, params, number)), True
+    return _live(_ask(ask, CREATE, params, number)), True
 
 
-def _ask(seat: HostSeat, method: str, params: dict[str, Any], number: int) -> dict[str, Any]:
+def _ask(ask: Ask, method: str, params: dict[str, Any], number: int) -> Response:
+    """Return Hermes' answer; an empty one, and a line in the log, if there is none."""
     identity = f"hermes-attach-{method}-{number}"
-    request = {"jsonrpc": "2.0", "id": identity, "method": method, "params": params}
+    request = {"jsonrpc": "2.0", "id": identity, "method": method, "params": dict(params)}
     try:
-        answer = seat.ask(request, PATIENCE)
+        answer = ask(request, PATIENCE)
     except Exception:
-        _log.exception("a session could not be given back after a restart")
+        _log.exception("a session could not be restored: %s failed", method)
         return {}
     if answer is None:
-        _log.warning("a session did not come back within %g s after a restart", PATIENCE)
+        _log.warning("a session could not be restored: no answer to %s in %g s", method, PATIENCE)
         return {}
     if "error" in answer and _code(answer) != NOT_STORED:
-        _log.warning("a session could not be given back: Hermes answered %s", _code(answer))
+        _log.warning("a session could not be restored: Hermes answered %s", _code(answer))
     return answer
 
 
-def _code(answer: dict[str, Any]) -> Any:
+def _code(answer: Response) -> Any:
     error = answer.get("error")
     return error.get("code") if isinstance(error, dict) else None
 
 
-def _live(answer: dict[str, Any]) -> str | None:
+def _live(answer: Response) -> str | None:
     result = answer.get("result")
     live = result.get("session_id") if isinstance(result, dict) else None
     return live if isinstance(live, str) else None

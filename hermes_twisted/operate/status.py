@@ -78,7 +78,8 @@ class Overview:
         traffic = self._roster.traffic()
         queued = [entry.seat.unsent for entry in entries]
         scopes = Counter(entry.seat.key.scope for entry in entries)
-        hermes = str(self._backend.findings.get("version") or "")
+        findings = self._backend.findings
+        hermes = "" if findings is None else findings.version
         return {
             "info": {(__version__, self._kind, hermes): 1},
             "start_time_seconds": self._started,
@@ -101,7 +102,7 @@ class Overview:
     def status(self) -> dict[str, Any]:
         """Return what `hermes-attach status --json` prints."""
         _ready, readiness = self.readiness()
-        problem = self._backend.problem
+        problem, findings = self._backend.problem, self._backend.findings
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -113,7 +114,7 @@ class Overview:
                 "kind": self._kind,
                 "state": self._backend.state.value,
                 "problem": None if problem is None else str(problem),
-                "hermes": self._backend.findings.get("version"),
+                "hermes": None if findings is None else findings.version,
             },
             "loop_lag": round(self._lag(), 6),
             "seats": self._roster.rows(),

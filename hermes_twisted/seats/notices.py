@@ -1,19 +1,20 @@
-"""What becomes of Hermes, told to the operator in the log and to the users in their UIs."""
+"""Notices of backend state changes, to the log and to every attached UI."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
 
 from twisted.logger import Logger
 
 from ..meter import Meter
 from ..shared.problem import Problem
-from ..shared.schema import found_in_words
 from .directory import Directory, SeatObserver
 from .ports import Backend, BackendState
 from .seat import Seat
 
 
-class News(SeatObserver):
-    """Told of every change of *backend*'s state; tells it to *seats*."""
+class StateNotices(SeatObserver):
+    """Reports the state changes of *backend* to the log, the meter and all seats."""
 
     _log = Logger()
 
@@ -24,25 +25,17 @@ class News(SeatObserver):
         self._reported: Problem | None = None
 
     def seat_opened(self, seat: Seat) -> None:
-        """What a client has to know that comes now."""
+        """Tell a new client if Hermes cannot be served."""
         if self._backend.state is BackendState.BROKEN:
             seat.tell(_explain(self._backend.problem))
 
     def changed(self, state: BackendState, problem: Problem | None) -> None:
-        """As `StateListener`."""
+        """Report a new state. The same problem is reported once, not at each new attempt."""
         self._meter.count("backend", state.value)
         if state is BackendState.READY:
             self._reported = None
-            found = self._backend.findings
-            self._log.info(
-                "Hermes is ready: {version}, {methods} methods{more}",
-                version=found.get("version"),
-                methods=found.get("methods"),
-                more=found_in_words(found),
-                found=found,
-            )
+            self._log_ready()
         elif state is BackendState.BROKEN:
-            # Said once, however often another start fails in the same way.
             if problem != self._reported:
                 self._log.error("Hermes cannot be served: {problem}", problem=problem)
                 self._tell_all(_explain(problem))
@@ -51,6 +44,17 @@ class News(SeatObserver):
             self._meter.count("restart")
             self._log.error("{problem} It is started again.", problem=problem)
             self._tell_all(f"{problem.what if problem else ''} It is being started again.")
+
+    def _log_ready(self) -> None:
+        found = self._backend.findings
+        if found is not None:
+            self._log.info(
+                "Hermes is ready: {version}, {details}",
+                version=found.version,
+                details=found.describe(),
+                methods=found.methods,
+                found=asdict(found),
+            )
 
     def _tell_all(self, message: str) -> None:
         for seat in self._directory:

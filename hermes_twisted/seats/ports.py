@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -15,6 +15,7 @@ from .. import rpc
 from ..meter import Meter
 from ..shared.outbox import Outbox
 from ..shared.problem import Problem
+from ..shared.schema import Findings
 
 
 class BackendState(Enum):
@@ -84,8 +85,8 @@ class Backend(Protocol):
     state: BackendState
     problem: Problem | None
     """Why it is not ready, where there is more to say than its state."""
-    findings: dict[str, Any]
-    """What it runs, for logs and health pages: empty until ready."""
+    findings: Findings | None
+    """The Hermes that it runs, for logs and health pages; None until ready."""
     meter: Meter
     """Told how long answers take; whoever starts it may set it before."""
 

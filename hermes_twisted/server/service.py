@@ -28,7 +28,7 @@ from ..operate.metrics import Metrics
 from ..seats.attachment import Attachment
 from ..seats.directory import Directory, SeatObserver
 from ..seats.journal import Audit, Journal, NullAudit
-from ..seats.notices import News
+from ..seats.notices import StateNotices
 from ..seats.ports import Backend, BackendState
 from ..seats.seat import Seat
 from ..shared.problem import Problem
@@ -96,7 +96,7 @@ class AttachService(Service):
         backend.meter = self._meter
         self._directory = Directory(settings.limits, backend.open, self._meter)
         self._keepalive = Keepalive(reactor, settings.limits, self._meter)
-        self._news = News(backend, self._directory, self._meter)
+        self._news = StateNotices(backend, self._directory, self._meter)
         self._directory.observe(
             _Counted(self._admission), self._keepalive, self._journal, self._news
         )

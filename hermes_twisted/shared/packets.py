@@ -21,7 +21,7 @@ LARGE: Final = 64 * 1024
 
 
 def batches(chunks: Iterable[bytes]) -> list[bytes]:
-    """*chunks* joined, but for large ones, and in order."""
+    """Join *chunks*, in order, into few pieces; large ones stay by themselves, uncopied."""
     found: list[bytes] = []
     small: list[bytes] = []
     for chunk in chunks:
@@ -44,45 +44,45 @@ MAX_BODY: Final = 512 * 1024 * 1024
 
 
 class Op(IntEnum):
-    """What a packet says. Values below 32 go to the worker, the others come from it."""
+    """Kind of a packet. Values below 32 go to the worker, the others come from it."""
 
     HELLO = 1
-    """Settings for the worker, JSON."""
+    """The first packet: the worker's settings, `schema.WorkerSettings`."""
     OPEN = 2
-    """A seat begins; the sessions that it had in an earlier worker, JSON."""
+    """A new seat, with the sessions to restore for it: `schema.SavedSessions`."""
     REQUEST = 3
     """A frame from the client; *tag* names it in the answer."""
     URGENT = 4
-    """The same, for the seat's urgent lane."""
+    """A frame from the client for the seat's urgent lane; *tag* names it in the answer."""
     CREDIT = 5
-    """*tag* bytes of the seat's frames have gone to its client."""
+    """*tag* bytes of the seat's frames were passed on to its client."""
     CLOSE = 6
-    """A seat ends."""
+    """The seat has ended."""
     DRAIN = 7
-    """Finish what runs, for at most *tag* milliseconds, and say DRAINED."""
+    """Wait until nothing runs, for at most *tag* milliseconds; DRAINED follows."""
 
     READY = 32
-    """Hermes is loaded; what was found, JSON."""
+    """Hermes is loaded: `schema.Findings`."""
     FAILED = 33
-    """Hermes cannot be served; why and what to do, JSON. The worker ends."""
+    """Hermes cannot be served: a `Problem`. The worker exits."""
     EVENT = 34
-    """A frame for the client."""
+    """A frame for the client that answers no request."""
     ANSWER = 35
-    """A frame that answers the request *tag*."""
+    """A frame for the client that answers the request *tag*."""
     SETTLED = 36
-    """*tag* waiting requests have been run; the body is their size, 8 bytes."""
+    """*tag* requests no longer wait; the body is their size together, 8 bytes."""
     OVERFLOW = 37
-    """The seat's client reads too slowly: its hard limit was hit."""
-    NOTE = 39
-    """What the front has to know of the seat's sessions, JSON: see `seats.ledger`."""
-    SHED = 40
-    """*tag* more deltas were left out, because the seat's client reads slowly."""
+    """The seat's outbox exceeded its hard limit."""
     DRAINED = 38
-    """Nothing runs any more, or the time is up (*tag* 1)."""
+    """The answer to DRAIN: nothing runs any more, or, with *tag* 1, the time is up."""
+    NOTE = 39
+    """The seat's sessions have changed, or were restored: `schema.SessionNote`."""
+    SHED = 40
+    """*tag* more deltas were shed for the seat."""
 
 
 class Packet(NamedTuple):
-    """One packet, taken apart."""
+    """One packet: its kind, its seat, and what they mean by *tag* and *body*."""
 
     op: int
     seat: int
@@ -94,26 +94,26 @@ _new: Final = tuple.__new__
 
 
 class BadPacket(Exception):
-    """The stream does not hold packets."""
+    """The stream holds something that is no packet of this version."""
 
 
 SIZE: Final = struct.Struct("!Q")
 
 
 def pack(op: int, seat: int = 0, tag: int = 0, body: bytes = b"") -> bytes:
-    """The bytes of one packet."""
+    """Return one packet as bytes."""
     return HEADER.pack(op, seat, tag, len(body)) + body
 
 
 class Unpacker:
-    """Bytes in, packets out. Large bodies are gathered in place, and copied no more after that."""
+    """Splits a stream into packets. A large body is gathered in one buffer and copied once."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._begun: _Begun | None = None
 
     def feed(self, data: bytes) -> Iterator[Packet]:
-        """Yield the packets that *data* completes. Raises `BadPacket`."""
+        """Yield the packets that are complete with *data*. Raises `BadPacket`."""
         if self._begun is not None:
             data = self._begun.fill(data)
             if not self._begun.is_full:
@@ -140,7 +140,7 @@ class Unpacker:
 
 
 class _Begun:
-    """A large packet that is not all there."""
+    """A large packet of which only a part has arrived."""
 
     def __init__(self, op: int, seat: int, tag: int, length: int) -> None:
         self._head = op, seat, tag
@@ -149,16 +149,17 @@ class _Begun:
 
     @property
     def is_full(self) -> bool:
+        """Whether the whole packet has arrived."""
         return not self._room
 
     def fill(self, data: bytes) -> bytes:
-        """Take what belongs to it; returns what does not."""
+        """Copy what is still missing from *data*; return the rest of *data*."""
         count = min(len(data), len(self._room))
         self._room[:count] = data[:count]
         self._room = self._room[count:]
         return data[count:]
 
     def packet(self) -> Packet:
-        """The whole. Its body is only read from here on, so it passes for bytes uncopied."""
+        """Return the complete packet. Its body is a bytearray that nobody writes to any more."""
         self._room.release()
         return Packet(*self._head, cast("bytes", self._body))

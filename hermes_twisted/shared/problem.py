@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Problem(Exception):
-    """What is wrong, and what to do. Holds no secret; two with the same words are equal."""
+    """What is wrong, and advice. Contains no secret. Two with the same words are equal."""
 
     def __init__(self, what: str, advice: str = "") -> None:
         super().__init__(what, advice)

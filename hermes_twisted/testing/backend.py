@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
@@ -14,6 +13,7 @@ from ..rpc import Frame
 from ..seats.ports import BackendState, StateListener
 from ..shared.outbox import Outbox
 from ..shared.problem import Problem
+from ..shared.schema import Findings
 
 
 class FakeChannel:
@@ -57,7 +57,7 @@ class FakeBackend:
     def __init__(self, clock: Clock, limits: Limits) -> None:
         self.state = BackendState.STOPPED
         self.problem: Problem | None = None
-        self.findings: dict[str, Any] = {}
+        self.findings: Findings | None = None
         self.meter: Meter = NullMeter()
         self.channels: list[FakeChannel] = []
         self.drained = True

@@ -635,7 +635,7 @@ class TestKilled:
 
         error = client.answer(blocked)["error"]
         assert error["code"] == -32000
-        assert "started again" in error["message"]
+        assert "being restarted" in error["message"]
         assert "was killed by SIGKILL" in client.notice()
         assert client.event("message.complete")["payload"] == {"status": "interrupted"}
         assert client.call("session.where", session_id=session) == {"detached": False}

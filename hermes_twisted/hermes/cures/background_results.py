@@ -1,36 +1,57 @@
 """Background results of chats and of terminals, kept apart in one gateway process.
 
-Hermes has one queue a process for what background work brings. In a gateway it has two
-kinds of readers that do not know of each other: the gateway's own, which serves the
-chats, and one thread for each terminal session. Each discards or answers what belongs
-to the other. `SplitResults` takes the queue's place and shows each kind its own.
+Hermes has one queue in a process for the results of background work. In a gateway it has two
+kinds of readers that do not know of each other: the gateway's own, which serves the chats,
+and one thread for each terminal session. Each discards or answers what belongs to the other.
+`SplitResults` takes the queue's place and shows each kind of reader its own results.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import queue
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Final
 
+from ...shared.bounded_map import BoundedMap
+from .cure import Cure
+from .trials import hook_absent, trial_failed
+
 _log = logging.getLogger(__name__)
+
+CURE: Final = Cure(
+    name="background_results",
+    what="Inside a gateway, results of background work that a chat has begun go to a terminal "
+    "(0.16 to 0.18) or vanish (0.19) while one is attached; the gateway's own readers throw away "
+    "those of busy terminals.",
+    releases="0.16 and later; earlier ones have no hook for the cure and are refused in a gateway",
+    found="the methods of `tools.process_registry.process_registry.completion_queue`, and that "
+    "`_notification_poller_loop` reads it",
+    cured="The queue has two sides, and each kind of reader sees its own.",
+)
 
 #: Keys of terminal sessions that are remembered: a session's key changes when its
 #: history is compressed, and work that was begun before still carries the old one.
 KEYS: Final = 4096
-#: Results for terminal sessions that are kept while nobody reads them.
+#: Results for terminal sessions that are kept while no session reads them.
 WAITING: Final = 1024
-#: What Hermes uses of its queue.
+#: The methods of its queue that Hermes uses.
 METHODS: Final = ("put", "get", "get_nowait", "empty", "qsize")
+
+#: A chat's result that is nobody's work, for the trial.
+_CHAT: Final = {"type": "hermes-attach-trial", "session_key": "agent:trial"}
 
 Event = dict[str, Any]
 
 
 class SplitResults:
-    """A queue with two sides; who asks decides which one is meant. Thread-safe."""
+    """A queue with two sides: one for the gateway's readers, one for terminals'. Thread-safe.
+
+    *is_gateway* tells, in the thread that calls, whether the caller is one of the gateway's.
+    """
 
     def __init__(
         self, sessions: Mapping[str, Mapping[str, Any]], is_gateway: Callable[[], bool]
@@ -39,7 +60,7 @@ class SplitResults:
         self._is_gateway = is_gateway
         self._chats: queue.Queue[Event] = queue.Queue()
         self._terminals: queue.Queue[Event] = queue.Queue()
-        self._keys: OrderedDict[str, None] = OrderedDict()
+        self._keys: BoundedMap[str, None] = BoundedMap(KEYS)
         self._lock = threading.Lock()
 
     def put(self, event: Event, block: bool = True, timeout: float | None = None) -> None:
@@ -49,20 +70,20 @@ class SplitResults:
             return
         if self._terminals.qsize() >= WAITING:
             self._terminals.get_nowait()
-            _log.warning("results of ended terminal sessions are too many: one is left out")
+            _log.warning("left out a background result: too many wait for ended terminal sessions")
         self._terminals.put(event)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Event:
-        """The next result for the side that asks. Raises `queue.Empty`."""
+        """Return the next result for the side that asks. Raises `queue.Empty`."""
         self._learn_keys()
         return self._side.get(block, timeout)
 
     def get_nowait(self) -> Event:
-        """The same, at once."""
+        """Return the next result without waiting. Raises `queue.Empty`."""
         return self.get(block=False)
 
     def put_nowait(self, event: Event) -> None:
-        """The same as `put`, which never waits."""
+        """Queue one result for the side that it belongs to."""
         self.put(event)
 
     def empty(self) -> bool:
@@ -70,7 +91,7 @@ class SplitResults:
         return self._side.empty()
 
     def qsize(self) -> int:
-        """How much waits for the side that asks."""
+        """Return how many results wait for the side that asks."""
         return self._side.qsize()
 
     @property
@@ -94,13 +115,30 @@ class SplitResults:
             for key in found:
                 if key and isinstance(key, str):
                     self._keys[key] = None
-                    self._keys.move_to_end(key)
-            while len(self._keys) > KEYS:
-                self._keys.popitem(last=False)
+
+
+def keep_apart(server: ModuleType, is_gateway: Callable[[], bool]) -> None:
+    """Give chats their background results, and terminals theirs. Raises `Problem`."""
+    harm = "a terminal session would take the background results of chats"
+    try:
+        registry = importlib.import_module("tools.process_registry").process_registry
+    except (ImportError, AttributeError):
+        raise hook_absent("tools.process_registry", harm) from None
+    poller: Any = getattr(server, "_notification_poller_loop", None)
+    names = getattr(getattr(poller, "__code__", None), "co_names", ())
+    results = getattr(registry, "completion_queue", None)
+    missing = [name for name in METHODS if not callable(getattr(results, name, None))]
+    if missing or "completion_queue" not in names:
+        raise hook_absent("queue of background results that terminal sessions read", harm)
+    split_results(server, registry, is_gateway)
+    trial = SplitResults(server._sessions, lambda: False)
+    trial.put(dict(_CHAT))
+    if not trial.empty() or not isinstance(registry.completion_queue, SplitResults):
+        raise trial_failed(harm)
 
 
 def split_results(server: ModuleType, registry: Any, is_gateway: Callable[[], bool]) -> None:
-    """Put a `SplitResults` in the place of the registry's queue, with what waits there."""
+    """Put a `SplitResults` in the place of the registry's queue, with the results in it."""
     former = registry.completion_queue
     if isinstance(former, SplitResults):
         return

@@ -1,64 +1,69 @@
 """Turns that have ended for the client but not yet for Hermes.
 
-A turn counts as running for a moment after its `message.complete`, and up to 0.17 a
-prompt in that moment is refused as "session busy" (4009). A UI that sends a queued
-prompt at once then waits for ever, because no turn's end comes any more. Later
-releases queue it themselves.
+A turn counts as running for a moment after its `message.complete`. A prompt in that moment
+is refused as "session busy" (4009), and a UI that sends a queued prompt at once then waits
+for ever, because no end of a turn comes any more.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
+from ...shared.bounded_map import BoundedMap
 from ..code_reading import names_in
-from .resume_by_live_id import PROMPT
+from ..methods import PROMPT, TURN_END, TURN_START
+from .cure import Cure
 
-#: What a release that refuses says in its handler.
+CURE: Final = Cure(
+    name="late_turn_end",
+    what="A prompt right behind the end of a turn is refused as `session busy`, and a UI that "
+    "sends a queued prompt waits for ever.",
+    releases="0.14 to 0.17",
+    found="the code of its `prompt.submit` contains `session busy`; later releases queue the "
+    "prompt",
+    cured="The prompt waits until Hermes too is done with the turn, 5 s at most.",
+)
+
+#: The words of a release that refuses.
 REFUSAL: Final = "session busy"
-START: Final = "message.start"
-END: Final = "message.complete"
-
 #: Sessions whose last turn is remembered as ended.
 SESSIONS: Final = 1024
-#: How long a prompt waits for Hermes to be done with the turn before, and how often it
-#: looks, in seconds.
+#: Seconds that a prompt waits for the end of the turn before, and between two looks.
 PATIENCE: Final = 5.0
 POLL: Final = 0.01
 
 
-class Turns:
-    """Knows which sessions' turns have been told to be over."""
+class EndedTurns:
+    """Knows which sessions have told their clients that the turn is over. Thread-safe."""
 
     def __init__(self, server: ModuleType, sleep: Callable[[float], None] = time.sleep) -> None:
         self._server = server
         self._sleep = sleep
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._ended: BoundedMap[str, None] = BoundedMap(SESSIONS)
         self._lock = threading.Lock()
-        self._refused = REFUSAL in names_in(server._methods.get(PROMPT))
+        self._refuses = REFUSAL in names_in(server._methods.get(PROMPT))
 
     def notice(self, params: dict[str, Any]) -> None:
-        """An event went to a client. Called by any thread."""
-        kind, sid = params.get("type"), params.get("session_id")
-        if kind not in (START, END) or not isinstance(sid, str):
+        """Learn of an event that goes to a client."""
+        kind, live_id = params.get("type"), params.get("session_id")
+        if kind not in (TURN_START, TURN_END) or not isinstance(live_id, str):
             return
         with self._lock:
-            self._ended.pop(sid, None)
-            if kind == END:
-                self._ended[sid] = None
-                if len(self._ended) > SESSIONS:
-                    self._ended.popitem(last=False)
+            if kind == TURN_END:
+                self._ended[live_id] = None
+            else:
+                self._ended.pop(live_id, None)
 
-    def settle(self, sid: str) -> None:
-        """Before a prompt: let the turn before end. Blocks, and not for long."""
-        session = self._server._sessions.get(sid)
-        if session is None or not self._refused:
+    def wait(self, live_id: str) -> None:
+        """Wait, before a prompt, until the turn before has ended for Hermes, too."""
+        session = self._server._sessions.get(live_id)
+        if session is None or not self._refuses:
             return
         for _ in range(round(PATIENCE / POLL)):
-            if not session.get("running") or sid not in self._ended:
+            if not session.get("running") or live_id not in self._ended:
                 return
             self._sleep(POLL)

@@ -1,8 +1,7 @@
 """Open questions of Hermes, for clients that were not there when they were asked.
 
-Up to 0.19 a question (approval, clarify, sudo, secret) is sent once: who takes a
-session over while its turn waits for an answer never learns of it, and the turn waits
-until it gives up. Later releases hand their `open_requests` over themselves.
+A question (approval, clarify, sudo, secret) is sent once. Whoever takes a session over while
+its turn waits for an answer never learns of it, and the turn waits until it gives up.
 """
 
 from __future__ import annotations
@@ -10,20 +9,33 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from types import ModuleType
 from typing import Any, Final
 
+from ...shared.bounded_map import BoundedMap
 from ..codec import encode
+from ..methods import TURN_END, Response
+from .cure import Cure
 
 _log = logging.getLogger(__name__)
+
+CURE: Final = Cure(
+    name="lost_questions",
+    what="A question (approval, clarify, sudo, secret) is sent once: a client that takes the "
+    "session over never learns of it, and the turn waits until it gives up.",
+    releases="up to 0.19",
+    found="the answer to `session.resume` or `session.activate` has no `open_requests`, with which "
+    "later releases hand their questions over",
+    cured="Questions that wait are asked again behind that answer, also those that were asked "
+    "while no client was there: from 0.17 on, the transport of such sessions "
+    "(`_detached_ws_transport`) is replaced for that.",
+)
 
 #: Events that ask something end like this, in all releases up to 0.19.
 SUFFIX: Final = ".request"
 APPROVAL: Final = "approval.request"
-#: Ends a turn, and with it what it asked.
-TURN_END: Final = "message.complete"
-#: What a result has where Hermes tells of its questions itself.
+#: The field of a result in which Hermes hands its questions over itself.
 NATIVE: Final = "open_requests"
 
 #: Sessions whose questions are kept, and questions of one session.
@@ -35,15 +47,18 @@ Question = tuple[str, str, bytes]
 
 
 class Questions:
-    """The latest questions of each session; which of them still wait, Hermes knows."""
+    """Keeps the latest questions of each session. Thread-safe.
+
+    Which of them still wait is read from Hermes when they are repeated.
+    """
 
     def __init__(self, server: ModuleType) -> None:
         self._server = server
-        self._asked: OrderedDict[str, deque[Question]] = OrderedDict()
+        self._asked: BoundedMap[str, deque[Question]] = BoundedMap(SESSIONS)
         self._lock = threading.Lock()
 
     def notice(self, params: dict[str, Any], text: bytes) -> None:
-        """An event went to a client, or to nobody. Called by any thread."""
+        """Learn of an event, in JSON *text*, that goes to a client, or to nobody."""
         kind, sid = params.get("type"), params.get("session_id")
         if not isinstance(kind, str) or not isinstance(sid, str) or not sid:
             return
@@ -54,25 +69,25 @@ class Questions:
             payload = params.get("payload")
             request = payload.get("request_id") if isinstance(payload, dict) else None
             with self._lock:
-                asked = self._asked.setdefault(sid, deque(maxlen=PER_SESSION))
-                self._asked.move_to_end(sid)
+                asked = self._asked.get(sid)
+                if asked is None:
+                    asked = deque(maxlen=PER_SESSION)
                 asked.append((kind, request if isinstance(request, str) else "", text))
-                if len(self._asked) > SESSIONS:
-                    self._asked.popitem(last=False)
+                self._asked[sid] = asked
 
     def lost(self, obj: dict[str, Any]) -> None:
-        """A frame came to nobody; if it asks something, somebody may still come to answer."""
+        """Keep a frame that has no client, if it is a question: a client may still come."""
         params = obj.get("params")
         if isinstance(params, dict) and str(params.get("type")).endswith(SUFFIX):
             try:
                 text = encode(obj)
             except Exception:
-                _log.error("a question of Hermes cannot be put in JSON: left out")
+                _log.error("left out a question of Hermes: it cannot be put in JSON")
                 return
             self.notice(params, text)
 
-    def to_repeat(self, response: Any) -> list[bytes]:
-        """What whoever got this answer, and with it a session, should be asked again."""
+    def to_repeat(self, response: Response) -> list[bytes]:
+        """Return the questions to ask again behind the answer that gave a client a session."""
         result = response.get("result") if isinstance(response, dict) else None
         if not isinstance(result, dict) or NATIVE in result:
             return []
@@ -88,7 +103,7 @@ class Questions:
         return [*approvals[-waiting:], *others] if waiting else others
 
     def _approvals(self, sid: str) -> int:
-        """How many approvals this session waits for: Hermes keeps them by stored key."""
+        """Return how many approvals the session waits for. Hermes keeps them by stored key."""
         key = (self._server._sessions.get(sid) or {}).get("session_key")
         queues = getattr(sys.modules.get("tools.approval"), "_gateway_queues", {})
         return min(len(queues.get(key) or ()), PER_SESSION)

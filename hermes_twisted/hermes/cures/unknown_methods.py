@@ -1,13 +1,25 @@
-"""Quiet answers to what newer UIs ask all the time and older releases do not know.
+"""Methods that newer terminal UIs poll and older releases of Hermes do not know.
 
-Without them the UI prints "unknown method" every few seconds. Only what is polled
-stands here: an answer to a command of the user's would hide that it does nothing.
+Only polled methods stand here. An answer to a command of the user's would hide that it
+does nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container
 from typing import Any, Final
+
+from .cure import Cure
+
+CURE: Final = Cure(
+    name="unknown_methods",
+    what="Newer UIs poll `pet.cells` and `session.active_list` every few seconds and print "
+    "`unknown method` each time.",
+    releases="those that do not know them: `session.active_list` before 0.15, `pet.cells` "
+    "before 0.18",
+    found="the method is not in `tui_gateway.server._methods`",
+    cured='They are answered with "none".',
+)
 
 #: Method, and the answer of a release that knows it but has nothing of the kind.
 QUIET: Final[dict[str, dict[str, Any]]] = {
@@ -17,5 +29,5 @@ QUIET: Final[dict[str, dict[str, Any]]] = {
 
 
 def answered_here(methods: Container[str]) -> tuple[str, ...]:
-    """What is answered in the place of a Hermes that has these *methods*."""
+    """Return the methods that are answered in place of a Hermes that has these *methods*."""
     return tuple(name for name in QUIET if name not in methods)

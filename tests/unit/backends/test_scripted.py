@@ -17,6 +17,7 @@ from hermes_twisted.backends.scripted import (
 from hermes_twisted.limits import Limits
 from hermes_twisted.seats.ports import BackendState
 from hermes_twisted.shared.problem import Problem
+from hermes_twisted.shared.schema import Findings
 
 EVERYTHING = 2**40
 
@@ -202,14 +203,14 @@ def test_ready_at_once() -> None:
 
     assert stage.states == [(BackendState.READY, None)]
     assert stage.backend.state is BackendState.READY
-    assert stage.backend.findings == {"version": "a recording", "methods": 2}
+    assert stage.backend.findings == Findings("a recording", methods=2)
 
 
 def test_before_the_start() -> None:
     """A scripted backend that was not started is stopped, and has nothing to report."""
     backend = ScriptedBackend(Clock(), Limits(), Script.parse(TALK))
 
-    assert (backend.state, backend.problem, backend.findings) == (BackendState.STOPPED, None, {})
+    assert (backend.state, backend.problem, backend.findings) == (BackendState.STOPPED, None, None)
 
 
 def test_stop() -> None:

@@ -21,8 +21,8 @@ CRASH = Problem("The worker died.", "See the log.")
 NO_HERMES = Problem("No Hermes.", "Install it.")
 
 
-class FakeCrew:
-    """Notes what it is told."""
+class FakeActions:
+    """Notes what it is asked for."""
 
     def __init__(self) -> None:
         self.spawned = 0
@@ -40,16 +40,16 @@ class FakeCrew:
 
 
 class Yard:
-    """A supervisor with its crew and clock."""
+    """A supervisor with its actions and clock."""
 
     def __init__(self, jitter: Callable[[], float] = lambda: 0.0) -> None:
         self.clock = Clock()
-        self.crew = FakeCrew()
-        self.supervisor = Supervisor(self.clock, self.crew, jitter=jitter)
+        self.actions = FakeActions()
+        self.supervisor = Supervisor(self.clock, self.actions, jitter=jitter)
 
     @property
     def state(self) -> tuple[BackendState, Problem | None]:
-        return self.crew.states[-1]
+        return self.actions.states[-1]
 
     @property
     def pause(self) -> float:
@@ -70,10 +70,10 @@ class Yard:
 
     def assert_silent(self) -> None:
         """Nothing more will happen by itself."""
-        before = self.crew.spawned, list(self.crew.states)
+        before = self.actions.spawned, list(self.actions.states)
         assert self.clock.getDelayedCalls() == []
         self.clock.advance(10_000)
-        assert (self.crew.spawned, self.crew.states) == before
+        assert (self.actions.spawned, self.actions.states) == before
 
 
 @pytest.fixture
@@ -84,13 +84,13 @@ def yard() -> Yard:
 def test_nothing_before_the_start(yard: Yard) -> None:
     """A supervisor that was not started starts nothing."""
     yard.assert_silent()
-    assert yard.crew.spawned == 0
+    assert yard.actions.spawned == 0
 
 
 def test_start(yard: Yard) -> None:
     """A start spawns one worker, and it is ready when it says so."""
     yard.supervisor.start()
-    assert (yard.crew.spawned, yard.state) == (1, (BackendState.STARTING, None))
+    assert (yard.actions.spawned, yard.state) == (1, (BackendState.STARTING, None))
 
     yard.supervisor.ready()
 
@@ -106,10 +106,10 @@ def test_restart_after_a_pause(yard: Yard, ready: bool) -> None:
     yard.supervisor.died(CRASH)
     assert yard.state == (BackendState.RESTARTING, CRASH)
     yard.clock.advance(FIRST_PAUSE - 0.01)
-    assert yard.crew.spawned == 1
+    assert yard.actions.spawned == 1
     yard.clock.advance(0.01)
 
-    assert yard.crew.spawned == 2
+    assert yard.actions.spawned == 2
     yard.supervisor.ready()
     assert yard.state == (BackendState.READY, None)
 
@@ -138,8 +138,8 @@ def test_pauses_are_jittered() -> None:
 
 def test_jitter_is_random_by_default() -> None:
     """By default the pause is within its bounds."""
-    clock, crew = Clock(), FakeCrew()
-    supervisor = Supervisor(clock, crew)
+    clock, actions = Clock(), FakeActions()
+    supervisor = Supervisor(clock, actions)
     supervisor.start()
 
     supervisor.died(CRASH)
@@ -171,7 +171,7 @@ def test_too_many_deaths(yard: Yard) -> None:
     assert yard.state == (BackendState.BROKEN, CRASH)
     assert yard.pause == BROKEN_PAUSE
     yard.clock.advance(BROKEN_PAUSE)
-    assert yard.crew.spawned == MAX_DEATHS + 1
+    assert yard.actions.spawned == MAX_DEATHS + 1
 
 
 def test_broken_until_ready(yard: Yard) -> None:
@@ -197,15 +197,15 @@ def test_every_half_a_minute(yard: Yard, refused: bool) -> None:
         yard.supervisor.died(CRASH)
 
     for number in range(10):
-        spawned, told = yard.crew.spawned, len(yard.crew.states)
+        spawned, told = yard.actions.spawned, len(yard.actions.states)
         assert yard.pause == BROKEN_PAUSE
         yard.clock.advance(BROKEN_PAUSE)
-        assert yard.crew.spawned == spawned + 1
+        assert yard.actions.spawned == spawned + 1
         if number % 2:
             yard.supervisor.failed(NO_HERMES)
         yard.supervisor.died(CRASH)
         problem = NO_HERMES if number % 2 else CRASH
-        assert yard.crew.states[told:] == [(BackendState.BROKEN, problem)]
+        assert yard.actions.states[told:] == [(BackendState.BROKEN, problem)]
 
 
 def test_ready_after_broken(yard: Yard) -> None:
@@ -241,7 +241,7 @@ def test_stop_while_trying_again(yard: Yard) -> None:
     yard.die(MAX_DEATHS)
 
     yard.supervisor.stop()
-    assert yard.crew.terminated == 1
+    assert yard.actions.terminated == 1
     yard.supervisor.died(CRASH)
 
     assert yard.state == (BackendState.STOPPED, None)
@@ -289,7 +289,7 @@ def test_refusal_can_be_mended(yard: Yard) -> None:
     yard.supervisor.died(CRASH)
 
     yard.clock.advance(BROKEN_PAUSE)
-    assert yard.crew.spawned == 2
+    assert yard.actions.spawned == 2
     yard.supervisor.ready()
 
     assert yard.state == (BackendState.READY, None)
@@ -300,7 +300,7 @@ def test_stop_before_the_start(yard: Yard) -> None:
     yard.supervisor.stop()
 
     assert yard.state == (BackendState.STOPPED, None)
-    assert yard.crew.terminated == 0
+    assert yard.actions.terminated == 0
 
 
 @pytest.mark.parametrize("ready", [True, False])
@@ -309,7 +309,7 @@ def test_stop_ends_the_worker(yard: Yard, ready: bool) -> None:
     yard.start(ready=ready)
 
     yard.supervisor.stop()
-    assert yard.crew.terminated == 1
+    assert yard.actions.terminated == 1
     assert yard.state[0] is not BackendState.STOPPED
     yard.supervisor.died(CRASH)
 
@@ -325,7 +325,7 @@ def test_stop_of_a_failing_worker(yard: Yard) -> None:
     yard.supervisor.stop()
     yard.supervisor.died(CRASH)
 
-    assert yard.crew.terminated == 1
+    assert yard.actions.terminated == 1
     assert yard.state == (BackendState.STOPPED, None)
     yard.assert_silent()
 
@@ -340,7 +340,7 @@ def test_stop_while_waiting(yard: Yard, deaths: int) -> None:
     yard.supervisor.stop()
 
     assert yard.state == (BackendState.STOPPED, None)
-    assert yard.crew.terminated == 0
+    assert yard.actions.terminated == 0
     yard.assert_silent()
 
 
@@ -352,7 +352,7 @@ def test_reports_of_a_worker_that_is_being_ended(yard: Yard) -> None:
     yard.supervisor.ready()
     yard.supervisor.failed(NO_HERMES)
     yard.supervisor.stop()
-    assert yard.crew.terminated == 1
+    assert yard.actions.terminated == 1
     assert yard.state == (BackendState.STARTING, None)
     yard.supervisor.died(CRASH)
 
@@ -379,7 +379,7 @@ def test_stop_twice(yard: Yard) -> None:
 
     yard.supervisor.stop()
 
-    assert yard.crew.states.count((BackendState.STOPPED, None)) == 1
+    assert yard.actions.states.count((BackendState.STOPPED, None)) == 1
 
 
 def test_problem_in_words() -> None:

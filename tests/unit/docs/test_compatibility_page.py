@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tools.compatibility import PAGE, RESULTS, page, servers, uis
+from hermes_twisted.hermes.cures.table import CURES
+from tools.compatibility import PAGE, RESULTS, cures, page, servers, uis
 
 RAN = {"outcome": "passed", "node": "22", "reply": "yes", "after_a_drop": "recovers"}
 
@@ -40,6 +41,15 @@ def test_uis() -> None:
         "| 0.2.0 | works; after a drop: recovers | prompt and reply work; then failed: gone |",
         "| 0.3.0 | not run | not run |",
     ]
+
+
+def test_cures() -> None:
+    """One row for each, which the page has as it is."""
+    rows = cures({}).splitlines()[2:]
+
+    assert len(rows) == len(CURES)
+    assert rows[0].startswith("| `resume_by_live_id` | ")
+    assert "\n".join(rows) in PAGE.read_text()
 
 
 def test_page_without_a_place() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from hermes_twisted.doctor.findings import Level
 from hermes_twisted.doctor.identity import Identity, Peer
 from hermes_twisted.doctor.network import Address, RealNetwork
 from hermes_twisted.listen.endpoints import Listener
+from hermes_twisted.shared.problem import Problem
+from hermes_twisted.shared.schema import Findings, Inspection
 
 NOW = datetime(2030, 6, 1, tzinfo=UTC)
 KEY = "hat_AAAAbbbbCCCCddddEEEE"
@@ -32,9 +35,16 @@ KEY = "hat_AAAAbbbbCCCCddddEEEE"
 # Hermes.
 
 
-def report(**changes: Any) -> dict[str, Any]:
-    facts = {"version": "0.19.0", "methods": 133, "python": "3.11.7"}
-    return {"config": None, "hermes": facts, "problem": None, "provider": True, **changes}
+GOOD = Inspection(
+    config=None,
+    problem=None,
+    hermes=Findings("0.19.0", methods=133, python="3.11.7"),
+    provider=True,
+)
+
+
+def report(**changes: Any) -> Inspection:
+    return replace(GOOD, **changes)
 
 
 @pytest.mark.parametrize(
@@ -44,11 +54,11 @@ def report(**changes: Any) -> dict[str, Any]:
         (report(provider=False), {"hermes": "ok", "config": "ok", "provider": "problem"}),
         (report(provider=None), {"hermes": "ok", "config": "ok"}),
         (
-            report(config=["bad YAML", "fix"]),
+            report(config=Problem("bad YAML", "fix")),
             {"hermes": "ok", "config": "problem", "provider": "ok"},
         ),
         (
-            report(hermes=None, problem=["lacks x", "update"], provider=None),
+            report(hermes=None, problem=Problem("lacks x", "update"), provider=None),
             {"hermes": "problem", "config": "ok"},
         ),
         ("exit status 1", {"hermes": "problem"}),
@@ -85,9 +95,10 @@ def test_the_stub_is_inspected(stub_python: Path, tmp_path: Path) -> None:
     """The inspection runs under another interpreter, by its path, and answers."""
     answer = hermes.inspector({"PATH": os.defpath}, tmp_path)(stub_python)
 
-    assert isinstance(answer, dict)
-    assert answer["problem"] is None
-    assert answer["hermes"]["methods"] > 0
+    assert isinstance(answer, Inspection)
+    assert answer.problem is None
+    assert answer.hermes is not None
+    assert answer.hermes.methods > 0
 
 
 @pytest.mark.parametrize(
@@ -437,9 +448,14 @@ def test_no_node(tmp_path: Path) -> None:
 def test_hooks_are_told(tmp_path: Path) -> None:
     """What was found of Hermes, and what is not as it was."""
     (tmp_path / "config.yaml").touch()
-    facts = {"hooks": ["a"], "left_out": ["b"], "changed": ["b"], "answered_here": ["pet.cells"]}
-    answer = report()
-    answer["hermes"] |= facts
+    assert GOOD.hermes is not None
+    facts = {
+        "hooks": ("a",),
+        "left_out": ("b",),
+        "changed": ("b",),
+        "answered_here": ("pet.cells",),
+    }
+    answer = report(hermes=replace(GOOD.hermes, **facts))
 
     first, second, *_rest = hermes.check(Path(sys.executable), {}, tmp_path, lambda python: answer)
 

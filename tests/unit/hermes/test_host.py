@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from hermes_twisted.hermes import host as module
-from hermes_twisted.hermes.cures.lost_questions import Questions
-from hermes_twisted.hermes.host import SLOW_CLIENT_NOTICE, Host, Sink, explain_shedding
+from hermes_twisted.hermes.host import SLOW_CLIENT_NOTICE, Host, explain_shedding
 from hermes_twisted.hermes.loading import look
-from hermes_twisted.hermes.transport import HostSeat
+from hermes_twisted.hermes.seat import HostSeat
 from hermes_twisted.shared.lanes import LanePool
 from hermes_twisted.shared.outbox import EVENT, Outbox
 
@@ -45,7 +44,7 @@ def make_host(make_server: MakeServer, pool: LanePool, no_hermes: None) -> MakeH
 
     def make(*names: str) -> Host:
         server = make_server(*names)
-        return Host.of(server, look(server), pool)
+        return Host(server, look(server), pool)
 
     return make
 
@@ -63,7 +62,7 @@ def sent(outbox: Outbox) -> list[Any]:
 
 
 def detach(host: Host, seat: HostSeat) -> None:
-    seat.detach()
+    host.close(seat)
     assert host.lanes.wait_quiet(GUARD)
 
 
@@ -105,8 +104,8 @@ def test_dispatch(make_host: MakeHost) -> None:
     host.server.dispatch = dispatch  # type: ignore[attr-defined]
     seat, _outbox = open_seat(host)
 
-    assert host.dispatch({"id": 1}, seat) is None
-    assert seen == [({"id": 1}, seat)]
+    assert host.dispatch({"id": 1}, seat.transport) is None
+    assert seen == [({"id": 1}, seat.transport)]
 
 
 @pytest.mark.parametrize("names", [OLD, HERMES_0_16, HERMES_0_17])
@@ -124,7 +123,7 @@ def test_greeting_of_head(make_host: MakeHost, hooks: Any) -> None:
     ready_before_hooks: list[int] = []
 
     assert hooks.calls == [
-        ("register_live_transport", first),
+        ("register_live_transport", first.transport),
         ("_ensure_skin_watcher",),
         ("_start_backend_heartbeat_refresher",),
         ("_schedule_startup_orphan_sweep",),
@@ -162,7 +161,7 @@ def test_quiet_answers(make_host: MakeHost, method: str, answer: Any) -> None:
     assert exchange(host, seat, outbox, method)[0]["result"] == answer
 
     # Hermes itself answers what it knows; the fake's dispatcher echoes.
-    known = Host.of(host.server, dataclasses.replace(host.findings, answered_here=()), host.lanes)
+    known = Host(host.server, dataclasses.replace(host.findings, answered_here=()), host.lanes)
     seat, outbox = open_seat(known)
     assert exchange(known, seat, outbox, method, x=1)[0]["result"] == {"x": 1}
 
@@ -176,7 +175,7 @@ def test_question_follows_the_answer(make_host: MakeHost) -> None:
     payload = {"request_id": "r1"}
     params = {"type": "clarify.request", "session_id": "s", "payload": payload}
     question = {"jsonrpc": "2.0", "method": "event", "params": params}
-    first.write(question)
+    first.transport.write(question)
     seat, outbox = open_seat(host)
 
     got = exchange(host, seat, outbox, "session.activate", session_id="s")
@@ -195,10 +194,10 @@ def test_question_follows_an_answer_that_comes_later(make_host: MakeHost) -> Non
     host.server.dispatch = lambda req, transport=None: None  # type: ignore[attr-defined]
     seat, outbox = open_seat(host)
     params = {"type": "x.request", "session_id": "s", "payload": {"request_id": "r1"}}
-    seat.write({"jsonrpc": "2.0", "method": "event", "params": params})
+    seat.transport.write({"jsonrpc": "2.0", "method": "event", "params": params})
     assert exchange(host, seat, outbox, "session.resume", session_id="s") == []
 
-    seat.write({"jsonrpc": "2.0", "id": "session.resume", "result": {"session_id": "s"}})
+    seat.transport.write({"jsonrpc": "2.0", "id": "session.resume", "result": {"session_id": "s"}})
 
     assert [frame.get("id") for frame in sent(outbox)] == ["session.resume", None]
 
@@ -209,7 +208,7 @@ def test_transport_of_detached_sessions(make_host: MakeHost, hands_over: bool) -
     made = make_host()
     made.server._detached_ws_transport = upstream = object()  # type: ignore[attr-defined]
 
-    Host.of(made.server, dataclasses.replace(made.findings, hands_over=hands_over), made.lanes)
+    Host(made.server, dataclasses.replace(made.findings, hands_over=hands_over), made.lanes)
 
     assert (made.server._detached_ws_transport is upstream) is hands_over
 
@@ -222,7 +221,7 @@ def test_question_to_a_seat_that_has_gone(make_host: MakeHost) -> None:
     host.server._pending = {"r1": object()}  # type: ignore[attr-defined]
     params = {"type": "x.request", "session_id": "s", "payload": {"request_id": "r1"}}
 
-    assert seat.write({"jsonrpc": "2.0", "method": "event", "params": params}) is False
+    assert seat.transport.write({"jsonrpc": "2.0", "method": "event", "params": params}) is False
 
     assert len(host.questions.to_repeat({"result": {"session_id": "s"}})) == 1
 
@@ -241,23 +240,25 @@ def test_cure_that_fails(make_host: MakeHost, caplog: pytest.LogCaptureFixture) 
     got = exchange(host, seat, outbox, "session.resume", session_id="s")
 
     assert got[0]["result"] == {"session_id": "s"}
-    assert "could not be found again" in caplog.text
+    assert "a cure of session.resume failed" in caplog.text
 
 
 def test_sessions_are_remembered_when_their_client_goes(make_host: MakeHost) -> None:
     """Also those of which no request ever spoke."""
     host = make_host()
     seat, _outbox = open_seat(host)
-    host.server._sessions["s"] = {"session_key": "stored", "transport": seat}
+    host.server._sessions["s"] = {"session_key": "stored", "transport": seat.transport}
 
     detach(host, seat)
     host.server._sessions.clear()
 
     request = {"method": "session.resume", "params": {"session_id": "s"}}
-    assert host.resuming.translate(request)["params"] == {"session_id": "stored"}
+    assert host.stored_keys.translate(request)["params"] == {"session_id": "stored"}
 
 
-@pytest.mark.parametrize("params", [None, [], {}, {"session_id": 5}, {"session_id": ""}])
+@pytest.mark.parametrize(
+    "params", [None, [], {}, *({"session_id": odd} for odd in (5, "", None, []))]
+)
 def test_odd_resumes_are_hermes_own(make_host: MakeHost, params: Any) -> None:
     """What is no proper request is answered by Hermes."""
     host = make_host()
@@ -265,15 +266,16 @@ def test_odd_resumes_are_hermes_own(make_host: MakeHost, params: Any) -> None:
     outbox.take(EVERYTHING)
 
     request = {"jsonrpc": "2.0", "id": 1, "method": "session.resume", "params": params}
-    seat.submit(1, json.dumps(request).encode(), urgent=False)
+    seat.requests.submit(1, json.dumps(request).encode(), urgent=False)
     assert host.lanes.wait_quiet(GUARD)
 
     assert sent(outbox)[0]["result"] == params
+    assert not host.stored_keys._keys
 
 
 def two_sessions(host: Host, seat: HostSeat) -> dict[str, dict[str, Any]]:
     """One session of the seat, one of another client."""
-    sessions = {"mine": {"transport": seat}, "other": {"transport": object()}, "none": {}}
+    sessions = {"mine": {"transport": seat.transport}, "other": {"transport": object()}, "none": {}}
     host.server._sessions.update(sessions)
     return sessions
 
@@ -310,11 +312,13 @@ def test_release_of_0_17(make_host: MakeHost, hooks: Any) -> None:
     host = make_host(*HERMES_0_17)
     seat, _outbox = open_seat(host)
     sessions = two_sessions(host, seat)
+    transport = seat.transport
 
     detach(host, seat)
 
-    assert hooks.calls == [("_close_sessions_for_transport", seat, ("end_reason", "ws_disconnect"))]
-    assert sessions["mine"]["transport"] is seat
+    end = ("end_reason", "ws_disconnect")
+    assert hooks.calls == [("_close_sessions_for_transport", transport, end)]
+    assert sessions["mine"]["transport"] is transport
 
 
 def test_release_of_head(make_host: MakeHost, hooks: Any) -> None:
@@ -486,18 +490,6 @@ def test_mcp_discovery_that_fails(
     assert "MCP discovery could not be started" in caplog.text
 
 
-def test_sink() -> None:
-    """Frames that belong to nobody are dropped and counted, and nobody is told they arrived."""
-    sink = Sink(Questions(ModuleType("tui_gateway.server")))
-
-    assert sink.write({"method": "event"}) is False
-    assert sink.write({}) is False
-    sink.close()
-
-    assert sink.dropped == 2
-    assert sink._closed is True
-
-
 def test_explain_shedding() -> None:
     """A slow client is told in words that every release prints."""
     assert json.loads(explain_shedding()) == {
@@ -514,7 +506,7 @@ def stub_host(stub: None, pool: LanePool) -> Host:
 
 def ask(host: Host, seat: HostSeat, method: str, **params: Any) -> None:
     request = {"jsonrpc": "2.0", "id": method, "method": method, "params": params}
-    seat.submit(1, json.dumps(request).encode(), urgent=False)
+    seat.requests.submit(1, json.dumps(request).encode(), urgent=False)
     assert host.lanes.wait_quiet(GUARD)
 
 
@@ -543,7 +535,7 @@ def test_session_of_a_client(stub_host: Host) -> None:
     seat, outbox = open_seat(stub_host)
     ask(stub_host, seat, "session.create")
     [(sid, session)] = stub_host.server._sessions.items()
-    assert session["transport"] is seat
+    assert session["transport"] is seat.transport
     assert sent(outbox)[-1]["result"]["session_id"] == sid
 
     detach(stub_host, seat)

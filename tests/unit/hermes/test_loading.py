@@ -20,6 +20,7 @@ from hermes_twisted.hermes.loading import (
     replay_epoch,
 )
 from hermes_twisted.shared.problem import Problem
+from hermes_twisted.shared.schema import Findings, decode, encode
 
 MakeServer = Callable[..., ModuleType]
 
@@ -92,7 +93,7 @@ def test_config_that_is_no_mapping(config: Path, text: str) -> None:
     """A configuration that Hermes would take for an empty one is refused."""
     config.write_text(text)
 
-    assert f"{config} does not hold a mapping" in problem(check_config).what
+    assert f"{config} is not a mapping" in problem(check_config).what
 
 
 def test_config_that_cannot_be_read(config: Path) -> None:
@@ -388,10 +389,10 @@ def test_replay_epoch(
 
 
 def test_findings_can_be_sent(make_server: MakeServer) -> None:
-    """The findings are plain JSON for the front."""
-    findings = look(make_server("_shutdown_sessions")).as_dict()
+    """The findings are a message for the front."""
+    findings = look(make_server("_shutdown_sessions"))
 
-    assert json.loads(json.dumps(findings))["hooks"] == ["_shutdown_sessions"]
+    assert decode(Findings, encode(findings)) == findings
 
 
 @pytest.mark.parametrize("name", REQUIRED_HOOKS)

@@ -47,9 +47,7 @@ class Works:
         self.pump = Pump(theirs, window=window)
 
     def line(self, seat: int, **options: int) -> Line:
-        line = Line(seat)
-        line.outbox = Outbox(lambda: self.pump.rouse(line), **options)  # type: ignore[arg-type]
-        return line
+        return self.pump.open(seat, lambda wake: Outbox(wake, **options))  # type: ignore[arg-type]
 
     def assert_nothing_else(self) -> None:
         """All that was put before has been dealt with, and nothing of it was sent."""

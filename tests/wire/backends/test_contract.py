@@ -33,6 +33,7 @@ from hermes_twisted.seats.ports import Backend, BackendState
 from hermes_twisted.seats.seat import Seat
 from hermes_twisted.shared import tuning
 from hermes_twisted.shared.lanes import LanePool
+from hermes_twisted.shared.packets import HEADER, Op, pack
 from hermes_twisted.shared.problem import Problem
 
 reactor = cast("AsyncioSelectorReactor", global_reactor)
@@ -324,7 +325,7 @@ async def test_states(house: House) -> None:
     """A start is announced as starting, then ready, and what was found is known by then."""
     assert house.states.seen == [(BackendState.STARTING, None), (BackendState.READY, None)]
     assert house.backend.state is BackendState.READY
-    assert house.backend.findings["methods"] > 10
+    assert house.backend.findings.methods > 10
 
 
 @pytest_twisted.ensureDeferred
@@ -686,6 +687,38 @@ async def test_worker_that_ends_at_once(home: Path, monkeypatch: pytest.MonkeyPa
 
     await house.stop()
     assert re.search(r"\(pid \d+\) ended with status 1", problem.what)
+
+
+ANOTHER_VERSION = """#!{python}
+import os
+body = b'{{"version": "1"}}'
+os.write(3, {header!r} + body)
+while os.read(3, 65536):
+    pass
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_worker_of_another_version(
+    home: Path, tmp_path: Path, log: list[dict[str, Any]]
+) -> None:
+    """A report with other fields ends the worker; the log names the field."""
+    script = tmp_path / "other"
+    header = pack(Op.READY, body=b'{"version": "1"}')[: HEADER.size]
+    script.write_text(ANOTHER_VERSION.format(python=sys.executable, header=header))
+    script.chmod(0o755)
+    limits = Limits()
+    hermes = Hermes(script, "a test")
+    house = House(WorkerBackend(reactor, limits, lambda: hermes, {}, umask=UMASK), limits)
+    house.start()
+
+    _state, problem = await house.states.first(lambda change: change[0] is BackendState.RESTARTING)
+
+    await house.stop()
+    assert "ended with status 0" in problem.what
+    [bad] = [str(event["bad"]) for event in log if "bad" in event]
+    assert re.fullmatch(r"Findings\.\w+ is missing", bad)
+    assert house.backend.findings is None
 
 
 @pytest_twisted.ensureDeferred
@@ -1222,7 +1255,7 @@ async def test_overflow_of_all_together(build: Build) -> None:
 async def test_share_of_hermes_pool(house: House) -> None:
     """One client's long requests leave three quarters of Hermes' threads to the others."""
     greedy, other = house.client(), house.client()
-    share = house.backend.findings["pool"] // 4
+    share = house.backend.findings.pool // 4
     asked = [greedy.request("long.block", name=f"gate{number}") for number in range(4 * share + 2)]
     behind = greedy.request("echo")
     for number in range(share):

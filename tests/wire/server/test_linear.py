@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -18,13 +17,17 @@ from twisted.internet.tcp import Connection
 
 from hermes_twisted.access.keys import Key
 from hermes_twisted.backends.worker import WorkerBackend
+from hermes_twisted.hermes.host import Host
 from hermes_twisted.hermes.main import Worker
+from hermes_twisted.hermes.pump import Pump
 from hermes_twisted.limits import MIB, Limits
 from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.seats.ports import BackendState, StateListener
 from hermes_twisted.server.service import AttachService
 from hermes_twisted.server.settings import Settings
+from hermes_twisted.shared.lanes import LanePool
 from hermes_twisted.shared.packets import HEADER, Op, Packet, Unpacker, pack
+from hermes_twisted.shared.schema import SavedSessions, WorkerSettings, encode
 from hermes_twisted.tcp import write_promptly
 from hermes_twisted.testing.audit import MemoryAudit
 from hermes_twisted.testing.wire import PING, MemoryWire, client_frame
@@ -226,8 +229,9 @@ def test_write_among_full_sockets() -> None:
 class Back:
     """The worker with so many clients, a session each, in this process before the stub."""
 
-    def __init__(self, server: ModuleType, ours: socket.socket, worker: Worker, n: int) -> None:
-        self.server = server
+    def __init__(self, host: Host, ours: socket.socket, worker: Worker, n: int) -> None:
+        self.server = host.server
+        self.lanes = host.lanes
         self._socket = ours
         self._unpacker = Unpacker()
         self._packets: list[Packet] = []
@@ -238,7 +242,7 @@ class Back:
 
     def open(self, seat: int) -> str:
         """A client comes and creates a session; its id."""
-        self.worker.handle(Packet(Op.OPEN, seat, 0, b""))
+        self.worker.handle(Packet(Op.OPEN, seat, 0, encode(SavedSessions(()))))
         self.request(seat, "session.create")
         answer = json.loads(self.read(Op.ANSWER).body)
         self.read(Op.NOTE)
@@ -279,21 +283,26 @@ def build_back(
         ours, theirs = socket.socketpair()
         ours.settimeout(60)
         ends.extend((ours, theirs))
-        settings: dict[str, Any] = {
-            "soft": LIMITS.max_queued_soft,
-            "hard": LIMITS.max_queued_hard,
-            "queued_total": LIMITS.max_queued_total,
-            "window": 2**40,
-            "threads": LIMITS.max_threads,
-            "urgent_threads": LIMITS.urgent_threads,
-            "settle_count": LIMITS.settle_count,
-            "settle_bytes": LIMITS.settle_bytes,
-            "shutdown": 5.0,
-        }
-        worker = Worker(theirs, settings)
-        worker.start()
+        settings = WorkerSettings(
+            soft=LIMITS.max_queued_soft,
+            hard=LIMITS.max_queued_hard,
+            queued_total=LIMITS.max_queued_total,
+            window=2**40,
+            threads=LIMITS.max_threads,
+            urgent_threads=LIMITS.urgent_threads,
+            settle_count=LIMITS.settle_count,
+            settle_bytes=LIMITS.settle_bytes,
+            shutdown=5.0,
+            umask=0o077,
+            core_limit=None,
+        )
+        pump = Pump(theirs, window=settings.window)
+        pump.start()
+        lanes = LanePool(limit=settings.threads, reserve=settings.urgent_threads)
+        host = Host.load(lanes)
+        worker = Worker(host, pump, settings)
         workers.append(worker)
-        return Back(sys.modules["tui_gateway.server"], ours, worker, clients)
+        return Back(host, ours, worker, clients)
 
     yield build
     for worker in workers:
@@ -306,7 +315,7 @@ def build_back(
 LOOKS_AT_ALL = pytest.mark.xfail(
     strict=True,
     raises=AssertionError,
-    reason="Host.sessions_of and Host.release look at every session of Hermes",
+    reason="Host._sessions_of looks at every session of Hermes",
 )
 
 
@@ -345,7 +354,7 @@ def credit(back: Back, seat: int) -> None:
 def come_and_leave(back: Back, seat: int) -> None:
     back.open(10_000)
     back.worker.handle(Packet(Op.CLOSE, 10_000, 0, b""))
-    assert back.worker._lanes.wait_quiet(60)
+    assert back.lanes.wait_quiet(60)
 
 
 @pytest.mark.parametrize(

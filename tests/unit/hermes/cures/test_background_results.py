@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import queue
+import sys
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hermes_twisted.hermes.cures import background_results
-from hermes_twisted.hermes.cures.background_results import SplitResults, split_results
+from hermes_twisted.hermes.cures.background_results import SplitResults, keep_apart, split_results
+from hermes_twisted.shared.problem import Problem
+from tests.unit.hermes.cures.functions import make_function
 
 CHAT = {"session_key": "agent:main:telegram:dm:42"}
 
@@ -84,9 +88,10 @@ def test_former_keys_are_remembered(two: Two, change: str) -> None:
     assert two.read(gateway=False) == [{"session_key": "key-1"}]
 
 
-def test_memory_is_bounded(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest keys are forgotten, the oldest results of ended sessions left out."""
     monkeypatch.setattr(background_results, "KEYS", 2)
+    two = Two()
     monkeypatch.setattr(background_results, "WAITING", 2)
     for number in range(4):
         two.sessions["s1"] = {"session_key": f"key-{number}"}
@@ -122,3 +127,32 @@ def test_what_waits_is_kept() -> None:
     assert registry.completion_queue is first
     assert first.get_nowait() == {"session_key": "key-1"}
     assert first.empty()
+
+
+class TestInGateway:
+    """Applied and tried in a gateway."""
+
+    def spoil_module(self, registry: Any, server: Any) -> None:
+        sys.modules["tools.process_registry"] = ModuleType("tools.process_registry")
+
+    def spoil_queue(self, registry: Any, server: Any) -> None:
+        registry.completion_queue = []
+
+    def spoil_reader(self, registry: Any, server: Any) -> None:
+        make_function("def _notification_poller_loop(registry): return registry.other", server)
+
+    @pytest.mark.parametrize("spoil", [spoil_module, spoil_queue, spoil_reader])
+    def test_absent(
+        self, server: Any, registry: Any, spoil: Callable[[Any, Any, Any], None]
+    ) -> None:
+        spoil(self, registry, server)
+
+        with pytest.raises(Problem, match="background results"):
+            keep_apart(server, lambda: False)
+
+    def test_do_not_stay_apart(self, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Tried before anybody is served."""
+        monkeypatch.setattr(SplitResults, "_is_a_terminals", lambda self, event: True)
+
+        with pytest.raises(Problem, match="would take the background results of chats"):
+            keep_apart(server, lambda: False)

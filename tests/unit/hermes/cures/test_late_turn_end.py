@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hermes_twisted.hermes.cures import late_turn_end
-from hermes_twisted.hermes.cures.late_turn_end import PATIENCE, POLL, Turns
+from hermes_twisted.hermes.cures.late_turn_end import PATIENCE, POLL, EndedTurns
 
 
 def refusing(rid: Any, params: dict[str, Any]) -> Any:
@@ -29,7 +29,7 @@ class Hermes:
         server: Any = ModuleType("tui_gateway.server")
         server._sessions = {"s": self.session}
         server._methods = {"prompt.submit": submit}
-        self.turns = Turns(server, self.sleep)
+        self.turns = EndedTurns(server, self.sleep)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -45,7 +45,7 @@ def test_prompt_right_behind_a_turn() -> None:
     hermes = Hermes()
     hermes.tell("message.complete")
 
-    hermes.turns.settle("s")
+    hermes.turns.wait("s")
 
     assert hermes.slept == [POLL] * 3
 
@@ -55,7 +55,7 @@ def test_later_releases_queue_it_themselves(submit: Any) -> None:
     hermes = Hermes(submit=submit)
     hermes.tell("message.complete")
 
-    hermes.turns.settle("s")
+    hermes.turns.wait("s")
 
     assert hermes.slept == []
 
@@ -66,7 +66,7 @@ def test_prompt_in_a_turn() -> None:
     hermes.tell("message.complete")
     hermes.tell("message.start")
 
-    hermes.turns.settle("s")
+    hermes.turns.wait("s")
 
     assert hermes.slept == []
 
@@ -75,7 +75,7 @@ def test_prompt_in_a_turn() -> None:
 def test_prompt_before_any_turn(sid: str) -> None:
     hermes = Hermes()
 
-    hermes.turns.settle(sid)
+    hermes.turns.wait(sid)
 
     assert hermes.slept == []
 
@@ -85,7 +85,7 @@ def test_turn_that_does_not_end() -> None:
     hermes = Hermes(looks=10**9)
     hermes.tell("message.complete")
 
-    hermes.turns.settle("s")
+    hermes.turns.wait("s")
 
     assert sum(hermes.slept) == pytest.approx(PATIENCE)
 
@@ -96,7 +96,7 @@ def test_next_turn_begins_meanwhile() -> None:
     hermes.tell("message.complete")
     hermes.turns._sleep = lambda seconds: hermes.tell("message.start")
 
-    hermes.turns.settle("s")
+    hermes.turns.wait("s")
 
 
 @pytest.mark.parametrize(("kind", "sid"), [("message.complete", None), ("x", "s"), (None, "s")])

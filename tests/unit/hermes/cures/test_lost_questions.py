@@ -146,9 +146,10 @@ def test_hermes_without_registers() -> None:
     assert questions.to_repeat(RESUMED) == []
 
 
-def test_limits(hermes: Hermes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions and questions are kept in bounded numbers, the latest of each."""
     monkeypatch.setattr(lost_questions, "SESSIONS", 2)
+    hermes = Hermes(monkeypatch)
     hermes.pending.update({f"r{number}": object() for number in range(100)})
     texts = [hermes.asks("clarify", number) for number in range(50)]
     assert hermes.questions.to_repeat(RESUMED) == texts[-lost_questions.PER_SESSION :]
