@@ -1,18 +1,18 @@
-"""`python -m bench.steps`: what each step of a request and of an event costs by itself.
+"""`python -m bench.step_costs`: the CPU time of each step of a request and of an event.
 
-One thread, no sockets, so neither system calls nor switches between threads are in these
-numbers: what is missing between their sum and a round trip is theirs.
+One thread and no sockets: system calls and switches between threads are not in these numbers.
+They are the difference between their sum and a round trip.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
 import time
+import timeit
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from hermes_twisted import rpc
 from hermes_twisted.access.keys import Key
@@ -27,95 +27,66 @@ from hermes_twisted.shared.outbox import ANSWER, DELTA, Outbox
 from hermes_twisted.shared.packets import HEADER, Op, Unpacker, pack
 from hermes_twisted.websocket.frames import split_texts, text_frames
 
-from .masking import masked
-from .starters import STUB
-from .tables import table
+from .clients import masked_frame, request
+from .servers import STUB
+from .stats import table
+from .traffic import PARAMS
 
-#: The best of so many rounds of so many runs: what disturbs makes things slower, never quicker.
+#: The best of so many rounds of so many runs counts: disturbances only make things slower.
 ROUNDS: Final = 7
 RUNS: Final = 20_000
-#: As many frames in one read, or one batch.
-LOT: Final = 16
+#: Frames in one read, or one batch.
+BATCH: Final = 16
 ALL: Final = 1 << 40
 
-REQUEST: Final = (
-    b'{"jsonrpc":"2.0","id":1234,"method":"echo",'
-    b'"params":{"text":"what is in this directory?","cols":80}}'
-)
+REQUEST: Final = request("echo", PARAMS, 1234)
 ANSWERED: Final = {"jsonrpc": "2.0", "id": 1234, "result": {"text": "x" * 26, "cols": 80}}
-EVENT: Final = {
-    "jsonrpc": "2.0",
-    "method": "event",
-    "params": {
-        "type": "message.delta",
-        "session_id": "abcd1234",
-        "payload": {"text": "word ", "n": 12345, "t": 123456.789},
-    },
-}
+PAYLOAD: Final = {"text": "word ", "n": 12345, "t": 123456.789}
+PARAMETERS: Final = {"type": "message.delta", "session_id": "abcd1234", "payload": PAYLOAD}
+EVENT: Final = {"jsonrpc": "2.0", "method": "event", "params": PARAMETERS}
 
 
 def cost(run: Callable[[], object], per: int = 1, after: Callable[[], object] = bool) -> float:
-    """Microseconds of one of the *per* things that *run* does; *after* each round is not timed."""
-    best = float("inf")
+    """Microseconds of *run*, divided by *per*; *after* is called between rounds, not timed."""
     runs = RUNS // per
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        for _ in range(runs):
-            run()
-        best = min(best, time.perf_counter() - began)
-        after()
+    best = min(timeit.repeat(run, setup=after, repeat=ROUNDS, number=runs))
     return best / runs / per * 1e6
 
 
 class Link:
-    """A WebSocket that makes its frames, and sends them nowhere."""
+    """A WebSocket that makes its frames and sends them nowhere."""
 
     writable = True
 
     def send(self, payloads: list[bytes]) -> None:
-        """See `core.seats.Link`."""
+        """Make the frames of *payloads*."""
         b"".join(text_frames(payloads))
-
-    def pause_reading(self) -> None:
-        """See `core.seats.Link`."""
-
-    def resume_reading(self) -> None:
-        """See `core.seats.Link`."""
-
-    def close(self, code: int, reason: str) -> None:
-        """See `core.seats.Link`."""
-
-    def abort(self) -> None:
-        """See `core.seats.Link`."""
 
 
 class Channel:
-    """A backend that swallows requests, and says that it has begun to run each."""
+    """A backend that drops requests."""
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
 
     def submit(self, frame: rpc.Frame) -> None:
-        """See `core.seats.Channel`."""
+        """Drop *frame*."""
 
     def delivered(self, size: int) -> None:
-        """See `core.seats.Channel`."""
-
-    def close(self) -> None:
-        """See `core.seats.Channel`."""
+        """Count nothing."""
 
 
 def front_steps() -> list[tuple[str, float]]:
-    """What the event loop does for one request, and for one frame to the client."""
+    """The front's steps for one request, and for one frame to the client."""
     metrics = Metrics()
     calls = Calls(metrics, time.monotonic)
     outbox = Outbox(lambda: None, answered=calls.end, settle_count=1, settle_bytes=1)
     channel = Channel(outbox)
     limits = Limits(waiting_requests=1 << 40, waiting_bytes=1 << 50)
     seat = Seat(1, Link(), limits, lambda wake: channel, key=Key("bench", b""), meter=metrics)
-    read = b"".join(masked(REQUEST) for _ in range(LOT))
+    read = b"".join(masked_frame(REQUEST) for _ in range(BATCH))
     answer = encode(ANSWERED)
-    batch = b"".join(pack(Op.ANSWER, 1, 0, answer) for _ in range(LOT))
+    batch = b"".join(pack(Op.ANSWER, 1, 0, answer) for _ in range(BATCH))
     unpacker = Unpacker()
 
     def account() -> None:
@@ -123,42 +94,41 @@ def front_steps() -> list[tuple[str, float]]:
         calls.end(1, answer)
 
     def deliver() -> None:
-        for _ in range(LOT):
+        for _ in range(BATCH):
             outbox.put(answer, ANSWER)
         seat.flush()
 
     return [
-        (
-            f"take a frame out of a read of {LOT}: unmask, check",
-            cost(lambda: split_texts(read, 1 << 24), LOT),
-        ),
+        (f"take a frame out of a read of {BATCH}: unmask, check",
+         cost(lambda: split_texts(read, 1 << 24), BATCH)),
         ("take a request apart, judge it, count it", cost(lambda: seat.received(REQUEST))),
         ("pack it for the worker", cost(lambda: pack(Op.REQUEST, 1, 7, REQUEST))),
-        (f"take a packet out of a read of {LOT}", cost(lambda: list(unpacker.feed(batch)), LOT)),
+        (f"take a packet out of a read of {BATCH}",
+         cost(lambda: list(unpacker.feed(batch)), BATCH)),
         ("time the request, from begin to end", cost(account)),
-        (f"queue a frame and flush, {LOT} at once", cost(deliver, LOT)),
-    ]
+        (f"queue a frame and flush, {BATCH} at once", cost(deliver, BATCH)),
+    ]  # fmt: skip
 
 
 def host_steps() -> list[tuple[str, float]]:
-    """What the threads beside Hermes do for one request, and for one event."""
+    """The worker's steps for one request, and for one event."""
     host = Host.load(lanes := LanePool())
     outbox = Outbox(lambda: None)
     seat = host.open(outbox)
     if not lanes.wait_quiet(10):
-        raise RuntimeError("the stub did not greet")
+        raise RuntimeError("the stub did not send gateway.ready")
 
     def empty() -> None:
         outbox.take(ALL)
         outbox.take_settled()
 
-    request = decode(REQUEST)
+    decoded = decode(REQUEST)
 
     def run() -> None:
         seat.run(1, decode(REQUEST), len(REQUEST), limited=True)
 
     def collect() -> None:
-        for _ in range(LOT):
+        for _ in range(BATCH):
             outbox.put(REQUEST, DELTA)
         chunks: list[bytes] = []
         for _kind, tag, text in outbox.take(ALL):
@@ -168,20 +138,12 @@ def host_steps() -> list[tuple[str, float]]:
     return [
         ("run a request, all of it", cost(run, after=empty)),
         ("- of which decode", cost(lambda: decode(REQUEST))),
-        (
-            "- of which Hermes' dispatcher (the stub's)",
-            cost(lambda: host.server.dispatch(request, seat)),
-        ),
+        ("- of which Hermes' dispatcher", cost(lambda: host.server.dispatch(decoded, seat))),
         ("- of which encode the answer", cost(lambda: encode(ANSWERED))),
         ("write an event, all of it", cost(lambda: seat.write(EVENT), after=empty)),
         ("- of which encode", cost(lambda: encode(EVENT))),
-        (f"queue a frame and pack it for the front, {LOT} at once", cost(collect, LOT)),
+        (f"queue a frame and pack it for the front, {BATCH} at once", cost(collect, BATCH)),
     ]
-
-
-def steps_table(steps: list[tuple[str, float]]) -> str:
-    """*steps* as Markdown."""
-    return table(["Step", "µs"], [[step, f"{each:.2f}"] for step, each in steps])
 
 
 def main() -> None:
@@ -189,14 +151,12 @@ def main() -> None:
     sys.path.insert(0, STUB)
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         os.environ["HERMES_HOME"] = home
-        print(f"On the event loop\n\n{steps_table(front_steps())}\n")
-        print(f"Beside Hermes, with {_library()}\n\n{steps_table(host_steps())}")
-
-
-def _library() -> str:
-    fast: Any = sys.modules["hermes_twisted.hermes.codec"]._fast_encode
-    named = getattr(fast, "func", fast)
-    return f"{named.__module__}" if fast is not None else json.__name__
+        front, host = front_steps(), host_steps()
+    libraries = ("orjson", "pydantic_core", "json")
+    library = next(name for name in libraries if name in sys.modules)
+    for title, steps in (("On the event loop", front), (f"Beside Hermes, with {library}", host)):
+        rows = [[step, f"{microseconds:.2f}"] for step, microseconds in steps]
+        print(f"{title}\n\n{table(['Step', 'µs'], rows)}\n")
 
 
 if __name__ == "__main__":
