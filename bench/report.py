@@ -1,4 +1,4 @@
-"""The tables and the page of a run."""
+"""The tables of a run, and docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from statistics import median
 from string import Template
 from typing import Final
 
+from . import targets
 from .results import PINNED, REAL, UNPINNED, Part, Results
-from .stats import digits, ratio, short, span
-from .tables import table
-from .targets import FLOOR, INPROCESS, OURS, PEER, REAL_ROWS, ROWS, Row, floor_verdict, verdict
+from .stats import digits, ratio, short, span, table
+from .targets import FLOOR, INPROCESS, OURS, PEER, REAL_ROWS, ROWS, WORKER, Row, Verdict
 
 PAGE: Final = Path(__file__).with_name("page.md")
-#: Where nothing was measured, or nothing is aimed at.
+#: For what was not measured.
 NONE: Final = "-"
 
 
@@ -26,12 +26,11 @@ def tables(results: Results) -> str:
         ("Beside the floor", PINNED, floor_table),
         ("Before a real Hermes", REAL, real_table),
     ]
-    found = [
-        f"{title}; {others(results.parts[name])}\n\n{make(results.parts[name])}"
+    return "\n\n".join(
+        f"{title}; {other_load(results.parts[name])}\n\n{make(results.parts[name])}"
         for title, name, make in made
         if name in results.parts
-    ]
-    return "\n\n".join(found)
+    )
 
 
 def page(results: Results) -> str:
@@ -39,94 +38,80 @@ def page(results: Results) -> str:
     pinned, unpinned, real = (results.parts[name] for name in (PINNED, UNPINNED, REAL))
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
         rounds=results.rounds,
-        hold=short(results.hold),
         machine="\n".join(f"- {name}: {text}" for name, text in results.machine.items()),
-        score=score([(pinned, INPROCESS), (unpinned, "worker")]),
+        score=score([(pinned, INPROCESS), (unpinned, WORKER)]),
         pinned=main_table(pinned),
         unpinned=main_table(unpinned),
         floor=floor_table(pinned),
         real=real_table(real),
-        others="\n".join(f"- {name}: {others(results.parts[name])}" for name in results.parts),
+        other_load="\n".join(
+            f"- {name}: {other_load(results.parts[name])}" for name in results.parts
+        ),
     )
 
 
 def main_table(part: Part) -> str:
-    """Medians of all servers; ours divided by the peer, with the span of single rounds."""
+    """Medians of all servers; ours divided by P1, with the span of single rounds and targets."""
+    return _table(part, ROWS, ["target", "met"])
+
+
+def real_table(part: Part) -> str:
+    """The same before a real Hermes; there are no targets."""
+    return _table(part, REAL_ROWS, [])
+
+
+def _table(part: Part, rows: Sequence[Row], judgement: Sequence[str]) -> str:
     ours = [name for name in part.servers if name in OURS]
     head = ["", *part.servers]
     for name in ours:
-        head += [f"{name} ÷ {PEER}", "target", "met"]
-    rows = []
-    for row in ROWS:
-        if any(part.of(row.key, server) for server in part.servers):
-            cells = [row.label, *(_median(part, row, server) for server in part.servers)]
-            for name in ours:
-                found = verdict(row, part, name)
-                target = [found.text, _met(found.met)] if found else ["", ""]
-                cells += [_ratio(part.of(row.key, name), part.of(row.key, PEER)), *target]
-            rows.append(cells)
-    return table(head, rows)
+        head += [f"{name} ÷ {PEER}", *judgement]
+    lines = []
+    for row in rows:
+        found = [part.of(row.key, server) for server in part.servers]
+        line = [row.label, *(digits(median(values)) if values else NONE for values in found)]
+        for name in ours:
+            verdict = _cells(targets.verdict(row, part, name))
+            line += [_ratio(part, row, name, PEER), *verdict[: len(judgement)]]
+        if any(found):
+            lines.append(line)
+    return table(head, lines)
 
 
 def floor_table(part: Part) -> str:
     """The in-process backend divided by P4."""
-    rows = []
-    for row in ROWS:
-        ours, floor = part.of(row.key, INPROCESS), part.of(row.key, FLOOR)
-        if ours and floor:
-            found = floor_verdict(row, part)
-            target = [found.text, _met(found.met)] if found else ["", ""]
-            rows.append([row.label, _ratio(ours, floor), *target])
+    rows = [
+        [row.label, _ratio(part, row, INPROCESS, FLOOR), *_cells(targets.floor_verdict(row, part))]
+        for row in ROWS
+        if part.of(row.key, INPROCESS) and part.of(row.key, FLOOR)
+    ]
     return table(["", f"{INPROCESS} ÷ {FLOOR}", "target", "met"], rows)
 
 
-def real_table(part: Part) -> str:
-    """Before a real Hermes; there are no targets."""
-    ours = [name for name in part.servers if name in OURS]
-    head = ["", *part.servers, *(f"{name} ÷ {PEER}" for name in ours)]
-    rows = [
-        [
-            row.label,
-            *(_median(part, row, server) for server in part.servers),
-            *(_ratio(part.of(row.key, name), part.of(row.key, PEER)) for name in ours),
-        ]
-        for row in REAL_ROWS
-    ]
-    return table(head, rows)
-
-
 def score(parts: Iterable[tuple[Part, str]]) -> str:
-    """How many of the targets are met, and which are not."""
+    """How many targets each server meets, and the rows of those that it misses."""
     lines = []
     for part, server in parts:
-        found = [(row, verdict(row, part, server)) for row in ROWS]
-        judged = [(row, each) for row, each in found if each is not None]
-        missed = [row.label for row, each in judged if not each.met]
+        judged = [(row, found) for row in ROWS if (found := targets.verdict(row, part, server))]
+        missed = [row.label for row, found in judged if not found.met]
         line = f"- **{server}** meets {len(judged) - len(missed)} of {len(judged)} targets"
         lines.append(f"{line}; missed: {'; '.join(missed)}." if missed else f"{line}.")
     return "\n".join(lines)
 
 
-def others(part: Part) -> str:
-    """How quiet it was."""
-    text = f"other programs used {max(part.others, default=0):.0%} of the machine at most"
-    return text + (
-        f" (rounds left out, as they used more: {part.left_out})" if part.left_out else ""
-    )
+def other_load(part: Part) -> str:
+    """A line on the load of other programs."""
+    text = f"other programs used {max(part.other_load, default=0):.0%} of the machine at most"
+    left_out = f" (rounds left out, as they used more: {part.left_out})" if part.left_out else ""
+    return text + left_out
 
 
-def _median(part: Part, row: Row, server: str) -> str:
-    values = part.of(row.key, server)
-    return digits(median(values)) if values else NONE
-
-
-def _ratio(above: Sequence[float], below: Sequence[float]) -> str:
-    found = ratio(above, below) if above and below else None
+def _ratio(part: Part, row: Row, server: str, divisor: str) -> str:
+    above, below = part.of(row.key, server), part.of(row.key, divisor)
+    found, ends = ratio(above, below), span(above, below)
     if found is None:
         return NONE
-    spread = span(above, below)
-    return short(found) + (f" ({short(spread[0])} to {short(spread[1])})" if spread else "")
+    return short(found) + (f" ({short(ends[0])} to {short(ends[1])})" if ends else "")
 
 
-def _met(met: bool) -> str:
-    return "yes" if met else "**no**"
+def _cells(found: Verdict | None) -> list[str]:
+    return ["", ""] if found is None else [found.text, "yes" if found.met else "**no**"]

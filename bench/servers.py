@@ -1,41 +1,54 @@
-"""Servers as child processes on free loopback ports, or on pipes."""
+"""The servers that are compared: child processes on free loopback ports, or on a pipe."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import os
+import secrets
 import select
 import shlex
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-from . import procfs
-from .client import connect, connect_many
-from .pipe import PipeClient
-from .talk import Talk
+from .clients import Client, PipeClient, connect, connect_many
+from .machine import process_tree
+from .targets import AIOHTTP, FLOOR, INPROCESS, PEER, PLAIN, STDIO, WORKER
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+STUB: Final = str(ROOT / "tests" / "stub")
+PEERS: Final = ROOT / "bench" / "peers"
 #: Seconds that a server may take to start, and to stop before it is killed.
 START_LIMIT: Final = 60.0
 STOP_LIMIT: Final = 10.0
 
+OUR_COMMAND: Final = "from hermes_twisted.cli.main import main; main()"
+#: Without orjson where it is installed; `AUTOBAHN_USE_NVX=0` leaves out Autobahn's native code.
+_PLAIN_COMMAND: Final = f"import sys; sys.modules['orjson'] = None; {OUR_COMMAND}"
+#: All clients come from one address, and are more than the server admits by default.
+_MANY: Final = ["--max-connections", "8192", "--max-connections-per-address", "8192"]
+_INPROCESS: Final = ["--backend", "inprocess"]
 
-class CannotServe(Exception):
-    """A server did not start; the text has its last words."""
+
+class CannotStart(Exception):
+    """A server did not start; the text has the end of its log."""
 
 
 class Server:
-    """One that runs."""
+    """A running server."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, key: str = "") -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], log: Path, port: int, key: str = ""
+    ) -> None:
         self.process = process
+        self.log = log
         self.port = port
-        """On 127.0.0.1; 0 for one on a pipe."""
+        """On 127.0.0.1; 0 for a server on a pipe."""
         self.url = f"ws://127.0.0.1:{port}/api/ws" + (f"?token={key}" if key else "")
 
     @property
@@ -46,21 +59,21 @@ class Server:
     @property
     def pids(self) -> list[int]:
         """Its processes: the front, and the worker if it has one."""
-        return procfs.family(self.process.pid)
+        return process_tree(self.process.pid)
 
-    async def connect(self) -> Talk:
-        """One client that has got its `gateway.ready`."""
+    async def connect(self) -> Client:
+        """One client that has received its `gateway.ready`."""
         if not self.is_pipe:
             return await connect(self.url)
         assert self.process.stdin is not None and self.process.stdout is not None
         return PipeClient(self.process.stdout.fileno(), self.process.stdin.fileno())
 
-    async def connect_many(self, count: int, at_once: int = 8) -> list[Talk]:
-        """So many of them, a few handshakes at a time."""
-        return [*await connect_many(self.url, count, at_once)]
+    async def connect_many(self, count: int, at_once: int = 8) -> list[Client]:
+        """*count* clients, with *at_once* handshakes under way."""
+        return await connect_many(self.url, count, at_once)
 
     def stop(self) -> None:
-        """End it, politely first."""
+        """Terminate it; kill it after `STOP_LIMIT`."""
         self.process.terminate()
         try:
             self.process.wait(STOP_LIMIT)
@@ -76,23 +89,89 @@ class Server:
 Start = Callable[[Path], Server]
 
 
+def before_stub(hermes_python: Path | None) -> dict[str, Start]:
+    """All servers, with the tests' stub of Hermes; P1 and P3 only with a *hermes_python*.
+
+    Our worker runs under that Python, too: usually without a fast JSON library.
+    """
+    stub, here = {"PYTHONPATH": STUB}, sys.executable
+    found = {
+        WORKER: _worker_with_stub(hermes_python or Path(here)),
+        INPROCESS: _ours(here, _INPROCESS, stub),
+        PLAIN: _ours(here, _INPROCESS, {**stub, "AUTOBAHN_USE_NVX": "0"}, _PLAIN_COMMAND),
+        AIOHTTP: _peer(here, "p2_aiohttp.py", stub),
+        FLOOR: _peer(here, "p4_picows.py", stub),
+    }
+    if hermes_python is not None:
+        found[PEER] = _peer(str(hermes_python), "p1_uvicorn.py", stub)
+        command = [str(hermes_python), str(PEERS / "p3_stdio.py")]
+        found[STDIO] = lambda place: start_on_pipe(command, environment(place, **stub))
+    return found
+
+
+def before_hermes(hermes_python: Path, gateway_python: Path | None) -> dict[str, Start]:
+    """P1 and ours with the real Hermes of these environments.
+
+    That of *gateway_python* has what this project needs, for Hermes in our process.
+    """
+    worker = ["--backend", "worker", "--hermes-python", str(hermes_python)]
+    found = {
+        WORKER: _ours(sys.executable, worker, {}),
+        PEER: _peer(str(hermes_python), "p1_uvicorn.py", {}),
+    }
+    if gateway_python is not None:
+        found[INPROCESS] = _ours(str(gateway_python), _INPROCESS, {"PYTHONPATH": str(ROOT)})
+    return found
+
+
+def _ours(
+    python: str, options: Sequence[str], variables: Mapping[str, str], run: str = OUR_COMMAND
+) -> Start:
+    def start(place: Path) -> Server:
+        port, key = free_port(), secrets.token_urlsafe(32)
+        command = [python, "-c", run, "serve", "--port", str(port), "--hermes-home", str(place)]
+        settings = environment(place, HERMES_ATTACH_KEY=key, **variables)
+        return start_listening([*command, *_MANY, *options], settings, port, "/ready", key)
+
+    return start
+
+
+def _worker_with_stub(python: Path) -> Start:
+    def start(place: Path) -> Server:
+        # The worker's environment has no PYTHONPATH of ours, so its interpreter brings the stub.
+        wrapper = place / "python"
+        stub, real = shlex.quote(STUB), shlex.quote(str(python))
+        wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={stub} exec {real} "$@"\n')
+        wrapper.chmod(0o700)
+        options = ["--backend", "worker", "--hermes-python", str(wrapper)]
+        return _ours(sys.executable, options, {})(place)
+
+    return start
+
+
+def _peer(python: str, script: str, variables: Mapping[str, str]) -> Start:
+    def start(place: Path) -> Server:
+        port = free_port()
+        command = [python, str(PEERS / script), str(port)]
+        return start_listening(command, environment(place, **variables), port, "/health")
+
+    return start
+
+
 @contextlib.contextmanager
 def running(starts: Mapping[str, Start], place: Path) -> Iterator[dict[str, Server]]:
-    """All of them, each in a directory of its own below *place*."""
-    servers: dict[str, Server] = {}
-    try:
+    """All servers, each in a directory of its own below *place*. Raises `CannotStart`."""
+    with contextlib.ExitStack() as stack:
+        servers: dict[str, Server] = {}
         for name, start in starts.items():
-            home = place / name
-            home.mkdir(parents=True)
-            servers[name] = start(home)
+            (place / name).mkdir(parents=True)
+            servers[name] = start(place / name)
+            stack.callback(servers[name].stop)
         yield servers
-    finally:
-        for server in servers.values():
-            server.stop()
 
 
 def environment(place: Path, **more: str) -> dict[str, str]:
-    """Little of ours: no settings, no paths, and *place* for a home of Hermes."""
+    """The variables of a server: none of our settings, and *place* as its home."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
     return {**kept, "HOME": str(place), "HERMES_HOME": str(place), **more}
 
@@ -100,65 +179,53 @@ def environment(place: Path, **more: str) -> dict[str, str]:
 def start_listening(
     command: Sequence[str], variables: Mapping[str, str], port: int, page: str, key: str = ""
 ) -> Server:
-    """Run *command* and wait until *page* says 200. Raises `CannotServe`."""
-    log = _log(variables)
+    """Run *command* and wait until *page* answers 200. Raises `CannotStart`."""
+    log = Path(variables["HOME"]) / f"log-{port}"
     with log.open("wb") as output:
-        process = _spawn(command, variables, subprocess.DEVNULL, output, subprocess.STDOUT)
-    server = Server(process, port, key)
-    deadline = time.monotonic() + START_LIMIT
-    while not _says_ok(port, page):
-        if process.poll() is not None or time.monotonic() > deadline:
-            server.stop()
-            raise _cannot_serve(command, log)
-        time.sleep(0.05)
+        process = subprocess.Popen(
+            command, env=variables, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    server = Server(process, log, port, key)
+    wait_until_ok(server, port, page)
     return server
+
+
+def wait_until_ok(server: Server, port: int, page: str) -> None:
+    """Wait until *server*'s process answers 200. Stops it and raises `CannotStart` otherwise."""
+    deadline = time.monotonic() + START_LIMIT
+    while not _is_ok(port, page):
+        if server.process.poll() is not None or time.monotonic() > deadline:
+            raise _cannot_start(server)
+        time.sleep(0.05)
 
 
 def start_on_pipe(command: Sequence[str], variables: Mapping[str, str]) -> Server:
-    """Run *command* and wait for its first line. Raises `CannotServe`."""
-    log = _log(variables)
+    """Run *command* and wait for its first line. Raises `CannotStart`."""
+    log, pipe = Path(variables["HOME"]) / "log", subprocess.PIPE
     with log.open("wb") as output:
-        process = _spawn(command, variables, subprocess.PIPE, subprocess.PIPE, output)
-    server = Server(process, 0)
+        process = subprocess.Popen(
+            command, env=variables, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=output, bufsize=0
+        )
+    server = Server(process, log, 0)
     assert process.stdout is not None
-    first = b""
-    if select.select([process.stdout], [], [], START_LIMIT)[0]:
-        first = process.stdout.readline()
-    if b'"gateway.ready"' not in first:
-        server.stop()
-        raise _cannot_serve(command, log)
+    ready, _, _ = select.select([process.stdout], [], [], START_LIMIT)
+    if not ready or b'"gateway.ready"' not in process.stdout.readline():
+        raise _cannot_start(server)
     return server
 
 
-def _log(variables: Mapping[str, str]) -> Path:
-    return Path(variables["HOME"]) / "log"
+def _cannot_start(server: Server) -> CannotStart:
+    server.stop()
+    command = shlex.join(map(str, server.process.args))  # type: ignore[arg-type]
+    return CannotStart(f"{command}\n{server.log.read_text()[-2000:]}")
 
 
-def _spawn(
-    command: Sequence[str],
-    variables: Mapping[str, str],
-    stdin: int,
-    stdout: int | IO[bytes],
-    stderr: int | IO[bytes],
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command, env=variables, cwd=ROOT, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0
-    )
-
-
-def _cannot_serve(command: Sequence[str], log: Path) -> CannotServe:
-    return CannotServe(f"{shlex.join(command)}\n{log.read_text()[-2000:]}")
-
-
-def _says_ok(port: int, page: str) -> bool:
+def _is_ok(port: int, page: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
         connection.request("GET", page)
         return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    return False
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""Small sums, and how their results are written. Nothing here measures."""
+"""Percentiles and ratios, how numbers are written, and Markdown tables."""
 
 from __future__ import annotations
 
@@ -13,41 +13,38 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-def at_share(ordered: Sequence[float], share: float) -> float:
-    """The value that this *share*, from 0 to 1, of *ordered* values does not exceed."""
-    index = min(len(ordered) - 1, max(0, round(share * len(ordered)) - 1))
-    return ordered[index]
-
-
 def ratio(above: Sequence[float], below: Sequence[float]) -> float | None:
-    """Median by median; None where the lower one is nothing."""
-    divisor = median(below)
+    """Median divided by median; None without values or with a divisor of 0."""
+    divisor = median(below) if above and below else 0
     return median(above) / divisor if divisor else None
 
 
 def span(above: Sequence[float], below: Sequence[float]) -> tuple[float, float] | None:
-    """The lowest and the highest ratio of single rounds; None where there are not two."""
+    """The lowest and the highest ratio of single rounds; None with fewer than two."""
     ratios = [a / b for a, b in zip(above, below, strict=False) if b]
     return (min(ratios), max(ratios)) if len(ratios) > 1 else None
 
 
-def digits(value: float) -> str:
-    """*value* with the three digits that count."""
-    if abs(value) >= 100:
+def digits(value: float, count: int = 3) -> str:
+    """*value* with *count* significant digits; all digits before the point, none in exponents."""
+    if abs(value) >= 10 ** (count - 1):
         return f"{value:,.0f}"
-    text = f"{value:.3g}"
+    text = f"{value:.{count}g}"
     return f"{float(text):.6f}".rstrip("0").rstrip(".") if "e" in text else text
 
 
 def short(value: float) -> str:
-    """A ratio: two digits that count."""
-    if abs(value) >= 10:
-        return f"{value:,.0f}"
-    text = f"{value:.2g}"
-    return f"{float(text):.6f}".rstrip("0").rstrip(".") if "e" in text else text
+    """A ratio: two significant digits."""
+    return digits(value, 2)
 
 
-def turned(names: Sequence[str], turn: int) -> list[str]:
+def rotated(names: Sequence[str], turn: int) -> list[str]:
     """*names*, beginning with another one each *turn*."""
     first = turn % len(names)
     return [*names[first:], *names[:first]]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with numbers to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

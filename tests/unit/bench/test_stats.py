@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.stats import at_share, digits, percentile, ratio, short, span, turned
+from bench.stats import digits, percentile, ratio, rotated, short, span
 
 
 def test_percentile() -> None:
@@ -10,17 +10,12 @@ def test_percentile() -> None:
     assert percentile([7.0], 99) == 7
 
 
-def test_share() -> None:
-    """The largest of those that a share comprises, even of few."""
-    assert at_share([1, 2, 3, 4], 0.5) == 2
-    assert at_share([1, 2, 3, 4], 0) == 1
-    assert at_share([1, 2, 3, 4], 1) == 4
-
-
 def test_ratio_is_of_medians() -> None:
     """One bad round does not count."""
     assert ratio([1, 2, 90], [4, 4, 1]) == 0.5
     assert ratio([1, 2], [0, 0]) is None
+    assert ratio([1], []) is None
+    assert ratio([], [1]) is None
 
 
 def test_span_is_of_single_rounds() -> None:
@@ -51,7 +46,7 @@ def test_short(value: float, text: str) -> None:
     assert short(value) == text
 
 
-def test_turned() -> None:
+def test_rotated() -> None:
     """Each begins once in as many turns."""
-    assert [turned(["a", "b", "c"], turn)[0] for turn in range(4)] == ["a", "b", "c", "a"]
-    assert turned(["a", "b", "c"], 2) == ["c", "a", "b"]
+    assert [rotated(["a", "b", "c"], turn)[0] for turn in range(4)] == ["a", "b", "c", "a"]
+    assert rotated(["a", "b", "c"], 2) == ["c", "a", "b"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.results import Found, Part
+from bench.results import Part
 from bench.targets import (
     FLOOR,
     INPROCESS,
@@ -13,24 +13,23 @@ from bench.targets import (
     REAL_ROWS,
     ROWS,
     WORKER,
-    Limit,
     Row,
-    Targets,
     Verdict,
     floor_verdict,
     verdict,
 )
 
-LESS = Row("time", "time", Targets(Limit(0.5), Limit(0.8)), floor=2)
-MORE = Row("rate", "rate", Targets(Limit(4), Limit(2)), more_is_better=True, floor=0.8)
-ITSELF = Row("memory", "memory", Targets(None, Limit(3, absolute=True)))
+LESS = Row("time", "time", 0.5, 0.8, floor=2)
+MORE = Row("rate", "rate", 4, 2, more_is_better=True, floor=0.8)
+ITSELF = Row("memory", "memory", None, 3, absolute=True)
+BOTH = Row("memory", "memory", 2, 3, absolute=True)
 
 
 def part(**values: dict[str, float]) -> Part:
     """One round, by server and key."""
     made = Part(list(values))
     for server, found in values.items():
-        made.add(server, Found(found))
+        made.add(server, {**found})
     return made
 
 
@@ -63,6 +62,14 @@ def test_of_the_value_itself() -> None:
     assert verdict(ITSELF, part(inprocess={"memory": 9}), INPROCESS) is None
 
 
+def test_fallbacks_are_to_be_better_than_the_peer() -> None:
+    """Whatever the target of the others is."""
+    measured = part(plain={"memory": 9}, P1={"memory": 10})
+
+    assert verdict(BOTH, measured, PLAIN) == Verdict("≤ 1", True)
+    assert verdict(ITSELF, measured, PLAIN) is None
+
+
 def test_what_was_not_measured() -> None:
     assert verdict(LESS, part(P1={"time": 1}), INPROCESS) is None
     assert verdict(LESS, part(inprocess={"time": 1}), INPROCESS) is None
@@ -84,4 +91,4 @@ def test_rows() -> None:
 
     assert len(keys) == len(set(keys))
     assert {PEER, FLOOR}.isdisjoint(keys)
-    assert all(row.targets.worker is not None for row in ROWS if row.targets.inprocess is not None)
+    assert all(row.worker is not None for row in ROWS if row.inprocess is not None)

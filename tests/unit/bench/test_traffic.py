@@ -12,9 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from bench.masking import masked
-from bench.pipe import Line, PipeClient
-from bench.talk import Talk, request
+from bench.clients import Client, PipeClient, masked_frame, request
 from bench.traffic import event_delays, flood, ping_in_turn, pipelines, round_trips
 
 T = TypeVar("T")
@@ -26,7 +24,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return pool.submit(asyncio.run, coroutine).result()
 
 
-class Echo(Talk):
+class Echo(Client):
     """Answers everything at once; a stream is three events around its own."""
 
     def __init__(self) -> None:
@@ -63,7 +61,7 @@ class Echo(Talk):
             self._say(method="event", params={"type": "message.complete"})
 
     def _say(self, **frame: Any) -> None:
-        self.hear(Line(json.dumps({"jsonrpc": "2.0", **frame}).encode()))
+        self.receive(json.dumps({"jsonrpc": "2.0", **frame}).encode())
 
 
 def test_round_trips_leave_out_the_warm_up() -> None:
@@ -77,10 +75,10 @@ def test_round_trips_leave_out_the_warm_up() -> None:
     run(measure())
 
 
-def test_pipelines_keep_two_lots_under_way() -> None:
+def test_pipelines_keep_two_batches_under_way() -> None:
     async def measure() -> None:
         clients = [Echo(), Echo()]
-        await pipelines(clients, 64, lot=8)
+        await pipelines(clients, 64, batch=8)
         assert [len(client.asked) for client in clients] == [64, 64]
         assert [client.most_under_way for client in clients] == [16, 16]
 
@@ -98,7 +96,11 @@ def test_flood_counts_every_event() -> None:
 
 def test_event_delays() -> None:
     """One for each token, and none for what else comes."""
-    assert len(run(event_delays(Echo(), rate=100, count=7))) == 7
+
+    async def measure() -> list[float]:
+        return await event_delays(Echo(), rate=100, count=7)
+
+    assert len(run(measure())) == 7
 
 
 def test_pings_are_spread() -> None:
@@ -115,8 +117,11 @@ def test_error_answer() -> None:
         def _answer(self, call: dict[str, Any]) -> None:
             self._say(id=call["id"], error={"code": -32601, "message": "unknown"})
 
+    async def call(method: str) -> None:
+        await Refusing().call(method, {})
+
     with pytest.raises(ValueError, match=r"no\.such.*unknown"):
-        run(Refusing().call("no.such", {}))
+        run(call("no.such"))
 
 
 def test_pipe() -> None:
@@ -126,20 +131,20 @@ def test_pipe() -> None:
         reading, output = os.pipe()
         entry, writing = os.pipe()
         client = PipeClient(reading, writing)
-        heard: list[bytes] = []
+        received: list[bytes] = []
         big = b"x" * 300_000
 
-        def hear(message: Any) -> None:
-            heard.append(message.get_payload_as_bytes())
-            if len(heard) == 3:
+        def receive(text: bytes) -> None:
+            received.append(text)
+            if len(received) == 3:
                 client.finish()
 
-        client.listen(hear)
+        client.listen(receive)
         writer = threading.Thread(target=_write, args=(output, b"one\nt", b"wo\n" + big, b"\n"))
         writer.start()
         await client.finished()
         writer.join()
-        assert heard == [b"one", b"two", big]
+        assert received == [b"one", b"two", big]
         client.send(b"answer")
         assert os.read(entry, 100) == b"answer\n"
         client.expect(1)
@@ -164,7 +169,7 @@ def test_masked(size: int) -> None:
     """RFC 6455, section 5.3: what is unmasked is what was masked."""
     text = os.urandom(size)
 
-    frame = masked(text)
+    frame = masked_frame(text)
 
     head = 2 if size < 126 else 4
     assert frame[0] == 0x81

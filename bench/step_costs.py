@@ -1,0 +1,168 @@
+"""`python -m bench.step_costs`: the CPU time of each step of a request and of an event.
+
+One thread and no sockets: system calls and switches between threads are not in these numbers.
+They are the difference between their sum and a round trip.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+import timeit
+from collections.abc import Callable
+from typing import Final
+
+from hermes_twisted import rpc
+from hermes_twisted.access.keys import Key
+from hermes_twisted.hermes.codec import decode, encode
+from hermes_twisted.hermes.host import Host
+from hermes_twisted.limits import Limits
+from hermes_twisted.operate.metrics import Metrics
+from hermes_twisted.seats.attachment import Attachment
+from hermes_twisted.seats.calls import Calls
+from hermes_twisted.seats.seat import Seat
+from hermes_twisted.shared.lanes import LanePool
+from hermes_twisted.shared.outbox import ANSWER, DELTA, Outbox
+from hermes_twisted.shared.packets import HEADER, Op, Unpacker, pack
+from hermes_twisted.websocket.frames import split_texts, text_frames
+
+from .clients import masked_frame, request
+from .servers import STUB
+from .stats import table
+from .traffic import PARAMS
+
+#: The best of so many rounds of so many runs counts: disturbances only make things slower.
+ROUNDS: Final = 7
+RUNS: Final = 20_000
+#: Frames in one read, or one batch.
+BATCH: Final = 16
+ALL: Final = 1 << 40
+
+REQUEST: Final = request("echo", PARAMS, 1234)
+ANSWERED: Final = {"jsonrpc": "2.0", "id": 1234, "result": {"text": "x" * 26, "cols": 80}}
+PAYLOAD: Final = {"text": "word ", "n": 12345, "t": 123456.789}
+PARAMETERS: Final = {"type": "message.delta", "session_id": "abcd1234", "payload": PAYLOAD}
+EVENT: Final = {"jsonrpc": "2.0", "method": "event", "params": PARAMETERS}
+
+
+def cost(run: Callable[[], object], per: int = 1, after: Callable[[], object] = bool) -> float:
+    """Microseconds of *run*, divided by *per*; *after* is called between rounds, not timed."""
+    runs = RUNS // per
+    best = min(timeit.repeat(run, setup=after, repeat=ROUNDS, number=runs))
+    return best / runs / per * 1e6
+
+
+class Link:
+    """A WebSocket that makes its frames and sends them nowhere."""
+
+    writable = True
+
+    def send(self, payloads: list[bytes]) -> None:
+        """Make the frames of *payloads*."""
+        b"".join(text_frames(payloads))
+
+
+class Channel:
+    """A backend that drops requests."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+
+    def submit(self, frame: rpc.Frame) -> None:
+        """Drop *frame*."""
+
+    def delivered(self, size: int) -> None:
+        """Count nothing."""
+
+
+def front_steps() -> list[tuple[str, float]]:
+    """The front's steps for one request, and for one frame to the client."""
+    metrics = Metrics()
+    calls = Calls(metrics, time.monotonic)
+    outbox = Outbox(lambda: None, answered=calls.end, settle_count=1, settle_bytes=1)
+    channel = Channel(outbox)
+    limits = Limits(max_waiting_requests=1 << 40, max_waiting_bytes=1 << 50)
+    seat = Seat(1, Key("bench", b""), limits, lambda wake: channel, meter=metrics)
+    seat.attach(Attachment(Link(), peer="", source="", now=0.0))
+    read = b"".join(masked_frame(REQUEST) for _ in range(BATCH))
+    answer = encode(ANSWERED)
+    batch = b"".join(pack(Op.ANSWER, 1, 0, answer) for _ in range(BATCH))
+    unpacker = Unpacker()
+
+    def account() -> None:
+        calls.begin(1, "echo", b"1234")
+        calls.end(1, answer)
+
+    def deliver() -> None:
+        for _ in range(BATCH):
+            outbox.put(answer, ANSWER)
+        seat.flush()
+
+    return [
+        (f"take a frame out of a read of {BATCH}: unmask, check",
+         cost(lambda: split_texts(read, 1 << 24), BATCH)),
+        ("take a request apart, judge it, count it", cost(lambda: seat.received(REQUEST))),
+        ("pack it for the worker", cost(lambda: pack(Op.REQUEST, 1, 7, REQUEST))),
+        (f"take a packet out of a read of {BATCH}",
+         cost(lambda: list(unpacker.feed(batch)), BATCH)),
+        ("time the request, from begin to end", cost(account)),
+        (f"queue a frame and flush, {BATCH} at once", cost(deliver, BATCH)),
+    ]  # fmt: skip
+
+
+def host_steps() -> list[tuple[str, float]]:
+    """The worker's steps for one request, and for one event."""
+    host = Host.load(lanes := LanePool())
+    outbox = Outbox(lambda: None)
+    seat = host.open(outbox)
+    if not lanes.wait_quiet(10):
+        raise RuntimeError("the stub did not send gateway.ready")
+
+    def empty() -> None:
+        outbox.take(ALL)
+        outbox.take_settled()
+
+    decoded = decode(REQUEST)
+
+    def run() -> None:
+        seat.requests.run(1, decode(REQUEST), len(REQUEST), urgent=False)
+
+    def collect() -> None:
+        for _ in range(BATCH):
+            outbox.put(REQUEST, DELTA)
+        chunks: list[bytes] = []
+        for _kind, tag, text in outbox.take(ALL):
+            chunks += (HEADER.pack(Op.EVENT, 1, tag, len(text)), text)
+        b"".join(chunks)
+
+    return [
+        ("run a request, all of it", cost(run, after=empty)),
+        ("- of which decode", cost(lambda: decode(REQUEST))),
+        (
+            "- of which Hermes' dispatcher",
+            cost(lambda: host.server.dispatch(decoded, seat.transport)),
+        ),
+        ("- of which encode the answer", cost(lambda: encode(ANSWERED))),
+        ("write an event, all of it", cost(lambda: seat.transport.write(EVENT), after=empty)),
+        ("- of which encode", cost(lambda: encode(EVENT))),
+        (f"queue a frame and pack it for the front, {BATCH} at once", cost(collect, BATCH)),
+    ]
+
+
+def main() -> None:
+    """Print both tables, and which JSON library was found."""
+    sys.path.insert(0, STUB)
+    with tempfile.TemporaryDirectory(prefix="bench-") as home:
+        os.environ["HERMES_HOME"] = home
+        front, host = front_steps(), host_steps()
+    libraries = ("orjson", "pydantic_core", "json")
+    library = next(name for name in libraries if name in sys.modules)
+    for title, steps in (("On the event loop", front), (f"Beside Hermes, with {library}", host)):
+        rows = [[step, f"{microseconds:.2f}"] for step, microseconds in steps]
+        print(f"{title}\n\n{table(['Step', 'µs'], rows)}\n")
+
+
+if __name__ == "__main__":
+    main()
