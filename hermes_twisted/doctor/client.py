@@ -14,6 +14,7 @@ from cryptography import x509
 from . import http, link, node, reach, refusals, trust
 from .findings import Failed, Finding, Report, ok, problem, warning
 from .identity import Identity, Peer, identify, readiness
+from .messages import Messages
 from .network import Address, Network, Stream, exchange, read_body
 from .target import Target
 
@@ -199,12 +200,12 @@ class Examination:
 
     def _use(self, stream: Stream, response: http.HttpResponse, rest: bytes) -> None:
         identity = self._identify()
-        messages = http.Messages(response.header("sec-websocket-extensions"))
+        messages = Messages(response.header("sec-websocket-extensions"))
         self._report.add(*_upgraded(identity, response))
         if messages.deflate:
             ours = identity.peer is Peer.ATTACH
             self._report.add(node.check_deflate(self._tools.run_node, ours=ours))
-        connection = link.Link(self._network, stream, messages, rest)
+        connection = link.ClientLink(self._network, stream, messages, rest)
         try:
             began = self._network.now()
             if connection.wait_for("gateway.ready", self._timeout):

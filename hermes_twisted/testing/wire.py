@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,19 +19,41 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-#: RFC 6455 §5.2
-CONTINUATION: Final = 0
-TEXT: Final = 1
-BINARY: Final = 2
-CLOSE: Final = 8
-PING: Final = 9
-PONG: Final = 10
+from ..websocket.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    WebSocketFrame,
+    apply_mask,
+    decode_header,
+    encode_header,
+)
+
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "CONTINUATION",
+    "PING",
+    "PONG",
+    "TEXT",
+    "Headers",
+    "HttpResponse",
+    "MemoryWire",
+    "WebSocketFrame",
+    "apply_mask",
+    "client_frame",
+    "handshake",
+    "read_frames",
+    "request",
+]
 
 _NONCE: Final = base64.b64encode(b"sixteen bytes...")
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _ACCEPT: Final = base64.b64encode(hashlib.sha1(_NONCE + _GUID, usedforsecurity=False).digest())
 _MASK: Final = b"\x37\xfa\x21\x3d"
-_SIZES: Final = {0: "", 2: "!H", 8: "!Q"}
 
 Headers = Sequence[tuple[str, str]]
 
@@ -44,20 +65,6 @@ class HttpResponse:
     status: int
     headers: dict[str, str]
     body: bytes
-
-
-@dataclass(frozen=True)
-class ServerFrame:
-    """A WebSocket frame from the server."""
-
-    opcode: int
-    fin: bool
-    payload: bytes
-
-    @property
-    def close_code(self) -> int | None:
-        """What a close frame gives as its reason, if anything."""
-        return struct.unpack("!H", self.payload[:2])[0] if self.payload else None
 
 
 def handshake(target: str, headers: Headers = (), *, without: Sequence[str] = ()) -> bytes:
@@ -90,38 +97,36 @@ def client_frame(
     length: int | None = None,
     size: int | None = None,
 ) -> bytes:
-    """A frame as a client sends it, or as it must not: a declared *length* that is not
-    the payload's, a length field of *size* bytes (0, 2, 8) that is not the shortest."""
+    """Encode a client's frame, or one that a client must not send.
+
+    *length* is declared instead of the payload's; *size* is the number of bytes of the extended
+    length (0, 2 or 8), also where it is not the shortest.
+    """
     declared = len(payload) if length is None else length
-    if size is None:
-        size = 0 if declared < 126 else 2 if declared < 65536 else 8
-    short = {0: declared, 2: 126, 8: 127}[size]
-    head = bytes((fin << 7 | rsv << 4 | opcode, (mask is not None) << 7 | short))
-    if size:
-        head += struct.pack(_SIZES[size], declared)
-    return head + payload if mask is None else head + mask + masked(payload, mask)
+    head = encode_header(opcode, declared, fin=fin, rsv=rsv, mask=mask or b"")
+    if size is not None:
+        # Not the codec's: it makes no header that breaks the protocol.
+        short = {0: declared, 2: 126, 8: 127}[size]
+        head = bytes((head[0], head[1] & 0x80 | short)) + (declared.to_bytes(size) if size else b"")
+        head += mask or b""
+    return head + (payload if mask is None else apply_mask(payload, mask))
 
 
-def masked(payload: bytes, mask: bytes) -> bytes:
-    """*payload* under *mask* (RFC 6455 §5.3)."""
-    stream = (mask * (len(payload) // 4 + 1))[: len(payload)]
-    return (int.from_bytes(payload) ^ int.from_bytes(stream)).to_bytes(len(payload))
-
-
-def read_frames(data: bytes) -> Iterator[ServerFrame]:
-    """Take server frames apart; anything but whole, unmasked, plain ones is an error."""
+def read_frames(data: bytes) -> Iterator[WebSocketFrame]:
+    """Decode server frames. Raises `ValueError` for any but whole, unmasked, plain ones."""
     start = 0
     while start < len(data):
-        first, short = data[start], data[start + 1]
-        if first & 0x70 or short & 0x80:
-            raise ValueError("a server's frames have no reserved bits and no mask")
-        size = {126: 2, 127: 8}.get(short, 0)
-        start += 2 + size
-        length = int.from_bytes(data[start - size : start]) if size else short
-        if start + length > len(data):
+        header = decode_header(data, start)
+        if header is None:
             raise ValueError("the last frame is not whole")
-        yield ServerFrame(first & 0x0F, bool(first & 0x80), data[start : start + length])
-        start += length
+        if header.rsv or header.mask:
+            raise ValueError("a server's frames have no reserved bits and no mask")
+        start += header.size
+        if start + header.length > len(data):
+            raise ValueError("the last frame is not whole")
+        payload = data[start : start + header.length]
+        yield WebSocketFrame(header.opcode, header.fin, payload)
+        start += header.length
 
 
 class MemoryWire(StringTransport):
@@ -225,7 +230,7 @@ class MemoryWire(StringTransport):
         """Send text messages, all in one segment."""
         self.feed(b"".join(client_frame(text) for text in texts))
 
-    def frames(self) -> list[ServerFrame]:
+    def frames(self) -> list[WebSocketFrame]:
         """The frames that have come since the last time."""
         return list(read_frames(self.take()))
 

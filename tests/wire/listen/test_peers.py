@@ -9,7 +9,6 @@ from twisted.internet.address import IPv4Address
 
 from hermes_twisted.listen.peers import TrustedProxies
 from hermes_twisted.testing.wire import handshake
-
 from tests.wire.conftest import KEY, LogEvent, Server, Start
 
 PROXY = IPv4Address("TCP", "10.0.0.1", 4711)
