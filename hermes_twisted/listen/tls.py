@@ -77,7 +77,7 @@ class FileCredentials:
     def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
         """See `CredentialLoader`."""
         found = read_credentials(self.certificate, self.key)
-        found.check_time(now, str(self.certificate))
+        found.check_time(now, self.certificate)
         return found
 
 
