@@ -160,7 +160,7 @@ def _explained(number: int, content: Any, error: Exception) -> Problem:
     try:
         check_name(name)
     except Problem as problem:
-        return Problem(f"{where}: {problem.what}")
+        return Problem(f"{where}: {problem.what.removesuffix('.')}")
     where += f" ({name})"
     known = set(_Entry.__struct_fields__)
     if wrong := known.symmetric_difference(content):

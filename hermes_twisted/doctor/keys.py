@@ -29,7 +29,7 @@ def check(key_file: Path | None, environ: Mapping[str, str], home: Path) -> list
                 CHECK,
                 "No key admits anybody.",
                 "The first start in a terminal makes one; a daemon cannot show it, and refuses.",
-                no_key(home, environ),
+                str(no_key(home, environ)),
             )
         ]
     return [ok(CHECK, f"{keys.count} that admit"), *check_folder(folder)]
