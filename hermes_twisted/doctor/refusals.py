@@ -40,7 +40,7 @@ _OURS: Final = {
     ),
     "too-many-failures": (
         "Too many wrong keys came from this address, this one among them.",
-        "Check the key: a right one is let in at once. Behind a proxy all clients have one "
+        "Check the key: a correct one is accepted at once. Behind a proxy all clients have one "
         "address, unless the server is told with --trust-forwarded-from.",
     ),
     "origin": (
