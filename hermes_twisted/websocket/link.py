@@ -179,7 +179,7 @@ class AttachProtocol(StrictProtocol):
         return self.input_paused and self.writable
 
     def resume_input(self, limit: str | None = None) -> None:
-        """See `StrictProtocol`. Its silence begins anew: until now it was not listened to."""
+        """Read again. The client's time of silence begins anew: until now it was not read."""
         if self.input_paused:
             self.last_heard = self.factory.clock.seconds()
         super().resume_input(limit)
