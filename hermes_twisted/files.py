@@ -64,7 +64,7 @@ def read_private(
     """Return the first *limit* bytes of a private file. Raises `Problem`.
 
     The users *owners* may own it, too, or any user if that is None. The permission bits in
-    *shared* are ignored. See `read_regular` for the rest.
+    *shared* are ignored. The rest is as in `read_regular`.
     """
     content, status = read_regular(path, what, limit, follow=follow)
     if owners is not None and status.st_uid not in (os.geteuid(), *owners):

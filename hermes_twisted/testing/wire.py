@@ -1,7 +1,7 @@
-"""For tests of what serves a terminal: a connection in memory, a backend that is played by hand.
+"""A client's connection in memory, for tests of servers: HTTP, WebSocket frames, TCP's behaviour.
 
-Nothing of the package imports this. The wire behaves as Twisted's TCP does where that
-matters: a connection ends in a later turn of the loop, a paused one keeps what comes.
+Like Twisted's TCP, a connection ends in a later turn of the loop, and a paused one keeps what
+comes.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class HttpResponse:
 
 
 def handshake(target: str, headers: Headers = (), *, without: Sequence[str] = ()) -> bytes:
-    """The request that opens a WebSocket; *headers* replace those of the same name."""
+    """Return the request that opens a WebSocket; *headers* replace those of the same name."""
     usual = {
         "Host": "127.0.0.1:8643",
         "Upgrade": "websocket",
@@ -82,7 +82,7 @@ def handshake(target: str, headers: Headers = (), *, without: Sequence[str] = ()
 
 
 def request(method: str, target: str, headers: Headers = (), body: bytes = b"") -> bytes:
-    """An HTTP/1.1 request; it has the headers that are given, and no others."""
+    """Return an HTTP/1.1 request with the given headers, and no others."""
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
@@ -130,10 +130,10 @@ def read_frames(data: bytes) -> Iterator[WebSocketFrame]:
 
 
 class MemoryWire(StringTransport):
-    """A TCP connection in memory: the client's end is here, the protocol at the other.
+    """The client's end of a TCP connection in memory, with a server's protocol at the other end.
 
-    *build* makes the protocol, as `buildProtocol` of a factory does. The loop's later
-    turns are *clock*'s; each `feed` ends with one.
+    *build* makes the protocol, as `buildProtocol` of a factory does. *clock* runs the loop's later
+    turns; each `feed` ends with one.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class MemoryWire(StringTransport):
         host = host or IPv4Address("TCP", "127.0.0.1", 8643)
         super().__init__(host, peer, lenient=True)  # type: ignore[no-untyped-call]
         self.writes: list[bytes] = []
-        """What the server has written and `take` has not taken, one entry a write."""
+        """The server's writes that `take` has not returned yet."""
         self.aborted = False
         self.blocked = False
         self.no_delay: bool | None = None
@@ -162,24 +162,24 @@ class MemoryWire(StringTransport):
     # The client's side.
 
     def feed(self, *chunks: bytes) -> None:
-        """The client sends: one segment for each chunk."""
+        """Send each chunk to the server as one segment."""
         for chunk in chunks:
             self._unread.append(chunk)
             self._deliver()
         self._clock.advance(0)
 
     def hang_up(self) -> None:
-        """The client closes the connection."""
+        """Close the connection as the client."""
         self._lose(ConnectionDone())
         self._clock.advance(0)
 
     def block(self) -> None:
-        """The client does not read any more, and the buffers are full."""
+        """Stop reading as the client, with all buffers full."""
         self.blocked = True
         self._pause_producer()
 
     def unblock(self) -> None:
-        """It reads again."""
+        """Read again as the client."""
         self.blocked = False
         if self._producer_paused:
             self._producer_paused = False
@@ -190,7 +190,7 @@ class MemoryWire(StringTransport):
         self._clock.advance(0)
 
     def take(self) -> bytes:
-        """What the server has written since the last time."""
+        """Return the bytes that the server has written since the last call."""
         taken, self.writes[:] = b"".join(self.writes), []
         return taken
 
@@ -202,12 +202,12 @@ class MemoryWire(StringTransport):
     # HTTP.
 
     def ask(self, data: bytes, *, head: bool = False) -> HttpResponse:
-        """Send a request and read its response; *head* is for the answer to a HEAD."""
+        """Send a request and return its response; *head* is for a HEAD request."""
         self.feed(data)
         return self.response(head=head)
 
     def response(self, *, head: bool = False) -> HttpResponse:
-        """Read the one response that has come; what follows it stays."""
+        """Return the response that has come; the bytes after it stay."""
         text, _, rest = self.take().partition(b"\r\n\r\n")
         first, *lines = text.decode("latin-1").split("\r\n")
         pairs = (line.partition(":") for line in lines)
@@ -218,7 +218,7 @@ class MemoryWire(StringTransport):
         return HttpResponse(int(first.split()[1]), headers, rest[:length])
 
     def upgrade(self, key: str, *, target: str = "/api/ws", headers: Headers = ()) -> HttpResponse:
-        """Open a WebSocket with *key*; the server's answer."""
+        """Open a WebSocket with *key* and return the server's response."""
         response = self.ask(handshake(f"{target}?token={key}", headers))
         if response.status == 101 and response.headers["sec-websocket-accept"].encode() != _ACCEPT:
             raise ValueError("the server has not read the handshake's key")
@@ -227,15 +227,15 @@ class MemoryWire(StringTransport):
     # WebSocket.
 
     def send(self, *texts: bytes) -> None:
-        """Send text messages, all in one segment."""
+        """Send text messages in one segment."""
         self.feed(b"".join(client_frame(text) for text in texts))
 
     def frames(self) -> list[WebSocketFrame]:
-        """The frames that have come since the last time."""
+        """Return the frames that have come since the last call."""
         return list(read_frames(self.take()))
 
     def texts(self) -> list[bytes]:
-        """The same, where only whole text messages may come."""
+        """Return the messages since the last call. Raises `ValueError` for other frames."""
         frames = self.frames()
         if any((frame.opcode, frame.fin) != (TEXT, True) for frame in frames):
             raise ValueError(f"not only text messages: {frames}")
@@ -244,11 +244,11 @@ class MemoryWire(StringTransport):
     # The server's side: what a protocol calls. The names are Twisted's.
 
     def write(self, data: bytes) -> None:
-        """See `ITransport`."""
+        """Record one write of the server, unless the connection has ended."""
         self.writeSequence([data])
 
     def writeSequence(self, data: Any) -> None:
-        """See `ITransport`."""
+        """Record one write of the server, unless the connection has ended."""
         written = b"".join(data)
         if written and self.connected and not self.aborted:
             self.writes.append(written)
@@ -256,40 +256,40 @@ class MemoryWire(StringTransport):
                 self._pause_producer()
 
     def loseConnection(self) -> None:
-        """See `ITransport`: what was written goes out first."""
+        """End the connection in a later turn, once the client reads what was written."""
         if self.connected and not self.disconnecting:
             self.disconnecting = True
             if not self.blocked:
                 self._lose_later(ConnectionDone())
 
     def abortConnection(self) -> None:
-        """See `ITCPTransport`."""
+        """End the connection in a later turn, without what the client has not read."""
         if self.connected and not self.aborted:
             self.aborted = self.disconnecting = True
             self._lose_later(ConnectionAborted())
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """See `IConsumer`."""
+        """Register a producer; it is not paused."""
         super().registerProducer(producer, streaming)  # type: ignore[no-untyped-call]
         self._producer_paused = False
 
     def unregisterProducer(self) -> None:
-        """See `IConsumer`; like TCP's, it does not mind when there is none."""
+        """Unregister the producer; like TCP's, this is no error if there is none."""
         self.producer = None
         self._producer_paused = False
 
     def resumeProducing(self) -> None:
-        """See `IPushProducer`: what has come meanwhile is read in the loop's next turn."""
+        """Read again; what has come meanwhile is delivered in a later turn."""
         super().resumeProducing()  # type: ignore[no-untyped-call]
         if self._unread:
             self._clock.callLater(0, self._deliver)
 
     def stopProducing(self) -> None:
-        """See `IPushProducer`."""
+        """Close the connection."""
         self.loseConnection()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """See `ITCPTransport`."""
+        """Record the value as `no_delay`."""
         self.no_delay = bool(enabled)
 
     def _deliver(self) -> None:
