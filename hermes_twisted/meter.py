@@ -1,4 +1,4 @@
-"""What happens, counted: the one hook for metrics, wherever they go."""
+"""The interface for metrics: what the server counts and measures, wherever it is kept."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from typing import Protocol
 
 
 class Meter(Protocol):
-    """Told of everything that is counted or measured; it must not raise.
+    """Receives everything that is counted or measured. It must not raise.
 
-    Labels are few and ours: nothing that a client says becomes one.
+    Labels are few and ours: nothing that a client sends becomes one.
     """
 
     def count(self, name: str, label: str = "", by: int = 1) -> None:
-        """*name* happened *by* times; *label* tells the cases of one name apart. On the loop."""
+        """Add *by* to the counter *name*, with a *label* if it has cases. On the loop only."""
 
     def observe(self, name: str, seconds: float, *labels: str) -> None:
-        """One *name* took so long. Any thread may call it."""
+        """Record a duration of *name*. Any thread may call it."""
 
 
 class NullMeter:
-    """Counts nothing."""
+    """Discards everything."""
 
     def count(self, name: str, label: str = "", by: int = 1) -> None:
-        """See `Meter`."""
+        """Do nothing."""
 
     def observe(self, name: str, seconds: float, *labels: str) -> None:
-        """See `Meter`."""
+        """Do nothing."""
 
 
 class Tally:
-    """Keeps the sums."""
+    """Keeps sums and durations in memory, for tests."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.observed: list[tuple[str, float, tuple[str, ...]]] = []
 
     def count(self, name: str, label: str = "", by: int = 1) -> None:
-        """See `Meter`."""
+        """Add to the sum of *name* and *label*."""
         self.counts[name, label] += by
 
     def observe(self, name: str, seconds: float, *labels: str) -> None:
-        """See `Meter`."""
+        """Append the duration to `observed`."""
         self.observed.append((name, seconds, labels))
 
     def of(self, name: str, label: str = "") -> int:
-        """How often it happened."""
+        """Return the sum of *name* and *label*."""
         return self.counts[name, label]

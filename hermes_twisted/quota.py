@@ -1,4 +1,4 @@
-"""At most so many of something in so much time: what goes beyond is counted instead."""
+"""A rate limit that counts what it refuses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Quota:
-    """Lets *count* through in every *period* seconds of *now*."""
+    """Allows *count* uses in every *period* seconds. *now* is a monotonic clock."""
 
     def __init__(self, count: int, period: float, now: Callable[[], float]) -> None:
         self._count = count
@@ -17,7 +17,7 @@ class Quota:
         self._missed = 0
 
     def spend(self) -> bool:
-        """Whether one more is within the quota."""
+        """Use the quota once; return False, and count it as missed, if none is left."""
         if self._now() - self._began >= self._period:
             self._began = self._now()
             self._spent = 0
@@ -28,6 +28,6 @@ class Quota:
         return True
 
     def take_missed(self) -> int:
-        """How many went beyond since this was last asked."""
+        """Return how many uses were refused since the last call."""
         missed, self._missed = self._missed, 0
         return missed

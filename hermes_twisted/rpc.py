@@ -1,8 +1,8 @@
-"""JSON-RPC texts, as far as the front has to look into them.
+"""JSON-RPC texts, as far as the front has to parse them.
 
-An inbound frame is taken apart once, and no further than its outermost object:
-`params` may hold megabytes and is Hermes' business. What the front says itself
-(errors, notices) is made here too. Hermes' own frames pass as they are.
+An inbound frame is parsed once, and no further than its outermost object: `params` may have
+megabytes and is for Hermes. The front's own texts (errors, notices) are made here, too. Hermes'
+frames are passed on unparsed.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from typing import Any, Final
 
 import msgspec
 
-#: Frames of a terminal nest less than a dozen deep. Python's own limit is a thousand
-#: frames, of which whoever walks through such a thing takes two or three a level.
+#: Levels of nesting. A terminal's frames have less than a dozen; Python's recursion limit is a
+#: thousand, of which recursive code takes two or three for each level.
 MAX_DEPTH: Final = 128
-#: A transcript of some ten thousand messages. Each costs sixty bytes or more.
+#: Lists and objects in one frame: a transcript of some ten thousand messages. Each takes sixty
+#: bytes of memory or more.
 MAX_CONTAINERS: Final = 262_144
 
-#: Deletes all but brackets and quotes.
+#: All bytes but brackets and quotes, to be deleted.
 _OTHERS: Final = bytes(set(range(256)) - set(b'[]{}"'))
-#: Makes an opening bracket 1 and a closing one -1, as signed characters.
+#: Translates opening brackets to 1 and closing ones to -1, as signed characters.
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
 
 def is_within(text: bytes, depth: int, containers: int) -> bool:
-    """Whether *text*, valid JSON, has so many levels, lists and objects at most.
+    """Return whether *text*, valid JSON, has at most *depth* levels and *containers* containers.
 
-    Everyday texts are told by their length or the number of their brackets. The others
-    are worked on in C: ten to twenty milliseconds for a megabyte, at the very worst.
+    For most texts their length or number of brackets decides. For the others the work is done in
+    C, in at most twenty milliseconds for a megabyte.
     """
-    # One that is n deep has n opening brackets, and as many closing ones.
+    # A text that is n levels deep has n opening brackets, and as many closing ones.
     if len(text) <= 2 * depth or _openings(text) <= depth:
         return True
     rest = _outside_strings(text)
@@ -48,11 +49,11 @@ def _openings(text: bytes) -> int:
 
 
 def _outside_strings(text: bytes) -> bytes:
-    """The brackets of *text* without those in strings."""
+    """Return the brackets of *text* that are not in strings."""
     if b"\\" in text:
-        # First the pairs: what is left of a backslash then escapes what follows it.
+        # First the pairs: a backslash that is left then escapes the byte after it.
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # Two quotes with nothing between them change nothing for the others.
+    # Empty strings can be dropped without changing which brackets are in other strings.
     text = text.translate(None, _OTHERS).replace(b'""', b"")
     return b"".join(text.split(b'"')[::2]) if b'"' in text else text
 
@@ -63,16 +64,16 @@ INVALID_REQUEST: Final = -32600
 INTERNAL_ERROR: Final = -32603
 #: Implementation-defined: Hermes uses -32000 for a handler that failed.
 SERVER_ERROR: Final = -32000
-#: Ours: the key's scope does not allow the method.
+#: Our own: the key's scope does not allow the method.
 SCOPE_DENIED: Final = -32001
 
-#: Of a method's name no more than this is said back.
+#: Characters of a method's name that errors quote.
 MAX_ECHO: Final = 64
 
 NULL: Final = b"null"
 
-#: Requests that may overtake a slow one, besides every `*.respond`: they answer a
-#: question that Hermes waits for, or stop what it does.
+#: Urgent requests, besides every `*.respond`: they stop a turn, or answer a question that Hermes
+#: waits for, so they may overtake slow requests.
 URGENT_METHODS: Final = frozenset({"session.interrupt"})
 URGENT_SUFFIX: Final = ".respond"
 #: Answered by the front: Hermes' dispatcher does not know it.
@@ -96,25 +97,25 @@ _decode_text = msgspec.json.Decoder(str).decode
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """An inbound frame: the text as it came, and what the front needs of it."""
+    """An inbound frame: its text, unchanged, and the fields that the front needs."""
 
     text: bytes
     id: bytes
     """The id as JSON text, `null` if there is none."""
     method: str
-    """Empty for a response to a question of the server."""
+    """The method, empty for an answer to a question of Hermes."""
 
     @property
     def urgent(self) -> bool:
-        """Whether it may overtake the client's earlier requests."""
+        """Whether it may overtake earlier requests of the client."""
         method = self.method
         return not method or method in URGENT_METHODS or method.endswith(URGENT_SUFFIX)
 
     def param(self, name: str) -> bytes:
-        """JSON text of one parameter, empty if it is absent.
+        """Return the JSON text of one parameter, empty if it is absent.
 
-        Of members with the same name the last counts, here and in Hermes' `json.loads`:
-        what is judged is what is run.
+        Of members with the same name the last counts, as in Hermes' `json.loads`, so that scopes
+        check the value that Hermes uses.
         """
         params = _decode_params(self.text).params
         try:
@@ -126,7 +127,7 @@ class Frame(msgspec.Struct, frozen=True):
 
 @functools.cache
 def _param_decoder(name: str) -> Callable[[msgspec.Raw], Any]:
-    """Takes *name* out of an object, and skips the rest. For the few names of a table."""
+    """Return a decoder for one member of an object. Cached: use it for a few fixed names only."""
     shape = msgspec.defstruct(
         "Param", [("value", msgspec.Raw, msgspec.Raw(b""))], rename={"value": name}
     )
@@ -134,9 +135,9 @@ def _param_decoder(name: str) -> Callable[[msgspec.Raw], Any]:
 
 
 class BadFrame(Exception):
-    """An inbound frame that is answered with an error; `answer` is that error.
+    """The inbound text is no valid frame. `answer` is the error to send.
 
-    `why`, for counting: `not_json`, `nesting` or `not_a_request`.
+    `why` is the label for metrics: `not_json`, `nesting` or `not_a_request`.
     """
 
     def __init__(self, answer: bytes, why: str) -> None:
@@ -150,17 +151,16 @@ def parse(
     max_depth: int = MAX_DEPTH,
     max_containers: int = MAX_CONTAINERS,
 ) -> Frame:
-    """Take *text*, UTF-8 of one WebSocket message, apart.
+    """Parse *text*, UTF-8 of one WebSocket message.
 
-    Raises `BadFrame` with the answers that upstream gives (`tui_gateway.server`):
-    -32700 for what is not JSON, -32600 for what is not a request. Stricter than
-    upstream: `NaN` and lone surrogates are not JSON (RFC 8259), and nesting has a
-    limit (RFC 8259 §9).
+    Raises `BadFrame` with the errors of Hermes (`tui_gateway.server`): -32700 for what is not
+    JSON, -32600 for what is not a request. It is stricter than Hermes: `NaN` and lone surrogates
+    are not JSON (RFC 8259), and nesting is limited (RFC 8259 §9).
     """
     try:
         envelope = _decode(text)
         identity = bytes(envelope.id)
-        identity.decode()  # It is echoed, and was skipped without a look at its bytes.
+        identity.decode()  # It will be echoed, and msgspec has skipped it without decoding.
     except msgspec.ValidationError:
         answer = error(NULL, INVALID_REQUEST, "invalid request: expected an object")
         raise BadFrame(answer, "not_a_request") from None
@@ -192,7 +192,7 @@ def _too_nested(depth: int, containers: int) -> BadFrame:
 
 
 def string(text: bytes) -> str | None:
-    """The string that the JSON *text* is; None if it is anything else."""
+    """Decode a JSON string; return None if *text* is anything else."""
     try:
         return _decode_text(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -200,36 +200,36 @@ def string(text: bytes) -> str | None:
 
 
 def shorten(method: str) -> str:
-    """A method's name as it may be said back: Hermes' are short, a client's may be long."""
+    """Cut a method's name to `MAX_ECHO` characters: a client may send a long one."""
     return method if len(method) <= MAX_ECHO else method[:MAX_ECHO] + "…"
 
 
 def encode(value: Any) -> bytes:
-    """Compact JSON for a frame of our own."""
+    """Return compact JSON, in ASCII."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def error(identity: bytes, code: int, message: str) -> bytes:
-    """An error answer; *identity* is the request's id as JSON text."""
+    """Return an error answer; *identity* is the request's id as JSON text."""
     detail = encode({"code": code, "message": message})
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (identity, detail)
 
 
 def result(identity: bytes, value: Any) -> bytes:
-    """A result answer; *identity* is the request's id as JSON text."""
+    """Return a result; *identity* is the request's id as JSON text."""
     return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (identity, encode(value))
 
 
 def event(kind: str, payload: dict[str, Any]) -> bytes:
-    """An event that belongs to no session."""
+    """Return an event that belongs to no session."""
     params = {"type": kind, "payload": payload}
     return encode({"jsonrpc": "2.0", "method": "event", "params": params})
 
 
 def notice(message: str) -> bytes:
-    """A line that every release of the terminal UI shows in its transcript.
+    """Return a notice: a line that every release of the terminal UI shows in its transcript.
 
-    `browser.progress` is the one event that 0.15 to 0.19 and later print as it is,
-    without a session and in the middle of anything.
+    `browser.progress` is the one event that 0.15 to 0.19 and later print unchanged, at any time
+    and without a session.
     """
     return event("browser.progress", {"message": message})

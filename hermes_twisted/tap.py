@@ -90,7 +90,7 @@ class Options(usage.Options):
                 self.server_keys.is_first_start and not self.daemon and attach_lines.is_there()
             )
             if not (self.server_keys.admits or makes_first):
-                raise Problem(keyring.no_key(self.settings.home, read_environment()))
+                raise keyring.no_key(self.settings.home, read_environment())
             self._plan_log()
         except WrongReactor as wrong:
             raise usage.UsageError(self._advise(wrong)) from None

@@ -1,8 +1,8 @@
-"""Accepted TCP sockets: their options, and how to write to one at once.
+"""Accepted TCP sockets: their options, and writing without a turn of the loop.
 
-Small frames go at once, a lost peer is noticed in time: not before `--dead-after`. The
-kernel must not end what the service would keep (design, law 1): a laptop that sleeps for
-ten minutes comes back to its connection.
+Small frames are sent without delay. A lost peer is noticed, but not before `--dead-after`: the
+kernel must not end a connection that the server would keep, such as that of a laptop that sleeps
+for ten minutes.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ from typing import Any, Final
 
 from twisted.internet.tcp import Connection
 
-#: Seconds without traffic, after which the kernel asks whether the peer is there, and
-#: between two questions.
+#: Seconds without traffic until the first keepalive probe.
 IDLE: Final = 30
+#: Seconds between two probes.
 INTERVAL: Final = 10
-#: The most questions that Linux counts (tcp(7)).
+#: The most probes that Linux allows (tcp(7)).
 MAX_PROBES: Final = 127
-#: The kernel waits this much longer, in seconds, so that it is the service that ends a link.
+#: Seconds beyond `--dead-after` that the kernel waits, so that the server ends a link, not it.
 MARGIN: Final = 60
 
 
 def tune(transport: Any, dead_after: float) -> None:
-    """Set the options of the socket under *transport*, TLS or not. Others stay as they are."""
+    """Set the options of the TCP socket under *transport*, with TLS or not.
+
+    *dead_after*: seconds of silence after which the server ends a link. Sockets of other kinds are
+    left alone.
+    """
     sock = getattr(transport, "socket", None)
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -39,28 +43,28 @@ def tune(transport: Any, dead_after: float) -> None:
     _set(sock, socket.IPPROTO_TCP, idle, IDLE)
     _set(sock, socket.IPPROTO_TCP, "TCP_KEEPINTVL", min(interval, 32767))
     _set(sock, socket.IPPROTO_TCP, "TCP_KEEPCNT", min(probes, MAX_PROBES))
-    # Else Linux gives up what was sent and not acknowledged after a quarter of an hour, whatever
-    # `dead_after` is, and asks a peer whose window is shut for ever (RFC 5482).
+    # Otherwise Linux gives up on unacknowledged data after a quarter of an hour, whatever
+    # `dead_after` is, and probes a peer with a closed window for ever (RFC 5482).
     _set(sock, socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", min(limit * 1000, 2**31 - 1))
 
 
 def _set(sock: socket.socket, level: int, name: str, value: int) -> None:
     number = getattr(socket, name, None)
     if number is not None:
-        # A peer that has gone already is seen soon enough; a kernel without an option has another.
+        # The peer may have gone already, and not every kernel has every option.
         with contextlib.suppress(OSError):
             sock.setsockopt(level, number, value)
 
 
 def write_promptly(transport: Any, data: bytes) -> None:
-    """Like `write`, but what the socket takes at once has gone when this returns.
+    """Write *data*; what the socket accepts at once is sent before this returns.
 
-    Twisted asks the loop first whether a socket takes more, which costs a turn of the
-    loop and two system calls. Here it is asked only for what the socket did not take.
+    Twisted waits until the loop reports the socket as writable, which costs a turn of the loop and
+    two system calls. Here that happens only for the bytes that the socket did not accept.
     """
     if _is_idle(transport):
         sent = transport.writeSomeData(data)
-        # Else an error, which the loop meets again, and handles.
+        # Otherwise it is an error, which the loop will meet again and handle.
         if isinstance(sent, int):
             data = data[sent:]
     if data:
@@ -68,14 +72,14 @@ def write_promptly(transport: Any, data: bytes) -> None:
 
 
 def _is_idle(transport: Any) -> bool:
-    """Whether it is a plain socket, open, with nothing in Twisted's buffer."""
+    """Return whether *transport* is an open socket without TLS and with an empty buffer."""
     return (
         isinstance(transport, Connection)
         and bool(transport.connected)
         and not transport.TLS
         and not transport.disconnecting
-        # What Twisted has taken and not written: to ask the reactor costs more the more sockets
-        # are full. A Twisted without these names gets the plain way.
+        # Twisted's own buffers. Asking the reactor would cost more, the more sockets are full. If a
+        # Twisted has other names, everything goes through `write`.
         and not getattr(transport, "dataBuffer", True)
         and not getattr(transport, "_tempDataBuffer", True)
     )

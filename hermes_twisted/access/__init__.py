@@ -1,1 +1,1 @@
-"""Who may attach, and what they may do: keys, the decision on a handshake, scopes."""
+"""Who may attach, and what they may do: keys, admission, scopes."""

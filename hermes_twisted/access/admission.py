@@ -1,79 +1,23 @@
-"""Admission, with what it has to remember: who failed, and who is in."""
+"""The admission of a running server: the decision, and the counters that it depends on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Final
 
 from ..limits import Limits
 from ..meter import Meter
-from .handshake import Head, presented
-from .refusals import (
-    FULL,
-    HOST_REFUSED,
-    KEY_MISSING,
-    KEY_WRONG,
-    ORIGIN_REFUSED,
-    SERVER_STOPS,
-    SOURCE_FULL,
-    Refusal,
-    too_many_failures,
-)
-from .rules import AdmissionRules, Admitted, SourceCounters, admit
+from .handshake import Head
+from .refusals import FULL, KEY_WRONG, SERVER_STOPS, SOURCE_FULL, Refusal
+from .rules import AdmissionRules, Admitted, SourceCounters, admit, may_read
 from .sources import Failures, SourceCounts
-
-#: What tells that a request was passed on by a proxy: then "from this machine" says nothing.
-_PASSED_ON: Final = (
-    b"forwarded",
-    b"via",
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-proto",
-    b"x-real-ip",
-)
-
-
-def may_read(
-    head: Head, rules: AdmissionRules, *, local: bool, blocked_for: float = 0.0
-) -> Refusal | None:
-    """None if the request may have the page. *local*: it comes from this machine.
-
-    *blocked_for*: as `SourceCounters` has it. A key that is shown has to be right, even locally.
-    """
-    key = presented(head)
-    if key is KEY_MISSING:
-        return _without_key(head, rules, local)
-    if isinstance(key, Refusal):
-        return key
-    problem = _reach(head, rules)
-    if problem is not None:
-        return problem
-    if rules.keyring.find(key) is None:
-        return too_many_failures(blocked_for) if blocked_for else KEY_WRONG
-    return None
-
-
-def _without_key(head: Head, rules: AdmissionRules, local: bool) -> Refusal | None:
-    # Whoever speaks 1.0 here may be a proxy that adds no header, as nginx is by itself.
-    if not local or head.version != b"HTTP/1.1" or any(name in head.headers for name in _PASSED_ON):
-        return KEY_MISSING
-    # By a name of this machine, wherever else it listens: a web page that lets its own name
-    # point here cannot choose the Host header. And none names an origin here.
-    strict = replace(rules, hosts=replace(rules.hosts, any_host=False), origins=frozenset())
-    return _reach(head, strict)
-
-
-def _reach(head: Head, rules: AdmissionRules) -> Refusal | None:
-    if not rules.hosts.allows(head.one(b"host")):
-        return HOST_REFUSED
-    if b"origin" in head.headers and head.one(b"origin") not in rules.origins:
-        return ORIGIN_REFUSED
-    return None
 
 
 class Admission:
-    """Decides on handshakes while it is open. *now* is a monotonic clock."""
+    """Decides on handshakes, and counts failures and links by source.
+
+    It refuses everything until `open` and after `close`. *now* is a monotonic clock.
+    With *readers_need_key* the metrics page needs a key also on this machine.
+    """
 
     def __init__(
         self,
@@ -96,15 +40,15 @@ class Admission:
         self._meter = meter
 
     def open(self, rules: AdmissionRules) -> None:
-        """From now on *rules* decide."""
+        """Decide by *rules* from now on."""
         self._rules = rules
 
     def close(self) -> None:
-        """Nobody is let in any more."""
+        """Refuse everybody from now on."""
         self._rules = None
 
     def decide(self, head: Head, source: str) -> Admitted | Refusal:
-        """Whether the client at *source* may attach, and with which key."""
+        """Decide on a handshake from *source*."""
         rules = self._rules
         decision = SERVER_STOPS if rules is None else self._decide(rules, head, source)
         outcome = decision.code if isinstance(decision, Refusal) else "admitted"
@@ -112,7 +56,10 @@ class Admission:
         return decision
 
     def may_read(self, head: Head, source: str, local: bool) -> Refusal | None:
-        """Whether the client at *source* is kept from the metrics; None if not. See `reading`."""
+        """Decide on a request for the metrics from *source*: None if it may have them.
+
+        *local*: it comes from this machine.
+        """
         rules = self._rules
         if rules is None:
             refused: Refusal | None = SERVER_STOPS
@@ -142,11 +89,11 @@ class Admission:
         return decision
 
     def entered(self, source: str) -> None:
-        """An admitted client has its link."""
+        """Count the link of an admitted client."""
         self._links += 1
         self._counts.enter(source)
 
     def left(self, source: str) -> None:
-        """Its link has ended."""
+        """Count the end of such a link."""
         self._links -= 1
         self._counts.leave(source)

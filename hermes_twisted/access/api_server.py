@@ -1,9 +1,8 @@
-"""The key of Hermes' API server, read where Hermes keeps it and judged by its rule.
+"""The key of Hermes' API server, read where Hermes reads it and checked by Hermes' rule.
 
-`API_SERVER_KEY` from the process's environment, which `.env` in Hermes' home
-overrides; without one, `platforms.api_server.extra.key` of `config.yaml`. Hermes may
-be told to take secrets from elsewhere, too (vaults, an administrator's own `.env`):
-what comes from there is not known here, and does not admit.
+`API_SERVER_KEY` is taken from the process's environment, which `.env` in Hermes' home overrides;
+without one, `platforms.api_server.extra.key` of `config.yaml`. Secrets that Hermes takes from
+elsewhere (vaults, an administrator's own `.env`) are not read here and do not admit.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from .plaintext import Secret
 VARIABLE: Final = "API_SERVER_KEY"
 #: Bytes of `.env` and of `config.yaml`.
 MAX_FILE: Final = 4 * 1024 * 1024
-#: What `hermes_cli.auth.has_usable_secret` takes for no key, in lower case.
+#: Values that `hermes_cli.auth.has_usable_secret` takes for no key, in lower case.
 PLACEHOLDERS: Final = frozenset(
     {
         "*",
@@ -46,51 +45,53 @@ _ROOT: Final = 0
 
 
 def paths(home: Path) -> tuple[Path, ...]:
-    """The files that the key may be in, the one that counts first."""
+    """Return the files that the key may be in, the one that takes precedence first."""
     return home / ".env", home / "config.yaml"
 
 
 def read(home: Path, environ: Mapping[str, str]) -> Secret:
-    """The key, as Hermes would take it. Raises `Problem` for none, or a weak one."""
+    """Return the key that Hermes would use. Raises `Problem` for none, or a weak one."""
     dotenv, config = paths(home)
-    value, source = environ.get(VARIABLE), f"{VARIABLE} in the environment"
+    value, origin = environ.get(VARIABLE), f"{VARIABLE} in the environment"
     if os.path.lexists(dotenv):
         found = _from_dotenv(dotenv)
         if found is not None:
-            value, source = found, f"{VARIABLE} in {dotenv}"
-        # As Hermes does with every key, once it has read the file.
+            value, origin = found, f"{VARIABLE} in {dotenv}"
+        # Hermes does this to every key once it has read the file.
         value = value and value.encode("ascii", "ignore").decode()
     if value:
-        return _checked(value, source)
+        return _checked(value, origin)
     key = _from_config(config) if os.path.lexists(config) else None
     if key in (None, ""):
         raise Problem(
             f"--accept-api-server-key: there is no {VARIABLE} in {dotenv} or in the environment, "
-            f"and no platforms.api_server.extra.key in {config}."
+            f"and no platforms.api_server.extra.key in {config}.",
+            "Set one there, or leave the option out.",
         )
     return _checked(key, f"platforms.api_server.extra.key in {config}")
 
 
 def key_of(secret: Secret) -> Key:
-    """What admission compares with."""
+    """Return the key to compare with."""
     return Key(FROM_API_SERVER, digest_of(secret.text.encode()), id=FROM_API_SERVER)
 
 
-def _checked(value: Any, source: str) -> Secret:
-    """Hermes' own rule, as of 0.18, for every Hermes. Raises `Problem`."""
+def _checked(value: Any, origin: str) -> Secret:
+    """Apply the rule of Hermes 0.18, also for other releases. Raises `Problem`."""
     if not isinstance(value, str):
-        raise Problem(f"The API server's key, {source}, is not text: put it in quotes.")
+        raise Problem(f"The API server's key, {origin}, is not text.", "Put it in quotes.")
     cleaned = value.strip()
     if len(cleaned) < MIN_LENGTH or cleaned.lower() in PLACEHOLDERS:
         raise Problem(
-            f"The API server's key, {source}, is too weak to guard a shell: Hermes and this "
-            f"server ask for {MIN_LENGTH} characters or more. Make one with: openssl rand -hex 32"
+            f"The API server's key, {origin}, is too weak to guard a shell: Hermes and this "
+            f"server ask for {MIN_LENGTH} characters or more.",
+            "Make one with: openssl rand -hex 32",
         )
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise Problem(f"The API server's key, {source}, is not valid text.") from None
-    return Secret(value, source)
+        raise Problem(f"The API server's key, {origin}, is not valid text.") from None
+    return Secret(value, origin)
 
 
 def _from_dotenv(path: Path) -> str | None:
@@ -107,10 +108,10 @@ def _from_config(path: Path) -> Any:
     try:
         config = yaml.safe_load(content.decode())
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
-        # Not the reason: it quotes the file.
+        # Without the parser's reason, which quotes the file.
         raise Problem(f"{path} is not valid YAML: the API server's key cannot be read.") from None
     value = None
-    # Hermes takes both; the plain one counts where it has the key.
+    # Hermes reads both places; the second takes precedence.
     for section in (_inside(config, "gateway"), config):
         extra = _inside(_inside(_inside(section, "platforms"), "api_server"), "extra")
         if isinstance(extra, dict) and "key" in extra:

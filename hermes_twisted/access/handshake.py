@@ -1,7 +1,6 @@
-"""A handshake's head: whether it asks for a WebSocket, and which key it shows.
+"""A handshake's head: whether it is valid (RFC 6455 §4.2.1), and which key it shows.
 
-Everything is compared on raw bytes: nothing is decoded, normalised or guessed, except
-the token, which is percent-decoded once.
+Everything is compared as raw bytes. Only the token is decoded, once, from percent-encoding.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from .refusals import (
 PATH: Final = b"/api/ws"
 #: RFC 6455 §4.1: 16 bytes in base64.
 _WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
-#: Headers that mean one thing only when they come once.
+#: Headers that are ambiguous when they are repeated.
 _SINGLE: Final = (
     b"host",
     b"origin",
@@ -46,18 +45,18 @@ class Head:
     headers: Mapping[bytes, list[bytes]]
 
     def one(self, name: bytes) -> bytes | None:
-        """The value of a header that came once, else None."""
+        """Return the value of a header that came exactly once, else None."""
         values = self.headers.get(name, [])
         return values[0] if len(values) == 1 else None
 
     def tokens(self, name: bytes) -> set[bytes]:
-        """The comma-separated values of a header, in lower case."""
+        """Return the comma-separated values of a header, in lower case."""
         joined = b",".join(self.headers.get(name, []))
         return {token.strip().lower() for token in joined.split(b",")}
 
 
 def check_handshake(head: Head) -> Refusal | None:
-    """What keeps a request from opening a WebSocket, whoever it comes from."""
+    """Return why a request is no valid handshake, None if it is one."""
     if head.method != b"GET":
         return METHOD_NOT_ALLOWED
     if head.version != b"HTTP/1.1" or any(len(head.headers.get(n, [])) > 1 for n in _SINGLE):
@@ -76,7 +75,10 @@ def check_handshake(head: Head) -> Refusal | None:
 
 
 def presented(head: Head) -> bytes | Refusal:
-    """The one key that the client shows."""
+    """Return the key that the client shows, from the query or the `Authorization` header.
+
+    A refusal if it shows none, or more than one.
+    """
     keys = list(_query_tokens(head.target))
     authorization = head.one(b"authorization")
     if authorization is not None:

@@ -1,4 +1,4 @@
-"""All keys of a running server: those of the store and those given in the clear."""
+"""The keyring of a running server: the keys of the store, and those given in the clear."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from . import api_server, plaintext, store
 from .keys import FROM_ENVIRONMENT, FROM_FILE, Key, Keyring, Keys, Scope
 from .plaintext import Secret
 
-#: The key that the first start makes.
+#: The name of the key that the first start makes.
 FIRST_NAME: Final = "default"
-#: Within one tick of its file system's clock a file may change again unseen. So what was
-#: changed this short a time before it was read, in ns, is read again.
+#: In ns. A file that was changed this short a time before it was read is read again: within one
+#: tick of the file system's clock another change would not be noticed.
 _TICK: Final = 100_000_000
 
 
 class KeyLoader:
-    """Keys from certain files, which are read when these have changed.
+    """Reads keys from files, again when these have changed.
 
-    While they cannot be read, or not be trusted, no key of theirs admits: an error is
-    logged, once for each reason. Links stay: nobody has said that they are to end.
+    While the files cannot be read or trusted, none of their keys admits; that is logged once for
+    each reason. Links stay open: no key was revoked.
     """
 
     _log = Logger()
@@ -41,19 +41,19 @@ class KeyLoader:
         self._seen: tuple[Signature, ...] | None = None
         self._problem: str | None = None
         self.latest: Keyring | None = None
-        """What was read last; None while that is not to be trusted."""
+        """The keys read last; None after a failure."""
 
     def load(self) -> None:
-        """Read. Raises `Problem`, and then has no keys."""
+        """Read the keys. Raises `Problem`; then `latest` is None."""
         seen = tuple(map(signature, self._paths))
-        # Entry 6 is the time of the last change, where there is a file.
+        # Entry 6 of a file's signature is the time of its last change.
         newest = max((one[6] for one in seen if len(one) > 6), default=0)
         self._seen = None if 0 <= time.time_ns() - newest < _TICK else seen
         self.latest = None
         self.latest = self._read()
 
     def refresh(self, *, anew: bool = False) -> None:
-        """Read again if the files have changed, or in any case if *anew*."""
+        """Read the keys again if the files have changed, or in any case if *anew*."""
         if not anew and self._seen == tuple(map(signature, self._paths)):
             return
         before = self.latest
@@ -62,7 +62,7 @@ class KeyLoader:
         except Problem as bad:
             if str(bad) != self._problem:
                 self._log.error(
-                    "no key of {what} admits until this is corrected: {problem}",
+                    "keys from {what} are disabled until this is fixed: {problem}",
                     what=self._what,
                     problem=str(bad),
                 )
@@ -74,9 +74,9 @@ class KeyLoader:
 
 
 class ServerKeys:
-    """The keyring of a server: the union of its loaders, as they are now.
+    """The keyring of a server: the keys of all its loaders.
 
-    Each look at them costs a few `stat` calls.
+    Every use looks with a few `stat` calls whether files have changed.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class ServerKeys:
         now: Callable[[], float] = time.time,
         tell: Callable[[str], None] = lambda secret: None,
     ) -> None:
-        """*tell* is told every secret that is read in the clear, for the log to hide it."""
+        """*tell* is called with every secret read in the clear, so that logs can redact it."""
         self._tell = tell
         self._home = home
         self._now = now
-        # Not the environment itself: it will not have our secret for long.
+        # A copy: the secret is removed from the environment itself after the start.
         names = (plaintext.VARIABLE, api_server.VARIABLE, "CREDENTIALS_DIRECTORY")
         self._environ = {name: environ[name] for name in names if name in environ}
         self._given: Key | None = None
@@ -115,48 +115,51 @@ class ServerKeys:
         self._loaders.append(KeyLoader(what, paths, read))
 
     def load(self) -> None:
-        """Read all loaders. Raises `Problem` for the first that cannot be used."""
+        """Read all keys. Raises `Problem` for the first files that cannot be used."""
         for loader in self._loaders:
             loader.load()
 
     @property
     def is_first_start(self) -> bool:
-        """Whether no key has ever been given or made."""
+        """Whether no key was ever made, and none is given."""
         stored = self._store.latest
         return len(self._loaders) == 1 and isinstance(stored, Keys) and not stored.records
 
     @property
     def admits(self) -> bool:
-        """Whether there is a key that admits, now."""
+        """Whether any key admits at the moment."""
         return self.count > 0
 
     @property
     def count(self) -> int:
-        """How many keys admit, now."""
+        """How many keys admit at the moment."""
         return sum(
             len(loader.latest.active) if isinstance(loader.latest, Keys) else 1
             for loader in self._loaders
         )
 
     def make_first(self) -> Secret:
-        """Make the key of the first start. Raises `Problem`."""
+        """Make the key of the first start and return its secret. Raises `Problem`."""
         try:
             with store.changing(self._home, self._now) as change:
                 keys, _record, secret = change.keys.make(FIRST_NAME, Scope.FULL)
                 change.write(keys)
-        except Problem as problem:  # Somebody was quicker.
-            raise Problem(f"The first key cannot be made: {problem}.") from None
+        except Problem as problem:
+            raise Problem(f"The first key cannot be made. {problem.what}", problem.advice) from None
         self._store.load()
         return Secret(secret, str(store.store_path(self._home)))
 
     def take_secret(self) -> Secret | None:
-        """One that can be shown, if there is one, and forget it: those of the store are unknown."""
+        """Return a plaintext secret once, if there is one, then forget it.
+
+        Keys of the store have none: they are hashes.
+        """
         secret, self._secret = self._secret, None
         self._is_wanted = False
         return secret
 
     def find(self, secret: bytes) -> Key | None:
-        """As `Keyring`: every loader is asked, whichever knows the secret."""
+        """Return the key with this *secret*. All keys are compared, for constant time."""
         self.refresh()
         found = None
         for loader in self._loaders:
@@ -165,11 +168,11 @@ class ServerKeys:
         return found
 
     def ended(self) -> Mapping[str, str]:
-        """As `Keyring`."""
+        """Return the ids of stored keys whose links have to end, each with the reason."""
         return self._store.latest.ended() if self._store.latest is not None else {}
 
     def refresh(self, *, anew: bool = False) -> None:
-        """As `Keyring`."""
+        """Read again the keys whose files have changed; if *anew*, all of them."""
         for loader in self._loaders:
             loader.refresh(anew=anew)
 
@@ -188,28 +191,32 @@ class ServerKeys:
         return api_server.key_of(self._known(api_server.read(self._home, self._environ)))
 
     def _known(self, secret: Secret) -> Secret:
-        """Keep the first to show it, until it is taken."""
+        """Report a secret for redaction; keep the first until `take_secret`."""
         self._tell(secret.text)
         if self._is_wanted and self._secret is None:
             self._secret = secret
         return secret
 
 
-def no_key(home: Path, environ: Mapping[str, str]) -> str:
-    """That no key admits, and what to do."""
+def no_key(home: Path, environ: Mapping[str, str]) -> Problem:
+    """Return the problem that no key admits."""
     path = store.store_path(home)
     what = f"Every key in {path} is revoked or expired."
     if not os.path.lexists(path):
         what = f"There is no key yet, in {path}."
     option = "" if home == default_home(environ) else f" --hermes-home {shlex.quote(str(home))}"
-    return (
-        f"{what} Make one in a terminal, with: hermes-attach key new NAME{option}; or give one "
-        f"with --key-file.{former_key(home)}"
+    return Problem(
+        what,
+        f"Make one in a terminal, with: hermes-attach key new NAME{option}; or give one with "
+        f"--key-file.{former_key(home)}",
     )
 
 
 def former_key(home: Path) -> str:
-    """A sentence on the key file of earlier versions, if there is one."""
+    """Return a sentence about the key file of earlier versions, empty if there is none.
+
+    It begins with a space.
+    """
     former = store.former_path(home)
     if not os.path.lexists(former) or os.path.lexists(store.store_path(home)):
         return ""

@@ -1,4 +1,4 @@
-"""Keys that admit a client: names, scopes, lifetimes, and hashes to compare with."""
+"""Keys that admit clients: names, scopes, lifetimes, and the hashes of their secrets."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ..shared.problem import Problem
 
 #: Random bytes in a key of ours: 256 bits.
 KEY_BYTES: Final = 32
-#: So that secret scanners, and people, know what they found.
+#: Begins every secret of ours, so that secret scanners, and people, recognise it.
 KEY_PREFIX: Final = "hat_"
-#: Shorter secrets, and these, are refused (as `hermes_cli.auth.has_usable_secret` does).
+#: The shortest secret that is accepted (as `hermes_cli.auth.has_usable_secret` has it).
 MIN_LENGTH: Final = 16
-#: What may stand in a URL's query as it is (RFC 3986 §2.3).
+#: Characters that need no encoding in a URL's query (RFC 3986 §2.3).
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-#: Keys that a store holds, the ended ones included.
+#: Keys in a store, the ended ones included.
 MAX_KEYS: Final = 1000
-#: Keys that are no entry of the store have these names.
+#: The names of keys that are not in the store.
 FROM_FILE: Final = "key-file"
 FROM_ENVIRONMENT: Final = "environment"
 FROM_API_SERVER: Final = "api-server"
@@ -31,12 +31,8 @@ RESERVED: Final = frozenset({FROM_FILE, FROM_ENVIRONMENT, FROM_API_SERVER})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class WeakKey(Exception):
-    """A secret that must not guard a shell; the text says what is wrong, never the secret."""
-
-
 class Scope(StrEnum):
-    """What the holder of a key may ask for."""
+    """What a key may do."""
 
     FULL = "full"
     CHAT = "chat"
@@ -44,69 +40,79 @@ class Scope(StrEnum):
 
 
 def new_secret() -> str:
-    """A fresh random key: URL-safe, 256 bits."""
+    """Return a new random secret of 256 bits that needs no encoding in a URL."""
     return KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
 
 
 def digest_of(secret: bytes) -> bytes:
-    """What is kept of a secret. A plain hash will do: 256 random bits cannot be searched."""
+    """Return the hash that is stored: plain SHA-256, for 256 random bits cannot be guessed."""
     return hashlib.sha256(secret).digest()
 
 
+def weakness(secret: str) -> str | None:
+    """Return why *secret* must not guard a shell, to follow "the key ..."; None if it may.
+
+    The text never quotes the secret.
+    """
+    if len(secret) < MIN_LENGTH:
+        return f"is shorter than {MIN_LENGTH} characters"
+    if not _UNRESERVED.issuperset(secret):
+        return "has characters other than letters, digits and - . _ ~"
+    if len(set(secret)) < 6:
+        return "repeats a few characters"
+    return None
+
+
 class Keyring(Protocol):
-    """Knows which secrets admit, now."""
+    """The keys that admit at the moment."""
 
     def find(self, secret: bytes) -> Key | None:
-        """The key that *secret* is, or None if there is none, or it has ended."""
+        """Return the key with this *secret*, None if there is none or it has ended."""
 
     def ended(self) -> Mapping[str, str]:
-        """The keys whose links are to end now: for the id of each, why."""
+        """Return the ids of keys whose links have to end now, each with the reason."""
 
     def refresh(self, *, anew: bool = False) -> None:
-        """Look whether the keys have changed where they come from; *anew*, read them all."""
+        """Read again the keys whose files have changed; if *anew*, all of them."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """A named secret, of which the hash alone is kept; the keyring of one, too."""
+    """A named key, with the hash of its secret. It is also the keyring of itself alone."""
 
     name: str
     digest: bytes = field(repr=False)
     scope: Scope = Scope.FULL
     id: str = ""
-    """Tells it from earlier and later keys of its name. Not secret."""
+    """Differs from that of earlier and later keys of the same name. Not secret."""
 
     @classmethod
     def of(cls, name: str, secret: str, scope: Scope = Scope.FULL) -> Key:
-        """Raises `WeakKey` for what is too short or cannot stand in a URL."""
-        if len(secret) < MIN_LENGTH:
-            raise WeakKey(f"is shorter than {MIN_LENGTH} characters")
-        if not _UNRESERVED.issuperset(secret):
-            raise WeakKey("has characters other than letters, digits and - . _ ~")
-        if len(set(secret)) < 6:
-            raise WeakKey("repeats a few characters")
+        """Return the key with this *secret*. Raises `Problem` for a weak one."""
+        if weak := weakness(secret):
+            raise Problem(f"The key {name!r} {weak}.")
         return cls(name, digest_of(secret.encode()), scope, id=name)
 
     def find(self, secret: bytes) -> Key | None:
-        """Constant time, whatever *secret* is: digests of equal length are compared."""
+        """Return this key if *secret* is its own, else None. Takes the same time for any."""
         return self if hmac.compare_digest(digest_of(secret), self.digest) else None
 
     def ended(self) -> Mapping[str, str]:
-        """A key by itself has no end."""
+        """Return nothing: a single key does not end."""
         return {}
 
     def refresh(self, *, anew: bool = False) -> None:
-        """A key by itself does not change."""
+        """Do nothing: a single key does not change."""
 
 
 class Same(Enum):
-    """Says that something stays as it was, where None has a meaning of its own."""
+    """The value that leaves a field unchanged where None has a meaning of its own."""
 
     SAME = "same"
 
 
 class KeyState(StrEnum):
-    """Whether a stored key admits, and if not, why."""
+    """Whether a stored key admits, and if not, why not."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -121,24 +127,24 @@ _REASONS: Final = {
 
 @dataclass(frozen=True)
 class Record:
-    """A stored key and its life. Times are whole seconds since 1970, UTC."""
+    """A stored key and its lifetime. Times are whole seconds since 1970, UTC."""
 
     key: Key
     created: int
     expires: int | None = None
     revoked: int | None = None
     disconnect: bool = False
-    """Whether the links of the key end with it."""
+    """Whether the links of the key end when it does."""
 
     def state(self, now: float) -> KeyState:
-        """At the time *now*."""
+        """Return the state at the time *now*."""
         if self.revoked is not None:
             return KeyState.REVOKED
         expired = self.expires is not None and self.expires <= now
         return KeyState.EXPIRED if expired else KeyState.ACTIVE
 
     def ended_at(self, now: float) -> int | None:
-        """When it ended, if it has."""
+        """Return when it ended, None if it has not by the time *now*."""
         if self.revoked is not None:
             return self.revoked
         return self.expires if self.state(now) is KeyState.EXPIRED else None
@@ -146,17 +152,20 @@ class Record:
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of a store, and what can be done to them: each change makes another `Keys`.
+    """The keys of a store. Immutable: each change returns another `Keys`.
 
-    A name belongs to one key that is not revoked; the revoked ones are kept, oldest out,
-    so that their owner and a running server can see what became of them.
+    Of the keys with one name all but one are revoked. Revoked keys are kept, so that `key list`
+    and running servers know them, until the store is full: then the oldest is dropped.
     """
 
     now: Callable[[], float]
     records: tuple[Record, ...] = ()
 
     def find(self, secret: bytes) -> Key | None:
-        """As `Keyring`: every key is compared, the ended ones too, each in constant time."""
+        """Return the active key with this *secret*.
+
+        Every key is compared, also ended ones, each in constant time.
+        """
         digest, now = digest_of(secret), self.now()
         found = None
         for record in self.records:
@@ -166,39 +175,40 @@ class Keys:
         return found
 
     def ended(self) -> Mapping[str, str]:
-        """As `Keyring`."""
+        """Return the ids of ended keys whose links have to end, each with the reason."""
         now = self.now()
         states = {r.key.id: r.state(now) for r in self.records if r.disconnect}
         return {id: _REASONS[state] for id, state in states.items() if state in _REASONS}
 
     def refresh(self, *, anew: bool = False) -> None:
-        """These do not change."""
+        """Do nothing: `Keys` do not change."""
 
     @property
     def active(self) -> tuple[Key, ...]:
-        """The keys that admit, now."""
+        """The keys that admit at the moment."""
         now = self.now()
         return tuple(r.key for r in self.records if r.state(now) is KeyState.ACTIVE)
 
     def make(
         self, name: str, scope: Scope, *, expires: int | None = None, disconnect: bool = False
     ) -> tuple[Keys, Record, str]:
-        """With a new key: its record, and its secret. Raises `Problem`."""
+        """Add a new key; return the keys, its record and its secret. Raises `Problem`."""
         check_name(name)
         earlier = self._unrevoked(name)
         if earlier is None:
             return self._with_new(name, scope, expires, disconnect)
         if earlier.state(self.now()) is KeyState.ACTIVE:
             raise Problem(
-                f"there is a key {name!r} already: `key rotate {name}` gives it a new secret, "
-                f"`key revoke {name}` ends it"
+                f"There is a key {name!r} already.",
+                f"`key rotate {name}` gives it a new secret, `key revoke {name}` ends it.",
             )
         return self._revoking(earlier)._with_new(name, scope, expires, disconnect)
 
     def revoke(self, name: str, *, disconnect: bool = False) -> Keys:
-        """Without the key of that name. Raises `Problem`.
+        """Revoke the key of that name. Raises `Problem`.
 
-        *disconnect* may come later: then it is for the keys of that name that were revoked.
+        With *disconnect* its links end, too; also those of keys of that name which were revoked
+        without it before.
         """
         if self._unrevoked(name) is None and disconnect:
             old = [r for r in self.records if r.key.name == name and not r.disconnect]
@@ -210,16 +220,17 @@ class Keys:
     def rotate(
         self, name: str, *, disconnect: bool = False, expires: int | Same | None = Same.SAME
     ) -> tuple[Keys, Record, str]:
-        """With a new secret for that name; the old one is revoked. Raises `Problem`.
+        """Revoke the key of that name and add one with a new secret. Raises `Problem`.
 
-        Scope stays as it was, and so does the expiry unless *expires* says otherwise.
+        The scope stays the same, and so does the expiry unless *expires* is given.
         """
         old = self._named(name)
         if expires is Same.SAME:
             if old.state(self.now()) is KeyState.EXPIRED:
                 raise Problem(
-                    f"key {name!r} has expired: say how long the new secret is to last, with "
-                    "--expires 30d or --expires never"
+                    f"The key {name!r} has expired.",
+                    "Say how long the new secret is to last, with --expires 30d or --expires "
+                    "never.",
                 )
             expires = old.expires
         changed = self._revoking(old, disconnect)
@@ -230,9 +241,9 @@ class Keys:
     ) -> tuple[Keys, Record, str]:
         now = self.now()
         if expires is not None and expires <= now:
-            raise Problem("a key must not expire before it is made: choose a later --expires")
+            raise Problem("A key must not expire before it is made.", "Choose a later --expires.")
         secret = new_secret()
-        # Not the start of the digest: whoever reads a log shall not recognise a secret by it.
+        # Random, not a part of the digest, by which a reader of logs could recognise a secret.
         key = Key(name, digest_of(secret.encode()), scope, id=secrets.token_hex(8))
         record = Record(key, int(now), expires, disconnect=disconnect)
         return replace(self, records=(*self._with_room(), record)), record, secret
@@ -242,7 +253,7 @@ class Keys:
             return self.records
         ended = [(end, r) for r in self.records if (end := r.ended_at(self.now())) is not None]
         if not ended:
-            raise Problem(f"there are {MAX_KEYS} keys, which is the most: revoke some first")
+            raise Problem(f"There are {MAX_KEYS} keys, which is the most.", "Revoke some first.")
         _end, oldest = min(ended, key=lambda pair: pair[0])
         return tuple(record for record in self.records if record is not oldest)
 
@@ -255,8 +266,8 @@ class Keys:
         if record is not None:
             return record
         if any(record.key.name == name for record in self.records):
-            raise Problem(f"key {name!r} is revoked already")
-        raise Problem(f"there is no key {name!r}; `key list` names those there are")
+            raise Problem(f"The key {name!r} is revoked already.")
+        raise Problem(f"There is no key {name!r}.", "`key list` names those there are.")
 
     def _unrevoked(self, name: str) -> Record | None:
         for record in self.records:
@@ -266,11 +277,11 @@ class Keys:
 
 
 def check_name(name: str) -> None:
-    """Raises `Problem` for what a stored key cannot be called."""
+    """Check that a stored key can have this *name*. Raises `Problem`."""
     if not _NAME.fullmatch(name):
         raise Problem(
-            f"{name!r} cannot be a key's name: up to 64 letters, digits and . _ -, the first a "
-            "letter or digit"
+            f"{name!r} cannot be a key's name.",
+            "Use up to 64 letters, digits and . _ -, the first a letter or digit.",
         )
     if name.lower() in RESERVED:
-        raise Problem(f"{name!r} is the name of a key from elsewhere: choose another")
+        raise Problem(f"{name!r} is the name of a key from elsewhere.", "Choose another.")

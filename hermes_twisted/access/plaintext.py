@@ -1,4 +1,4 @@
-"""A key in the clear: from a file that is named, or from the environment."""
+"""Keys in the clear: from a key file, or from the environment."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ from typing import Final
 
 from ..files import credential_permissions, read_private
 from ..shared.problem import Problem
-from .keys import FROM_ENVIRONMENT, FROM_FILE, Key, WeakKey
+from .keys import FROM_ENVIRONMENT, FROM_FILE, Key, weakness
 
 VARIABLE: Final = "HERMES_ATTACH_KEY"
-#: A key file is one line; more is somebody's other file.
+#: Bytes of a key file. It has one line; a longer one is another file, named by mistake.
 MAX_FILE: Final = 4096
 _ROOT: Final = 0
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A key in the clear, for as long as it takes to show or hash it."""
+    """A key in the clear, until it has been shown or hashed."""
 
     text: str
-    source: str
+    origin: str
+    """Where it was found, for people."""
 
     def __repr__(self) -> str:
-        return f"<a key from {self.source}>"
+        return f"<a key from {self.origin}>"
 
     def key(self, name: str) -> Key:
-        """What admission compares with. Raises `Problem` for a weak one."""
-        try:
-            return Key.of(name, self.text)
-        except WeakKey as weak:
+        """Return the key to compare with, called *name*. Raises `Problem` for a weak one."""
+        if weak := weakness(self.text):
             raise Problem(
-                f"The key from {self.source} {weak}. Make a good one with: "
-                "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
-            ) from None
+                f"The key from {self.origin} {weak}.",
+                "Make a good one with: "
+                "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            )
+        return Key.of(name, self.text)
 
 
 def find(key_file: Path | None, environ: Mapping[str, str]) -> Secret | None:
-    """The key that was given, checked; None if none was. Raises `Problem`."""
+    """Return the key in the key file, else the one in the environment; None if there is none.
+
+    Raises `Problem` for a weak one, or for a file that cannot be trusted.
+    """
     if key_file is not None:
         secret = read_key_file(key_file, environ)
         secret.key(FROM_FILE)
@@ -51,13 +55,13 @@ def find(key_file: Path | None, environ: Mapping[str, str]) -> Secret | None:
 
 
 def from_environment(environ: Mapping[str, str]) -> Secret | None:
-    """The key in the variable `VARIABLE`, if there is one."""
+    """Return the key in the variable `VARIABLE`, None if that is unset or empty."""
     text = environ.get(VARIABLE)
     return Secret(text, VARIABLE) if text else None
 
 
 def read_key_file(path: Path, environ: Mapping[str, str]) -> Secret:
-    """The one secret in a file, such as a credential of systemd. Raises `Problem`."""
+    """Read a file with one key, such as a credential of systemd. Raises `Problem`."""
     shared = credential_permissions(path, environ)
     content = read_private(path, "The key file", MAX_FILE + 1, owners=(_ROOT,), shared=shared)
     try:
@@ -65,5 +69,5 @@ def read_key_file(path: Path, environ: Mapping[str, str]) -> Secret:
     except UnicodeDecodeError:
         text = ""
     if not text or len(content) > MAX_FILE or len(text.split()) != 1:
-        raise Problem(f"The key file {path} does not hold one key on one line.")
+        raise Problem(f"The key file {path} does not have one key on one line.")
     return Secret(text, str(path))

@@ -1,4 +1,4 @@
-"""Every reason for which a handshake is refused: status, title and what to do."""
+"""The refusals of handshakes: HTTP status, title and advice."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Refusal:
-    """Kept out: an HTTP status, what is wrong and what to do. Quotes nothing of the request."""
+    """The answer of an admission that does not admit. It quotes nothing of the request."""
 
     status: int
     code: str
-    """What is wrong in a word or two, for programs: logs, metrics, problem pages."""
+    """The reason in a word or two, for programs: logs, metrics, problem pages."""
     title: str
     advice: str
     headers: tuple[tuple[str, str], ...] = ()
     holdable: bool = False
-    """Whether the handshake was whole, so that a person's UI may be told in its own window."""
+    """Whether the client may be held in the waiting room, which needs a valid handshake."""
 
 
 METHOD_NOT_ALLOWED: Final = Refusal(
@@ -27,7 +27,7 @@ METHOD_NOT_ALLOWED: Final = Refusal(
 UPGRADE_REQUIRED: Final = Refusal(
     426,
     "upgrade-required",
-    "This is a WebSocket, and the request does not ask for one.",
+    "This address is a WebSocket, and the request does not ask for one.",
     "Set HERMES_TUI_GATEWAY_URL to this address with ws:// in front and ?token=KEY behind, "
     "then run hermes --tui. Behind a proxy: let it pass the Upgrade and Connection headers.",
     (("Upgrade", "websocket"), ("Connection", "Upgrade")),
@@ -35,7 +35,7 @@ UPGRADE_REQUIRED: Final = Refusal(
 WRONG_VERSION: Final = Refusal(
     426,
     "version",
-    "Only version 13 of the WebSocket protocol is spoken here.",
+    "Only version 13 of the WebSocket protocol is supported.",
     "Use a client that speaks RFC 6455.",
     (("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"), ("Connection", "Upgrade")),
 )
@@ -61,7 +61,7 @@ KEY_MISSING: Final = Refusal(
 KEY_WRONG: Final = Refusal(
     401,
     "key-wrong",
-    "This key is not known here, or no longer.",
+    "This key is not valid, or has ended.",
     "On the server, hermes-attach key list shows the keys' names and which have ended; "
     "key new NAME makes another and prints the line to paste.",
     (("WWW-Authenticate", "Bearer"),),
@@ -101,13 +101,13 @@ SOURCE_FULL: Final = Refusal(
 
 
 def too_many_failures(seconds: float) -> Refusal:
-    """Wrong keys from one source, again and again; *seconds* until they are looked at again."""
+    """Refuse a further wrong key from a source that is blocked for *seconds*."""
     wait = max(1, math.ceil(seconds))
     return Refusal(
         429,
         "too-many-failures",
         "Too many wrong keys came from this address.",
-        f"Check the key; a right one is let in at once, others not for {wait} s.",
+        f"A correct key is accepted at once; wrong ones are refused for {wait} s.",
         (("Retry-After", str(wait)),),
         holdable=True,
     )

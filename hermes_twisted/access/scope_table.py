@@ -1,9 +1,8 @@
-"""Which scope may call what: the one table.
+"""The table of scopes: which methods `chat` and `watch` keys may call. `full` may call all.
 
-Made by reading the handlers of hermes-agent 0.14 to 0.19, and what is known of later
-ones. `full` may call everything and is not in it. A method is allowed by its exact
-name only; patterns (`family.*`) deny, and so does what the table does not name: a
-method that a later Hermes adds is refused until somebody has looked at it.
+Source: the handlers of hermes-agent 0.14 to 0.19, and what is known of later ones. A method is
+allowed by its exact name only. Patterns (`family.*`) deny, and what the table does not name is
+denied: a method that a later Hermes adds is refused until somebody has reviewed it.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from typing import Final
 
 from .. import rpc
 
-#: JSON text of a parameter as it came, empty if it is absent.
+#: Returns the JSON text of a parameter, empty if it is absent.
 Look = Callable[[str], bytes]
 
 
 @dataclass(frozen=True)
 class Always:
-    """Allowed, or not, whatever the parameters are."""
+    """Allows every call, or none, whatever the parameters are."""
 
     allowed: bool
 
     def allows(self, look: Look) -> bool:
-        """Whether the call is allowed."""
+        """Return whether the call is allowed."""
         return self.allowed
 
     def __str__(self) -> str:
@@ -35,14 +34,14 @@ class Always:
 
 @dataclass(frozen=True)
 class OneOf:
-    """Allowed if the parameter is a string and one of these; *absent*: also without it."""
+    """Allows a call if the parameter is one of these strings; if *absent*, also without it."""
 
     param: str
     values: frozenset[str]
     absent: bool = False
 
     def allows(self, look: Look) -> bool:
-        """Whether the call is allowed."""
+        """Return whether the call is allowed."""
         value = look(self.param)
         if not value:
             return self.absent
@@ -55,12 +54,12 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Without:
-    """Allowed if the parameter is absent: with it the call would write."""
+    """Allows a call without the parameter: with it, it would write."""
 
     param: str
 
     def allows(self, look: Look) -> bool:
-        """Whether the call is allowed."""
+        """Return whether the call is allowed."""
         return not look(self.param)
 
     def __str__(self) -> str:
@@ -69,18 +68,18 @@ class Without:
 
 @dataclass(frozen=True)
 class Command:
-    """Allowed if the parameter is a slash command whose first word is one of these."""
+    """Allows a call if the parameter is a slash command whose first word is one of these."""
 
     param: str
     names: frozenset[str]
     alone: bool = False
-    """The parameter is the word alone: its arguments are elsewhere."""
+    """The parameter has to be the word alone; its arguments are in another one."""
 
     def allows(self, look: Look) -> bool:
-        """Whether the call is allowed.
+        """Return whether the call is allowed.
 
-        Stricter than Hermes' own ways to find the word (`slash.exec`, `command.dispatch`,
-        `HermesCLI.process_command`), so that all of them find the same.
+        The word is parsed more strictly than in Hermes' three parsers (`slash.exec`,
+        `command.dispatch`, `HermesCLI.process_command`), so that all of them agree on it.
         """
         found = _FIRST_WORD.match((rpc.string(look(self.param)) or "").strip())
         if found is None or (self.alone and found["rest"]):
@@ -103,18 +102,18 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Slash commands that are part of a conversation: they show it, or go on with it.
-#: Neither `moa` (changes the model) nor any skill, plugin or quick command.
+#: Slash commands that show or continue a conversation. Without `moa`, which changes the model,
+#: and without skills, plugins and quick commands.
 CONVERSATION_COMMANDS: Final = _words(
     "compress goal help history plan q queue retry status steer undo usage"
 )
-#: Settings that a client may read one by one: how things are shown, and what is chosen.
-#: Not `full` (the whole file, with its secrets) and not `prompt`.
+#: Settings that a client may read one by one. Without `full`, which is the whole file with its
+#: secrets, and without `prompt`.
 PLAIN_SETTINGS: Final = _words(
     "approval_mode approvals.mode busy compact details_mode fast indicator mouse mtime "
     "personality profile project provider reasoning skin statusbar thinking_mode"
 )
-#: What a watching terminal asks for to draw itself.
+#: Settings that a terminal needs to draw itself.
 DISPLAY_SETTINGS: Final = _words(
     "compact details_mode indicator mouse mtime skin statusbar thinking_mode"
 )
@@ -122,7 +121,7 @@ DISPLAY_SETTINGS: Final = _words(
 
 @dataclass(frozen=True)
 class Group:
-    """Methods that are alike, what they do, and who may call them."""
+    """A row of the table: methods, what they do, and the rule of each scope."""
 
     what: str
     methods: tuple[str, ...]

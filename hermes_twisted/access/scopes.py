@@ -1,4 +1,4 @@
-"""What a key's scope lets its holder call. `scope_table` has the rules; this applies them."""
+"""Applies the rules of `scope_table` to a client's requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FAMILIES: Final = {
 
 
 def group_of(method: str) -> Group | None:
-    """The table's row for *method*, by its exact name or its family; None if there is none."""
+    """Return the row for *method*, by its exact name or its family; None if there is none."""
     found = _EXACT.get(method)
     if found is None:
         found = _FAMILIES.get(method.partition(".")[0] + ".")
@@ -28,7 +28,7 @@ def group_of(method: str) -> Group | None:
 
 
 def verdict(scope: Scope, method: str) -> Verdict:
-    """What *scope* says to *method*; the empty method is an answer to the server's question."""
+    """Return the rule of *scope* for *method*, which is empty for an answer to a question."""
     if scope is Scope.FULL:
         return YES
     if not method:
@@ -39,14 +39,14 @@ def verdict(scope: Scope, method: str) -> Verdict:
     return group.chat if scope is Scope.CHAT else group.watch
 
 
-#: Longer rules are not spelt out in an error, which the terminal UI prints as it is.
+#: Characters of a rule that an error quotes: the terminal UI prints it as it is.
 MAX_RULE: Final = 80
 
 
 def refusal(scope: Scope, frame: rpc.Frame) -> bytes | None:
-    """The error that answers *frame*, or None if *scope* allows it.
+    """Return the error that answers *frame*, None if *scope* allows it.
 
-    Parameters are looked at only for the few methods where they decide.
+    Parameters are parsed only for the few methods whose rule depends on them.
     """
     if scope is Scope.FULL:
         return None

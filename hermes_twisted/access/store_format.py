@@ -1,7 +1,8 @@
-"""The text of a key store: JSON, strict, with a version.
+"""The text of a key store: JSON with a version, read strictly.
 
-Whatever is not understood is refused, by the number and name of its entry: an
-unknown field may be a restriction that a newer version put there.
+Whatever is not understood is refused: an unknown field may be a restriction that a newer version
+put there. The `Problem` names the entry, by number and name, and the field; it has no advice,
+for the file's name is the caller's.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
 
 from ..shared.problem import Problem
 from .keys import MAX_KEYS, Key, Keys, Record, Scope, check_name
@@ -20,47 +23,78 @@ VERSION: Final = 1
 MAX_BYTES: Final = 1024 * 1024
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
-_FIELDS: Final = frozenset(
-    {"id", "name", "sha256", "scope", "created", "expires", "revoked", "disconnect"}
-)
-_SCOPES: Final = [scope.value for scope in Scope]
-_ID: Final = re.compile(r"[0-9a-f]{16}")
-_TIME_TEXT: Final = re.compile(r"[0-9]{4}(?:-[0-9]{2}){2}T[0-9]{2}(?::[0-9]{2}){2}Z")
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+# `\Z`, for `$` would let a line feed at the end pass.
+_Id = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{16}\Z")]
+_Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+_Time = Annotated[
+    str, msgspec.Meta(pattern=r"\A[0-9]{4}(?:-[0-9]{2}){2}T[0-9]{2}(?::[0-9]{2}){2}Z\Z")
+]
 
 
-class BadKeyFile(Exception):
-    """What is wrong with a store's text, and where."""
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    """One key as it is stored. Every field has to be there."""
+
+    id: _Id
+    name: str
+    sha256: _Digest
+    scope: Scope
+    created: _Time
+    expires: _Time | None
+    revoked: _Time | None
+    disconnect: bool
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    """The whole store; the entries are looked at one by one."""
+
+    version: Literal[1]
+    keys: list[Any]
+
+
+#: What the value of each field has to be; the path in msgspec's errors names the field.
+_A_TIME: Final = "a time such as 2026-12-31T00:00:00Z"
+_EXPECTED: Final = {
+    "id": "16 hexadecimal digits",
+    "sha256": "64 hexadecimal digits",
+    "scope": "one of " + ", ".join(scope.value for scope in Scope),
+    "created": _A_TIME,
+    "expires": f"{_A_TIME}, or null",
+    "revoked": f"{_A_TIME}, or null",
+    "disconnect": "true or false",
+}
+_PATH: Final = re.compile(r"at `\$\.(\w+)`\Z")
 
 
 def time_text(seconds: int) -> str:
-    """A time as it is written: RFC 3339, UTC."""
+    """Format a time as the store has it: RFC 3339, UTC, whole seconds."""
     return datetime.fromtimestamp(seconds, UTC).strftime(_TIME)
 
 
 def dump(keys: Keys) -> bytes:
-    """The text of *keys*."""
-    entries = [_entry(record) for record in keys.records]
-    return json.dumps({"version": VERSION, "keys": entries}, indent=1).encode() + b"\n"
+    """Return the text of *keys*."""
+    content = _File(VERSION, [_entry(record) for record in keys.records])
+    return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
 
 
 def load(text: bytes, now: Callable[[], float]) -> Keys:
-    """The keys in *text*. Raises `BadKeyFile`."""
+    """Return the keys in *text*. Raises `Problem`."""
     if len(text) > MAX_BYTES:
-        raise BadKeyFile(f"it is larger than {MAX_BYTES} bytes")
+        raise Problem(f"it is larger than {MAX_BYTES} bytes")
     try:
+        # Not msgspec's decoder: of a field that comes twice, it takes the last.
         content = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise BadKeyFile(f"it is not valid JSON ({error})") from None
+        raise Problem(f"it is not valid JSON ({error})") from None
     if not isinstance(content, dict) or "version" not in content:
-        raise BadKeyFile('it is not an object with a "version"')
-    if content["version"] is True or content["version"] != VERSION:
-        raise BadKeyFile("its version is not 1, the one that this hermes-twisted understands")
-    entries = content.get("keys")
-    if content.keys() != {"version", "keys"} or not isinstance(entries, list):
-        raise BadKeyFile('it must have "version" and the list "keys", and nothing else')
+        raise Problem('it is not an object with a "version"')
+    if type(content["version"]) is not int or content["version"] != VERSION:
+        raise Problem("its version is not 1, the one that this hermes-twisted understands")
+    try:
+        entries = msgspec.convert(content, _File).keys
+    except msgspec.ValidationError:
+        raise Problem('it must have "version" and the list "keys", and nothing else') from None
     if len(entries) > MAX_KEYS:
-        raise BadKeyFile(f"it has more than {MAX_KEYS} keys")
+        raise Problem(f"it has more than {MAX_KEYS} keys")
     records = tuple(_record(number, entry) for number, entry in enumerate(entries, 1))
     _check_unique(records)
     return Keys(now, records)
@@ -73,67 +107,69 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _entry(record: Record) -> dict[str, Any]:
+def _entry(record: Record) -> _Entry:
     key = record.key
-    return {
-        "id": key.id,
-        "name": key.name,
-        "sha256": key.digest.hex(),
-        "scope": key.scope.value,
-        "created": time_text(record.created),
-        "expires": None if record.expires is None else time_text(record.expires),
-        "revoked": None if record.revoked is None else time_text(record.revoked),
-        "disconnect": record.disconnect,
-    }
+    return _Entry(
+        key.id,
+        key.name,
+        key.digest.hex(),
+        key.scope,
+        time_text(record.created),
+        None if record.expires is None else time_text(record.expires),
+        None if record.revoked is None else time_text(record.revoked),
+        record.disconnect,
+    )
 
 
-def _record(number: int, entry: Any) -> Record:
+def _record(number: int, content: Any) -> Record:
+    try:
+        entry = msgspec.convert(content, _Entry)
+        check_name(entry.name)
+        key = Key(entry.name, bytes.fromhex(entry.sha256), entry.scope, id=entry.id)
+        return Record(
+            key,
+            _seconds("created", entry.created),
+            None if entry.expires is None else _seconds("expires", entry.expires),
+            None if entry.revoked is None else _seconds("revoked", entry.revoked),
+            entry.disconnect,
+        )
+    except (msgspec.ValidationError, Problem) as error:
+        raise _explained(number, content, error) from None
+
+
+def _seconds(field: str, text: str) -> int:
+    try:
+        # Not `strptime`: it takes most of the time of reading a large store.
+        return int(datetime.fromisoformat(text).timestamp())
+    except ValueError:  # There is no such day, or hour.
+        raise _unexpected(field) from None
+
+
+def _unexpected(field: str) -> Problem:
+    return Problem(f"{field} must be {_EXPECTED[field]}")
+
+
+def _explained(number: int, content: Any, error: Exception) -> Problem:
+    """Return what is wrong with an entry, by its number and, if that is valid, its name."""
     where = f"key {number}"
-    if not isinstance(entry, dict):
-        raise BadKeyFile(f"{where} is not an object")
-    name = entry.get("name")
+    if not isinstance(content, dict):
+        return Problem(f"{where} is not an object")
+    name = content.get("name")
     if not isinstance(name, str):
-        raise BadKeyFile(f"{where} has no name")
+        return Problem(f"{where} has no name")
     try:
         check_name(name)
     except Problem as problem:
-        raise BadKeyFile(f"{where}: {problem}") from None
+        return Problem(f"{where}: {problem.what.removesuffix('.')}")
     where += f" ({name})"
-    if wrong := _FIELDS.symmetric_difference(entry):
+    known = set(_Entry.__struct_fields__)
+    if wrong := known.symmetric_difference(content):
         field = min(wrong)
-        what = "is missing" if field in _FIELDS else "is not known here"
-        raise BadKeyFile(f"{where}: the field {field[:40]!r} {what}")
-    _check(where, "id", _matches(_ID, entry["id"]), "16 hexadecimal digits")
-    _check(where, "sha256", _matches(_DIGEST, entry["sha256"]), "64 hexadecimal digits")
-    _check(where, "scope", entry["scope"] in _SCOPES, "one of " + ", ".join(_SCOPES))
-    _check(where, "disconnect", isinstance(entry["disconnect"], bool), "true or false")
-    key = Key(name, bytes.fromhex(entry["sha256"]), Scope(entry["scope"]), id=entry["id"])
-    created = _time(where, "created", entry["created"])
-    expires, revoked = (
-        None if entry[field] is None else _time(where, field, entry[field])
-        for field in ("expires", "revoked")
-    )
-    return Record(key, created, expires, revoked, entry["disconnect"])
-
-
-def _check(where: str, field: str, is_right: bool, what: str) -> None:
-    if not is_right:
-        raise BadKeyFile(f"{where}: {field} must be {what}")
-
-
-def _matches(pattern: re.Pattern[str], value: Any) -> bool:
-    return isinstance(value, str) and pattern.fullmatch(value) is not None
-
-
-def _time(where: str, field: str, value: Any) -> int:
-    try:
-        # Not `strptime`: it takes most of the time of reading a large store.
-        return int(datetime.fromisoformat(value if _matches(_TIME_TEXT, value) else "").timestamp())
-    except ValueError:
-        raise BadKeyFile(
-            f"{where}: {field} must be a time such as 2026-12-31T00:00:00Z"
-            + ("" if field == "created" else ", or null")
-        ) from None
+        what = "is missing" if field in known else "is not known here"
+        return Problem(f"{where}: the field {field[:40]!r} {what}")
+    if isinstance(error, msgspec.ValidationError) and (path := _PATH.search(str(error))):
+        error = _unexpected(path[1])
+    return Problem(f"{where}: {error}")
 
 
 def _check_unique(records: tuple[Record, ...]) -> None:
@@ -144,7 +180,5 @@ def _check_unique(records: tuple[Record, ...]) -> None:
             marks.append(("name", record.key.name))
         for field, value in marks:
             if (field, value) in seen:
-                raise BadKeyFile(
-                    f"key {number} ({record.key.name}) has the {field} of an earlier one"
-                )
+                raise Problem(f"key {number} ({record.key.name}) has the {field} of an earlier one")
             seen.add((field, value))

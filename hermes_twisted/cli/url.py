@@ -117,5 +117,5 @@ def _known_secret(options: usage.Options) -> Secret | None:
         return api_server.read(home, environ)
     secret = plaintext.find(Path(options["key-file"]) if options["key-file"] else None, environ)
     if secret is None and not store.read(home).active:
-        raise Problem(keyring.no_key(home, environ))
+        raise keyring.no_key(home, environ)
     return secret

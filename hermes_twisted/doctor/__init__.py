@@ -1,6 +1,6 @@
-"""`hermes-attach doctor`: names the layer that fails, and what to do about it.
+"""`hermes-attach doctor`: finds the layer that fails, and says what to do about it.
 
-`client` looks at a server from the outside, as the stock UI would; `server` looks at
-this machine. Checks are plain functions from what was seen to `Finding`s; what looks
-(sockets, processes, files) is handed to them.
+`client` checks a server from outside, as the stock UI reaches it; `server` checks this machine.
+Checks are plain functions that return `Finding`s; access to sockets, processes and files is passed
+to them.
 """

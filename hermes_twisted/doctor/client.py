@@ -1,4 +1,4 @@
-"""From outside, as the UI: layer by layer, until one fails."""
+"""The checks from outside: layer by layer, as the UI would connect, until one fails."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from cryptography import x509
 from . import http, link, node, reach, refusals, trust
 from .findings import Failed, Finding, Report, ok, problem, warning
 from .identity import Identity, Peer, identify, readiness
+from .messages import Messages
 from .network import Address, Network, Stream, exchange, read_body
 from .target import Target
 
-#: The first bytes of what is often found at a port instead of HTTP.
+#: What is often found at a port instead of HTTP, by its first bytes, and what to do.
 _SPEAKS: Final = (
     (b"SSH-", "an SSH server", "Write the port of hermes-attach, or tunnel to it with ssh -L."),
     (b"\x15\x03", "a server with TLS", ""),
     (b"\x05", "a SOCKS proxy", "Write the server's own port."),
 )
 _PINGS_A_SECOND: Final = 5
-#: A plain HTTP server waits for the rest of what it takes for a request, so not for long.
+#: Seconds. Short, because a plain HTTP server takes a TLS hello for half a request and waits.
 _TLS_TIMEOUT: Final = 5.0
 
 
 @dataclass(frozen=True)
 class ClientTools:
-    """What the checks look with."""
+    """What the checks need of the outside world."""
 
     network: Network
     run_node: node.RunNode
@@ -39,7 +40,10 @@ class ClientTools:
 
 
 class Examination:
-    """One look at *target*; `run` fills *report*."""
+    """The checks of one *target*; `run` adds the findings to *report*.
+
+    *timeout*: seconds for each step. *seconds*: how long round trips are measured.
+    """
 
     def __init__(
         self, target: Target, tools: ClientTools, report: Report, *, timeout: float, seconds: float
@@ -54,7 +58,7 @@ class Examination:
         self._context: ssl.SSLContext | None = None
 
     def run(self) -> None:
-        """Look at all layers, from below."""
+        """Check all layers from the bottom upwards, until one fails."""
         try:
             addresses = reach.resolve(self._network, self._target, self._report)
             self._address, stream = reach.connect(
@@ -111,7 +115,10 @@ class Examination:
         )
 
     def _try_tls(self, context: ssl.SSLContext) -> bytes | None:
-        """The server's certificate, if a handshake on a new connection succeeds. Sends nothing."""
+        """Return the certificate (DER) after a TLS handshake on a new connection, None if it fails.
+
+        Sends nothing over it.
+        """
         assert self._address is not None
         try:
             stream = self._network.connect(self._address, self._timeout)
@@ -149,7 +156,7 @@ class Examination:
         try:
             stream = self._network.connect(self._address, self._timeout)
             with contextlib.closing(stream):
-                # A page without any key: this connection is not encrypted.
+                # A page that needs no key: this connection is not encrypted.
                 exchange(stream, http.get(self._target.authority, "/health", "*/*"))
         except (OSError, http.NotHttp):
             return False
@@ -199,12 +206,12 @@ class Examination:
 
     def _use(self, stream: Stream, response: http.HttpResponse, rest: bytes) -> None:
         identity = self._identify()
-        messages = http.Messages(response.header("sec-websocket-extensions"))
+        messages = Messages(response.header("sec-websocket-extensions"))
         self._report.add(*_upgraded(identity, response))
         if messages.deflate:
             ours = identity.peer is Peer.ATTACH
             self._report.add(node.check_deflate(self._tools.run_node, ours=ours))
-        connection = link.Link(self._network, stream, messages, rest)
+        connection = link.ClientLink(self._network, stream, messages, rest)
         try:
             began = self._network.now()
             if connection.wait_for("gateway.ready", self._timeout):

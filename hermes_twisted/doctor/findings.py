@@ -1,4 +1,4 @@
-"""What the doctor found, in one form for people and for programs."""
+"""Findings and reports of the doctor."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import quote
 
-#: Stands for a key, wherever a text would have held one.
+#: Replaces keys in texts.
 HIDDEN: Final = "***"
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """How severe a finding is."""
 
     OK = "ok"
     WARNING = "warning"
@@ -22,15 +22,15 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     level: Level
     check: str
-    """The layer, in one word."""
+    """The layer that was checked, in one word."""
     what: str
     why: str = ""
     next: str = ""
-    """What to do. Never empty, nor is *why*, for a warning or a problem."""
+    """What to do. For warnings and problems neither this nor *why* is empty."""
 
     def __post_init__(self) -> None:
         if self.level is not Level.OK and not (self.why and self.next):
@@ -38,22 +38,22 @@ class Finding:
 
 
 def ok(check: str, what: str) -> Finding:
-    """Nothing to do."""
+    """Return a finding that needs no action."""
     return Finding(Level.OK, check, what)
 
 
 def warning(check: str, what: str, why: str, then: str) -> Finding:
-    """It works, but not as well as it could, or not for long."""
+    """Return a finding about what works, but not well, or not for long."""
     return Finding(Level.WARNING, check, what, why, then)
 
 
 def problem(check: str, what: str, why: str, then: str) -> Finding:
-    """It does not work."""
+    """Return a finding about what does not work."""
     return Finding(Level.PROBLEM, check, what, why, then)
 
 
 class Failed(Exception):
-    """A layer failed; nothing above it can be looked at."""
+    """A layer has failed, so that no layer above it can be checked."""
 
     def __init__(self, *findings: Finding) -> None:
         super().__init__("a layer failed")
@@ -61,7 +61,7 @@ class Failed(Exception):
 
 
 class Report:
-    """Findings about one *subject*, in the order of the layers. Holds none of *secrets*."""
+    """The findings about one *subject*, in the order of the layers. *secrets* are removed."""
 
     def __init__(self, subject: str, secrets: Iterable[str] = ()) -> None:
         self._secrets = {form for text in secrets if text for form in (text, quote(text, safe=""))}
@@ -72,7 +72,7 @@ class Report:
         return iter(self._findings)
 
     def add(self, *findings: Finding) -> None:
-        """More was found."""
+        """Append findings, with secrets removed."""
         for found in findings:
             self._findings.append(
                 replace(
@@ -84,16 +84,16 @@ class Report:
             )
 
     def count(self, level: Level) -> int:
-        """How many of a level."""
+        """Return the number of findings of a level."""
         return sum(found.level is level for found in self._findings)
 
     @property
     def exit_status(self) -> int:
-        """0 if nothing is wrong, 1 if something is."""
+        """0 if there is no problem, else 1."""
         return 1 if self.count(Level.PROBLEM) else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the report as values for JSON."""
         return {
             "subject": self.subject,
             "problems": self.count(Level.PROBLEM),
@@ -102,7 +102,7 @@ class Report:
         }
 
     def _hide(self, text: str) -> str:
-        # What a peer says is shown, so it may quote the key: longest form first.
+        # Texts of a peer are shown, and may quote the key. The longest form first.
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
         return text

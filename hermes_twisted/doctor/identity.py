@@ -1,4 +1,4 @@
-"""Who is at a port: users mix up this server, Hermes' API server and Hermes' dashboard."""
+"""Identifies the program at a port: this server, Hermes' API server, Hermes' dashboard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .network import Dial, fetch
 
 
 class Peer(Enum):
-    """What answers; the value names it in a sentence."""
+    """The program that answers; the value is its name in a sentence."""
 
     ATTACH = "hermes-attach"
     API_SERVER = "Hermes' API server"
@@ -22,7 +22,7 @@ class Peer(Enum):
 
 @dataclass(frozen=True)
 class Identity:
-    """What answers, and what it says of itself."""
+    """The program that answers, and its `Server` header."""
 
     peer: Peer
     software: str = ""
@@ -35,7 +35,7 @@ class Identity:
 
 
 def identify(dial: Dial, host: str, base: str = "", query: str = "") -> Identity:
-    """Ask for the pages that tell them apart, below a proxy's prefix *base*, with its *query*."""
+    """Identify the program by its pages, below a proxy's prefix *base* and with its *query*."""
     query = query and f"?{query}"
     index = fetch(dial, host, f"{base}/{query}", "text/plain")
     if index is not None and index.body.startswith(b"hermes-attach:"):
@@ -53,7 +53,7 @@ def identify(dial: Dial, host: str, base: str = "", query: str = "") -> Identity
 
 
 def readiness(dial: Dial, host: str, base: str = "", query: str = "") -> str | None:
-    """What /ready of this server gives as its state, if it is one that is not ready."""
+    """Return the state in /ready of this server; None if it is ready, or another program."""
     page = fetch(dial, host, f"{base}/ready{query and f'?{query}'}")
     if page is None or page.status != 503:
         return None
@@ -62,7 +62,7 @@ def readiness(dial: Dial, host: str, base: str = "", query: str = "") -> str | N
 
 
 def problem_code(response: http.HttpResponse) -> str:
-    """The reason that this server gives for a refusal (RFC 9457), or nothing."""
+    """Return the code of this server's refusal (RFC 9457), empty for other responses."""
     if response.kind != "application/problem+json":
         return ""
     code = _json(response).get("code")

@@ -1,4 +1,4 @@
-"""The key, and who can read it."""
+"""Checks the server's keys, and who can reach their files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ CHECK = "key"
 
 
 def check(key_file: Path | None, environ: Mapping[str, str], home: Path) -> list[Finding]:
-    """Whether the server would find a key, and nobody else does."""
+    """Check that the server would find a key, and that others cannot change its files."""
     keys = ServerKeys(home, environ, key_file=key_file)
     try:
         keys.load()
     except Problem as bad:
-        return [problem(CHECK, str(bad), "The server does not start like this.", _CURE)]
+        return [
+            problem(CHECK, bad.what, "The server does not start like this.", bad.advice or _CURE)
+        ]
     folder = store_path(home).parent
     if not keys.admits:
         return [
@@ -29,21 +31,21 @@ def check(key_file: Path | None, environ: Mapping[str, str], home: Path) -> list
                 CHECK,
                 "No key admits anybody.",
                 "The first start in a terminal makes one; a daemon cannot show it, and refuses.",
-                no_key(home, environ),
+                str(no_key(home, environ)),
             )
         ]
     return [ok(CHECK, f"{keys.count} that admit"), *check_folder(folder)]
 
 
-_CURE = "Do what it says, then run this again."
+_CURE = "Correct that, then run this again."
 
 
 def check_folder(folder: Path) -> list[Finding]:
-    """Whether others could replace what lies in it."""
+    """Check that others cannot replace files in the folder."""
     try:
         status = os.stat(folder)
     except OSError:
-        return []  # Without it there are no files either, and that has been said.
+        return []  # Without it there are no files either, and that was reported.
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return [
             problem(

@@ -1,4 +1,4 @@
-"""The open WebSocket: does Hermes report, and how long do pings take?"""
+"""The checks on an open WebSocket: whether `gateway.ready` comes, and how long pings take."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
 
-from . import http
+from ..websocket.frames import CLOSE, CONTINUATION, PING, PONG, TEXT, WebSocketFrame
+from . import messages
 from .findings import Finding, ok, problem, warning
+from .messages import BadMessage, Messages
 from .network import Network, Stream
 
 #: Slower than this, typing feels slow: seconds, of half the pings and of the slowest.
@@ -20,90 +22,94 @@ _READ: Final = 65536
 
 
 class Ended(Exception):
-    """The server ended the connection; the text says how."""
+    """The connection ended, or carried what is no WebSocket; the text says how."""
 
 
 @dataclass(frozen=True)
 class Pings:
-    """Round trips in seconds, of those that were answered, and how many were sent."""
+    """The round trips of answered pings, in seconds, and the number of pings sent."""
 
     sent: int
     times: tuple[float, ...]
 
     @property
     def lost(self) -> int:
-        """Those without an answer."""
+        """How many pings were not answered."""
         return self.sent - len(self.times)
 
     @property
     def usual(self) -> float:
-        """The median: half were no slower."""
+        """The median round trip; 0 if no ping was answered."""
         return sorted(self.times)[ceil(len(self.times) / 2) - 1] if self.times else 0.0
 
 
-class Link:
-    """A client's end of a WebSocket, once it is open; *began* came with the handshake."""
+class ClientLink:
+    """The client's end of an open WebSocket.
 
-    def __init__(
-        self, network: Network, stream: Stream, messages: http.Messages, began: bytes
-    ) -> None:
+    *began* is what was received with the handshake's answer.
+    """
+
+    def __init__(self, network: Network, stream: Stream, messages: Messages, began: bytes) -> None:
         self._network = network
         self._stream = stream
         self._messages = messages
         self._data = bytearray(began)
 
     def wait_for(self, kind: str, seconds: float) -> bool:
-        """Whether an event of this kind comes in time. Raises `Ended`."""
+        """Return whether an event of this kind comes within *seconds*. Raises `Ended`."""
         deadline = self._network.now() + seconds
         return any(
             _event(message) == kind
             for frame in self._frames(deadline)
-            if frame.opcode in (0, http.TEXT) and (message := self._take(frame)) is not None
+            if frame.opcode in (CONTINUATION, TEXT) and (message := self._take(frame)) is not None
         )
 
     def measure(self, count: int, interval: float, patience: float) -> Pings:
-        """Send *count* pings, one each *interval*; wait *patience* for the last. Raises `Ended`."""
+        """Send *count* pings, one each *interval* seconds; wait *patience* seconds for the last.
+
+        Raises `Ended`.
+        """
         sent: dict[bytes, float] = {}
         times: list[float] = []
         deadline = self._network.now()
         for number in range(count):
             payload = struct.pack("!I", number)
             sent[payload] = self._network.now()
-            self._send(http.PING, payload)
+            self._send(PING, payload)
             deadline += interval if number < count - 1 else patience
             for frame in self._frames(deadline):
-                if frame.opcode == http.PONG and frame.payload in sent:
+                if frame.opcode == PONG and frame.payload in sent:
                     times.append(self._network.now() - sent.pop(frame.payload))
                 if number == count - 1 and not sent:
                     break
         return Pings(count, tuple(times))
 
     def close(self) -> None:
-        """Say goodbye, so that the server need not wonder."""
+        """Send a close frame, if that is still possible, and close the connection."""
         try:
-            self._send(http.CLOSE, struct.pack("!H", 1000))
+            self._send(CLOSE, struct.pack("!H", 1000))
         except Ended:
             return
         finally:
             self._stream.close()
 
-    def _take(self, frame: http.Frame) -> bytes | None:
+    def _take(self, frame: WebSocketFrame) -> bytes | None:
         try:
             return self._messages.take(frame)
-        except http.BadFrame as bad:
+        except BadMessage as bad:
             raise Ended(str(bad)) from None
 
-    def _frames(self, deadline: float) -> Iterator[http.Frame]:
-        """What comes until *deadline*; pings are answered."""
+    def _frames(self, deadline: float) -> Iterator[WebSocketFrame]:
+        """Yield frames until *deadline*; answer pings."""
         while True:
             try:
-                for frame in http.take_frames(self._data):
-                    if frame.opcode == http.CLOSE:
+                for frame in messages.take_frames(self._data):
+                    if frame.opcode == CLOSE:
                         raise Ended(_close_text(frame.payload))
-                    if frame.opcode == http.PING:
-                        self._send(http.PONG, frame.payload)
+                    if frame.opcode == PING:
+                        self._send(PONG, frame.payload)
                     yield frame
-            except http.BadFrame as bad:
+            except BadMessage as bad:
                 raise Ended(str(bad)) from None
             left = deadline - self._network.now()
             if left <= 0:
@@ -121,13 +127,13 @@ class Link:
 
     def _send(self, opcode: int, payload: bytes) -> None:
         try:
-            self._stream.sendall(http.client_frame(opcode, payload))
+            self._stream.sendall(messages.encode(opcode, payload))
         except OSError as error:
             raise Ended(f"the connection broke: {error.strerror or error}") from None
 
 
 def judge(pings: Pings) -> Finding:
-    """Whether this is a link to work over."""
+    """Judge the round trips: slow or lost pings are a warning."""
     if not pings.times:
         return warning(
             "link",
@@ -153,7 +159,7 @@ def judge(pings: Pings) -> Finding:
 
 
 def not_ready(seconds: float, state: str | None) -> Finding:
-    """There was no `gateway.ready`. *state* is what /ready said."""
+    """Report that `gateway.ready` did not come; *state* is what /ready said, if anything."""
     what = f"The connection is open, but gateway.ready did not come within {seconds:g} s."
     if state is None:
         return problem(
@@ -171,7 +177,7 @@ def not_ready(seconds: float, state: str | None) -> Finding:
 
 
 def ended(how: str) -> Finding:
-    """The connection did not last."""
+    """Report that the connection ended after the upgrade."""
     return problem(
         "link",
         f"The connection was upgraded, then ended: {how}.",
@@ -190,7 +196,7 @@ def _close_text(payload: bytes) -> str:
 
 
 def _event(message: bytes) -> str | None:
-    """The kind of event that a message is."""
+    """Return the `type` of an event, None for any other message."""
     try:
         frame: Any = json.loads(message)
         kind = frame["params"]["type"]

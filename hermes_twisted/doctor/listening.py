@@ -1,4 +1,4 @@
-"""The addresses to listen on: free, ours, or somebody else's; and their TLS files."""
+"""Checks the addresses to listen on, who listens there now, and their TLS files."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .network import Address, Network, Stream
 
 CHECK = "port"
 _TIMEOUT = 5.0
-#: Names a process by the inode of its listening socket.
+#: Returns the process that listens on a TCP port, None if that cannot be found out.
 FindOwner = Callable[[int], str | None]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an endpoint listens, as far as its description says."""
+    """The address of an endpoint, as far as its description has it."""
 
     address: Address
     encrypted: bool
@@ -38,7 +38,7 @@ class Place:
 
 
 def place_of(listener: Listener) -> Place | None:
-    """Where *listener* would listen; None where that cannot be seen from its description."""
+    """Return the address of *listener*, None if its description does not have it."""
     positional, named = _arguments(listener.description)
     first = positional[1] if len(positional) > 1 else named.get("port", named.get("address", ""))
     if listener.kind == "unix":
@@ -56,7 +56,7 @@ def place_of(listener: Listener) -> Place | None:
 
 
 def _arguments(description: str) -> tuple[list[str], dict[str, str]]:
-    """An endpoint's arguments, without and with names; a backslash hides the next character."""
+    """Split an endpoint's arguments into positional and named ones; a backslash escapes."""
     positional, named = [], {}
     for part in re.split(r"(?<!\\):", description):
         name, equals, value = part.partition("=")
@@ -68,7 +68,7 @@ def _arguments(description: str) -> tuple[list[str], dict[str, str]]:
 
 
 def check(listener: Listener, network: Network, find_owner: FindOwner) -> list[Finding]:
-    """Who listens there now."""
+    """Check who listens on the endpoint's address now."""
     place = place_of(listener)
     if place is None:
         return [ok(CHECK, f"{listener.description} cannot be looked at from here")]
@@ -128,7 +128,7 @@ def _somebody(
 
 
 def owner_of_port(port: int, proc: Path = Path("/proc")) -> str | None:
-    """The number and name of the process that listens on a TCP port, if that is to be seen."""
+    """Return the process that listens on a TCP port, as number and name; None if not visible."""
     inodes = set(_listening_inodes(port, proc))
     if not inodes:
         return None
@@ -144,7 +144,7 @@ def _link(descriptor: Path) -> str:
     try:
         return os.readlink(descriptor)
     except OSError:
-        return ""  # Closed meanwhile, as the one that lists them is.
+        return ""  # Closed meanwhile, as the descriptor of this listing is.
 
 
 def _listening_inodes(port: int, proc: Path) -> Iterator[str]:
@@ -163,7 +163,7 @@ def _listening_inodes(port: int, proc: Path) -> Iterator[str]:
 
 
 def check_tls(listener: Listener, now: datetime) -> list[Finding]:
-    """The files that an `ssl:` endpoint names: there, private, a pair, and valid for a while."""
+    """Check the certificate and key that an `ssl:` endpoint names."""
     if listener.kind != "ssl":
         return []
     positional, named = _arguments(listener.description)
@@ -173,7 +173,7 @@ def check_tls(listener: Listener, now: datetime) -> list[Finding]:
 
 
 def check_files(certificate: Path, key: Path, now: datetime) -> list[Finding]:
-    """The same, for a certificate and its key by their names."""
+    """Check that the files are readable, private, a pair, and valid for a while."""
     findings = []
     try:
         mode = key.stat().st_mode

@@ -1,6 +1,6 @@
-"""The network as the doctor sees it: a few blocking calls, each with a time limit.
+"""The doctor's network: blocking calls, each with a time limit.
 
-What fails raises `OSError` (`ssl.SSLError` is one), or `http.NotHttp`.
+Failures raise `OSError` (`ssl.SSLError` is one) or `http.NotHttp`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _READ: Final = 65536
 
 @dataclass(frozen=True)
 class Address:
-    """Where a name leads to."""
+    """A socket address and its family."""
 
     family: int
     sockaddr: tuple[object, ...] | str
@@ -30,7 +30,7 @@ class Address:
 
 
 class Stream(Protocol):
-    """A connection, as `socket.socket` is one."""
+    """A connection, such as a `socket.socket`."""
 
     def sendall(self, data: bytes, /) -> None: ...  # noqa: D102
     def recv(self, size: int, /) -> bytes: ...  # noqa: D102
@@ -39,31 +39,31 @@ class Stream(Protocol):
 
 
 class Network(Protocol):
-    """What the checks ask of the network."""
+    """The operations that the checks need."""
 
     def resolve(self, host: str, port: int) -> list[Address]:
-        """The addresses of a name, in the order in which they should be tried."""
+        """Return the addresses of a name, in the order in which to try them."""
 
     def connect(self, address: Address, timeout: float) -> Stream:
-        """A TCP connection, or one to a Unix socket."""
+        """Open a connection over TCP or to a Unix socket."""
 
     def secure(self, stream: Stream, name: str, context: ssl.SSLContext) -> ssl.SSLSocket:
-        """TLS over it, checked as *context* says."""
+        """Begin TLS on *stream*; *context* says how certificates are checked."""
 
     def now(self) -> float:
-        """Seconds, monotonic."""
+        """Return a monotonic time in seconds."""
 
 
 class RealNetwork:
-    """The machine's own."""
+    """The network of this machine."""
 
     def resolve(self, host: str, port: int) -> list[Address]:
-        """See `Network`."""
+        """Resolve *host* with the system's resolver."""
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(Address(row[0], row[4]) for row in found))
 
     def connect(self, address: Address, timeout: float) -> Stream:
-        """See `Network`."""
+        """Connect a blocking socket with this timeout."""
         sock = socket.socket(address.family, socket.SOCK_STREAM)
         sock.settimeout(timeout)
         try:
@@ -76,21 +76,21 @@ class RealNetwork:
         return sock
 
     def secure(self, stream: Stream, name: str, context: ssl.SSLContext) -> ssl.SSLSocket:
-        """See `Network`."""
+        """Begin TLS on a socket, with *name* as the server's name."""
         assert isinstance(stream, socket.socket)
         return context.wrap_socket(stream, server_hostname=name)
 
     def now(self) -> float:
-        """See `Network`."""
+        """Return `time.monotonic`."""
         return time.monotonic()
 
 
-#: Makes a new connection, up to where HTTP begins.
+#: Opens a new connection, over which HTTP is spoken next.
 Dial = Callable[[], Stream]
 
 
 def exchange(stream: Stream, request: bytes) -> tuple[http.HttpResponse, bytes]:
-    """Send a request and read the head of the answer; and what came with it already."""
+    """Send a request; return the response's head, and the bytes that came after it."""
     stream.sendall(request)
     data = b""
     while (split := http.split_head(data)) is None:
@@ -104,11 +104,11 @@ def exchange(stream: Stream, request: bytes) -> tuple[http.HttpResponse, bytes]:
 
 
 def read_body(stream: Stream, response: http.HttpResponse, began: bytes) -> http.HttpResponse:
-    """The response with its body, as far as it comes and is of interest."""
+    """Return the response with its body, up to `MAX_BODY` bytes; *began* has its first ones."""
     declared = response.header("content-length")
     length = min(int(declared), http.MAX_BODY) if declared.isdecimal() else http.MAX_BODY
     body = began
-    # A body that does not come is no worse than none: the status tells.
+    # The status is enough if the body does not come.
     with contextlib.suppress(OSError):
         while len(body) < length and (more := stream.recv(_READ)):
             body += more
@@ -116,7 +116,7 @@ def read_body(stream: Stream, response: http.HttpResponse, began: bytes) -> http
 
 
 def fetch(dial: Dial, host: str, path: str, accept: str = "*/*") -> http.HttpResponse | None:
-    """A page, or None if there is none to be had."""
+    """Return the response to a GET request, None if there is none."""
     try:
         stream = dial()
     except OSError:

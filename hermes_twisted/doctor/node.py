@@ -1,4 +1,4 @@
-"""The UI's Node.js on this machine: its version, whom it trusts, what its WebSocket can take."""
+"""Checks the UI's Node.js on this machine: version, trusted authorities, compression."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Final
 from .findings import Finding, ok, problem, warning
 
 CHECK: Final = "node"
-#: What the UI's bundle is built for.
+#: The oldest major version that the UI's bundle is built for.
 OLDEST: Final = 20
 _TIMEOUT: Final = 20.0
 
-#: Runs a script in Node; what it prints, or None if there is no Node, or it failed.
+#: Runs a script in Node and returns its output; None without Node, or if the script fails.
 RunNode = Callable[[str], str | None]
 
 _ROOTS: Final = "process.stdout.write(require('tls').rootCertificates.join('\\n'))"
 _VERSION: Final = "process.stdout.write(process.versions.node)"
-#: A server of its own, on loopback, sends one compressed message of 5 MiB.
+#: Starts a server on loopback that sends one compressed message of 5 MiB.
 _DEFLATE: Final = """
 const {createHash} = require('crypto'), {deflateRawSync} = require('zlib');
 const done = (text) => { process.stdout.write(text); process.exit(0); };
@@ -47,9 +47,9 @@ server.listen(0, '127.0.0.1', () => {
 
 
 def node_runner(environ: Mapping[str, str]) -> RunNode:
-    """Runs scripts in the `node` on PATH."""
+    """Return a runner for the `node` on PATH."""
     command = shutil.which("node", path=environ.get("PATH"))
-    # Without what would change it, or tell others of the address.
+    # Without variables that change Node's behaviour, or have the address and its key in them.
     kept = {name: environ[name] for name in ("PATH", "HOME", "LANG") if name in environ}
 
     def run(script: str) -> str | None:
@@ -73,12 +73,12 @@ def node_runner(environ: Mapping[str, str]) -> RunNode:
 
 
 def root_certificates(run: RunNode) -> str | None:
-    """The certificates of those whom Node trusts, as PEM."""
+    """Return the authorities that Node trusts, in PEM."""
     return run(_ROOTS) or None
 
 
 def check_version(run: RunNode) -> Finding:
-    """Whether the UI would run here."""
+    """Check that the UI would run here."""
     version = run(_VERSION)
     if not version:
         return ok(CHECK, "no Node.js here; it is needed only where the terminal UI runs")
@@ -93,7 +93,7 @@ def check_version(run: RunNode) -> Finding:
 
 
 def check_deflate(run: RunNode, *, ours: bool) -> Finding:
-    """The server compresses: whether the UI here survives that. *ours* keeps frames small."""
+    """Check that the UI here can read compressed messages; *ours*, this server, limits them."""
     if ours:
         return ok(
             "compression", "permessage-deflate, which this server uses for frames up to 1 MiB only"

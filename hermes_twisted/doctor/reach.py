@@ -1,4 +1,4 @@
-"""From a name to a TCP connection."""
+"""Checks the way from a name to a TCP connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .target import Target
 
 
 def resolve(network: Network, target: Target, report: Report) -> list[Address]:
-    """The addresses of the target's name. Raises `Failed`."""
+    """Return the addresses of the target's name. Raises `Failed`."""
     host = target.host
     try:
         addresses = network.resolve(host, target.port)
@@ -34,7 +34,7 @@ def resolve(network: Network, target: Target, report: Report) -> list[Address]:
 def connect(
     network: Network, addresses: list[Address], port: int, timeout: float, report: Report
 ) -> tuple[Address, Stream]:
-    """A connection to the first address that takes one. Raises `Failed`."""
+    """Connect to the first address that accepts; return both. Raises `Failed`."""
     failures: list[tuple[Address, OSError]] = []
     for address in addresses:
         began = network.now()

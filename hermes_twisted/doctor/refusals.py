@@ -1,4 +1,4 @@
-"""What an answer other than 101 means: here, and at the ports that users mix up with this one."""
+"""Explains responses other than 101, of this server and of those that users confuse it with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OTHER_SERVER: Final = (
     "hermes-attach url prints the line to paste."
 )
 
-#: What a refusal of ours with this code means, and what to do.
+#: By the code of a refusal of ours: what it means, and what to do.
 _OURS: Final = {
     "key-missing": (
         "This server needs a key, and the address has none.",
@@ -40,7 +40,7 @@ _OURS: Final = {
     ),
     "too-many-failures": (
         "Too many wrong keys came from this address, this one among them.",
-        "Check the key: a right one is let in at once. Behind a proxy all clients have one "
+        "Check the key: a correct one is accepted at once. Behind a proxy all clients have one "
         "address, unless the server is told with --trust-forwarded-from.",
     ),
     "origin": (
@@ -80,7 +80,7 @@ _OURS: Final = {
 
 
 def explain(response: HttpResponse, identity: Identity, target: Target) -> Finding:
-    """Why there was no upgrade."""
+    """Return why the server did not upgrade."""
     status = response.status
     if 300 <= status < 400:
         return _redirect(response, target)
@@ -98,13 +98,13 @@ def _line(response: HttpResponse, identity: Identity) -> str:
 
 
 def _said(response: HttpResponse) -> str:
-    """What a proxy wrote for people, if that is a few words."""
+    """Quote a short plain text that a proxy wrote for people."""
     text = " ".join(response.body.decode("utf-8", "replace").split())
     return f" It says: {text}" if response.kind == "text/plain" and 0 < len(text) < 200 else ""
 
 
 def _redirect(response: HttpResponse, target: Target) -> Finding:
-    """The UI follows no redirect. What is shown of it leaves out its query: keys may be there."""
+    """Explain a redirect, which the UI does not follow. Leave out its query: it may have keys."""
     there = urlsplit(urljoin(f"{target.address}", response.header("location")))
     shown = f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}"
     what = f"The server sends us on, with {response.status}, to {shown}."

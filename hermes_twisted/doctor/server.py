@@ -1,4 +1,4 @@
-"""On the server: everything that `hermes-attach serve` depends on."""
+"""The checks on the server's machine: everything that `hermes-attach serve` depends on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .network import Network
 
 @dataclass(frozen=True)
 class ServerTools:
-    """What the checks look with."""
+    """What the checks need of the outside world."""
 
     network: Network
     run_node: node.RunNode
@@ -27,7 +27,7 @@ class ServerTools:
 
 
 def examine(settings: Settings, pid_file: Path, tools: ServerTools, report: Report) -> None:
-    """Look at all of it; nothing depends on what was found before."""
+    """Run all checks; none depends on the results of others."""
     if settings.backend != "scripted":
         report.add(
             *hermes.check(settings.hermes_python, tools.environ, settings.home, tools.inspect)

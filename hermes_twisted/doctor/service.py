@@ -1,4 +1,4 @@
-"""How the server is run here: twistd's plugin cache, its pid file, systemd."""
+"""Checks how the server is run here: twistd's plugin cache, its pid file, systemd."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ UNIT: Final = "hermes-attach.service"
 _CACHE: Final = "dropin.cache"
 _TIMEOUT: Final = 10.0
 
-#: Runs a command; its output, or None if it cannot be run.
+#: Runs a command and returns its output; None if it cannot be run.
 Run = Callable[[list[str]], str | None]
 
 
 def plugin_folders() -> list[Path]:
-    """Where twistd looks for plugins."""
+    """Return the folders in which twistd looks for plugins."""
     import twisted.plugins
 
     return [Path(folder) for folder in twisted.plugins.__path__]
@@ -31,7 +31,7 @@ def check_plugin_cache(
     folders: Iterable[Path],
     writable: Callable[[Path], bool] = lambda path: os.access(path, os.W_OK),
 ) -> Finding:
-    """Whether `twistd hermes-attach` is found, without reading every plugin at every start."""
+    """Check that twistd finds the plugin, and that its cache is fresh or can be written."""
     folder = next((folder for folder in folders if (folder / PLUGIN).is_file()), None)
     if folder is None:
         return problem(
@@ -60,7 +60,7 @@ def check_plugin_cache(
 
 
 def check_pid_file(path: Path, proc: Path = Path("/proc")) -> list[Finding]:
-    """Whether the daemon that *path* names runs. Nothing if there is no such file."""
+    """Check that the daemon in a pid file runs. No findings without such a file."""
     try:
         text = path.read_text().strip()
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def check_pid_file(path: Path, proc: Path = Path("/proc")) -> list[Finding]:
 
 
 def runner(environ: Mapping[str, str]) -> Run:
-    """Runs commands that only tell."""
+    """Return a runner for commands that only read."""
 
     def run(command: list[str]) -> str | None:
         program = shutil.which(command[0], path=environ.get("PATH"))
@@ -124,7 +124,7 @@ def runner(environ: Mapping[str, str]) -> Run:
 
 
 def check_unit(run: Run, booted: bool = Path("/run/systemd/system").is_dir()) -> list[Finding]:
-    """What systemd says of the service, as the system's and as the user's."""
+    """Check the state of the systemd units, the system's and the user's. *booted*: with systemd."""
     if not booted:
         return []
     findings = []

@@ -1,4 +1,4 @@
-"""The report, for people and for programs."""
+"""Formats reports, for people and for programs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _MARGIN: Final = " " * 22
 
 
 def as_json(report: Report) -> str:
-    """One object."""
+    """Return the report as one JSON object."""
     return json.dumps(report.as_dict(), ensure_ascii=False, indent=2)
 
 
 def as_text(report: Report, *, colours: bool, width: int = 100) -> str:
-    """A table: level, layer, finding; below it, of what is wrong, the reason and the next step."""
+    """Return lines with level, layer and finding; reasons and next steps below them."""
     lines = [report.subject, ""]
     for found in report:
         level = f"{found.level.value:<9}"
@@ -37,7 +37,7 @@ def as_text(report: Report, *, colours: bool, width: int = 100) -> str:
 
 
 def uses_colours(stream: TextIO, no_color: str | None) -> bool:
-    """Only on a terminal, and not where NO_COLOR asks for none."""
+    """Return whether to use colours: on a terminal, unless NO_COLOR is set."""
     return stream.isatty() and not no_color
 
 
@@ -46,7 +46,7 @@ def _some(number: int, noun: str) -> str:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    # Never inside a word: commands and paths are copied from here.
+    # Words are not broken: users copy commands and paths from here.
     return textwrap.wrap(
         "".join(c if c.isprintable() else "?" for c in text),
         width,

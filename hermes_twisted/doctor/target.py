@@ -1,4 +1,4 @@
-"""The address that the UI is given: taken apart, or what is wrong with it."""
+"""Parses the address that the UI is given, and explains what is wrong with it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _SYNTAX: Final = "ws://HOST:PORT/api/ws?token=KEY (wss:// with TLS)"
 _PORTS: Final = {"ws": 80, "wss": 443}
 _WEB: Final = {"http": "ws", "https": "wss"}
 _NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
-#: What comes along with a paste: quotes of all kinds, blanks, angle brackets.
+#: Characters that come along with a paste: quotes of all kinds, blanks, angle brackets.
 _QUOTES: Final = re.compile(r"[\s\"'<>\u2018\u2019\u201c\u201d]")
-#: What stands for a key in documents.
+#: Placeholders for a key in documents.
 _PLACEHOLDERS: Final = frozenset({"KEY", "<KEY>", "TOKEN", "hat_…", "…", "..."})
-#: Parameters of a query that let somebody in, at this server or at Hermes' dashboard.
+#: Parameters of a query that have keys, of this server or of Hermes' dashboard.
 CREDENTIALS: Final = ("token", "ticket", "internal")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to attach."""
+    """A parsed address."""
 
     encrypted: bool
     host: str
     port: int
     path: str
     query: str = field(default="", repr=False)
-    """As it came, for the key may be in it."""
+    """Not decoded. The key may be in it."""
 
     @property
     def scheme(self) -> str:
@@ -42,7 +42,7 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """The `Host` header: no port where it is the scheme's own, as the UI writes it."""
+        """The `Host` header as the UI writes it, without the scheme's default port."""
         name = f"[{self.host}]" if ":" in self.host else self.host
         return name if self.port == _PORTS[self.scheme] else f"{name}:{self.port}"
 
@@ -53,24 +53,24 @@ class Target:
 
     @property
     def request_target(self) -> str:
-        """Path and query, for the request. Holds the key."""
+        """Path and query for the request, with the key."""
         return f"{self.path}?{self.query}" if self.query else self.path
 
     @property
     def public_query(self) -> str:
-        """The query without keys, for other pages: a proxy may choose the server by it."""
+        """The query without keys, for other pages: a proxy may select the server by it."""
         parts = self.query.split("&")
         kept = [part for part in parts if unquote(part.partition("=")[0]) not in CREDENTIALS]
         return "&".join(filter(None, kept))
 
     @property
     def base(self) -> str:
-        """What stands before `/api/ws`: a proxy's prefix, or nothing."""
+        """The path before `/api/ws`: a proxy's prefix, or nothing."""
         return self.path.removesuffix(PATH.decode())
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown: keys, as they came and as they are meant."""
+        """The keys, which must not be shown, both as they are written and decoded."""
         found = []
         for part in self.query.split("&"):
             name, _, value = part.partition("=")
@@ -80,7 +80,7 @@ class Target:
 
 
 def parse(text: str, key: str | None = None) -> tuple[Target | None, list[Finding]]:
-    """Take an address apart; *key* serves where the address has none."""
+    """Parse an address; *key* is added if it has none. No target if it cannot be used."""
     given = text.strip()
     findings = []
     if given != text or _QUOTES.search(given):
@@ -89,7 +89,7 @@ def parse(text: str, key: str | None = None) -> tuple[Target | None, list[Findin
         parts = urlsplit(given)
         port = parts.port
         host = (parts.hostname or "").encode("idna").decode()
-    except ValueError:  # Of what is no IDNA name, too.
+    except ValueError:  # Raised for an invalid IDNA name, too.
         return None, [_bad("The address has no valid host and port.", "Write")]
     scheme = parts.scheme.lower()
     if scheme in _WEB:

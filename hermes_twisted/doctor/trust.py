@@ -1,4 +1,4 @@
-"""Certificates: whom the UI trusts, and why it would not trust this server."""
+"""Checks certificates: which authorities the UI trusts, and why it rejects a server's."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .node import RunNode, root_certificates
 
 CHECK: Final = "tls"
 EXTRA: Final = "NODE_EXTRA_CA_CERTS"
-#: Certificates that end within this time are worth a word.
+#: Certificates that expire within this time are warned of.
 SOON: Final = timedelta(days=14)
-#: Where systems keep the certificates that they trust, in one file.
+#: Files in which systems have the authorities that they trust.
 _BUNDLES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 )
 
-#: OpenSSL's X509_V_ERR_*.
+#: Codes of OpenSSL, X509_V_ERR_*.
 _NOT_YET: Final = 9
 _EXPIRED: Final = 10
 _UNKNOWN: Final = frozenset({2, 18, 19, 20, 21, 27})
@@ -35,15 +35,15 @@ _WRONG_NAME: Final = frozenset({62, 64})
 
 @dataclass(frozen=True)
 class Trust:
-    """Whom to trust, as the UI's Node does."""
+    """The authorities that the UI's Node trusts."""
 
     context: ssl.SSLContext
     whose: str
-    """Whose certificates these are, for a sentence."""
+    """Whose list that is, for a sentence."""
 
 
 def client_trust(run: RunNode, environ: Mapping[str, str]) -> tuple[Trust, list[Finding]]:
-    """Node's own roots, if there is a Node, and the file that the environment adds."""
+    """Return the authorities of Node, else of this system, and of `NODE_EXTRA_CA_CERTS`."""
     roots = root_certificates(run)
     if roots is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -69,7 +69,7 @@ def client_trust(run: RunNode, environ: Mapping[str, str]) -> tuple[Trust, list[
 
 
 def unchecked() -> ssl.SSLContext:
-    """Trusts anyone: to look at a certificate, or to see that TLS is spoken. Carries no key."""
+    """Return a context that trusts anyone, to look at certificates. Never send a key over it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -77,7 +77,7 @@ def unchecked() -> ssl.SSLContext:
 
 
 def system_bundle() -> str | None:
-    """The file with the certificates that this system trusts."""
+    """Return the file with the authorities that this system trusts."""
     return next((path for path in _BUNDLES if Path(path).is_file()), None)
 
 
@@ -90,11 +90,11 @@ def explain(
     now: datetime,
     known_to: str | None = None,
 ) -> list[Finding]:
-    """Why the server's certificate is not accepted. *known_to*: a file with its CA."""
+    """Explain why a certificate is rejected. *known_to*: a file with its authority, if any."""
     found = []
     if error.verify_code in _UNKNOWN:
         found.append(_unknown_authority(certificate, trust, known_to))
-        # OpenSSL stops at the first fault; the others are worth knowing at once.
+        # OpenSSL stops at the first fault; report the others, too.
         if certificate is not None:
             if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
                 found.append(_out_of_time(certificate, now))
@@ -117,7 +117,7 @@ def explain(
 
 
 def accepted(certificate: x509.Certificate, version: str, *, now: datetime) -> list[Finding]:
-    """A certificate that is trusted: what was agreed upon, and how long it lasts."""
+    """Report a trusted certificate, with a warning if it expires soon."""
     found = [ok(CHECK, f"{version}, certificate of {', '.join(names(certificate)) or '?'}")]
     end = certificate.not_valid_after_utc
     if end - now < SOON:
@@ -133,7 +133,7 @@ def accepted(certificate: x509.Certificate, version: str, *, now: datetime) -> l
 
 
 def names(certificate: x509.Certificate) -> list[str]:
-    """The names and addresses that a certificate is for."""
+    """Return the names and addresses that a certificate is for."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
@@ -146,7 +146,7 @@ def names(certificate: x509.Certificate) -> list[str]:
 
 
 def covers(certificate: x509.Certificate, name: str) -> bool:
-    """Whether a certificate is for *name* (RFC 6125: `*` stands for one label)."""
+    """Return whether a certificate is for *name*; `*` matches one label (RFC 6125)."""
     host = name.lower().rstrip(".")
     _label, _, parent = host.partition(".")
     return any(known.lower() in (host, f"*.{parent}") for known in names(certificate))
@@ -204,5 +204,5 @@ def _wrong_name(certificate: x509.Certificate | None, name: str) -> Finding:
 
 
 def utc_now() -> datetime:
-    """The wall clock."""
+    """Return the wall clock's time, in UTC."""
     return datetime.now(UTC)

@@ -188,5 +188,5 @@ def find_keys(settings: Settings, environ: Mapping[str, str]) -> ServerKeys:
     keys = build_keys(settings, environ, redaction.know)
     keys.load()
     if not (keys.admits or (keys.is_first_start and attach_lines.is_there())):
-        raise Problem(keyring.no_key(settings.home, environ))
+        raise keyring.no_key(settings.home, environ)
     return keys

@@ -1,1 +1,1 @@
-"""Ports, the addresses of who comes there, and TLS: everything below HTTP."""
+"""Everything below HTTP: ports, the addresses of clients, TLS."""

@@ -1,17 +1,14 @@
-"""A certificate authority of our own, for those who have no certificate: made and renewed here.
+"""The server's own certificate authority (`--tls self`), and the certificate that it issues.
 
-The authority stays, because clients hold a copy of its certificate; the server's
-certificate below it comes and goes. Its key stays as well, so that a pin on it holds.
+The authority stays, because clients have a copy of its certificate. The server's certificate is
+renewed below it, with the same key, so that a pin on that key stays valid.
 """
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
-import os
-import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -23,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from twisted.logger import Logger
 
+from ..files import check_directory, locked, write_private
 from ..shared.problem import Problem
 from .pem import (
     Credentials,
@@ -36,30 +34,33 @@ from .pem import (
 
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 LEAF_LIFE: Final = timedelta(days=90)
-#: What is left when the next one is made: enough for clients, who take the new one at once.
+#: A certificate with less time left than this is renewed.
 LEAF_MARGIN: Final = timedelta(days=30)
-#: The authority's is longer: people have to copy its certificate to their clients again.
+#: Longer, because people have to copy the authority's certificate to their clients again.
 AUTHORITY_MARGIN: Final = timedelta(days=365)
-#: A client's clock may be behind ours.
+#: How far in the past certificates begin: a client's clock may be behind ours.
 BACKDATED: Final = timedelta(days=1)
+#: How long to wait for another server that makes certificates here, in seconds.
+PATIENCE: Final = 10.0
 
 
 class Authority:
-    """The authority in a directory, which it makes, and keeps from others than its owner."""
+    """An authority whose files are in a private directory, which it makes if need be."""
 
     _log = Logger()
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.certificate = directory / "ca.pem"
-        """What clients need a copy of."""
+        """The file that clients need a copy of."""
         self._key = directory / "ca-key.pem"
         self._server = directory / "server.pem"
 
     def credentials(self, names: Iterable[str], now: datetime) -> Credentials:
-        """Credentials that last a while, the same as before or new. Raises `Problem`.
+        """Return credentials for *names* that are valid beyond `LEAF_MARGIN`. Raises `Problem`.
 
-        *names* are names and addresses as `parsing.host_name` makes them.
+        They are the stored ones as long as these will do. *names* are DNS names and addresses
+        as `parsing.host_name` returns them.
         """
         try:
             with self._locked():
@@ -72,54 +73,46 @@ class Authority:
                     current.key if current is not None else ec.generate_private_key(ec.SECP256R1())
                 )
                 made = Credentials((_leaf(authority, key, wanted, now),), key)
-                self._write(self._server, _pem(made.leaf) + _key_pem(key))
+                write_private(self._server, _pem(made.leaf) + _key_pem(key))
                 return made
         except OSError as error:
             raise Problem(
-                f"Certificates cannot be kept in {self.directory}: {error.strerror}. Correct "
-                "that, or give a certificate with --tls-cert."
+                f"Certificates cannot be kept in {self.directory}: {error.strerror}.",
+                "Correct that, or give a certificate with --tls-cert.",
             ) from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Have the directory to ourselves: two servers may start on one home."""
+        """Make the directory if need be, check it and lock it: two servers may start at once."""
         self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            found = os.fstat(descriptor)
-            if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-                raise Problem(
-                    f"The directory {self.directory} is another user's, or others can enter it. "
-                    f"It holds private keys: if nobody has been there, run chmod 700 "
-                    f"{self.directory}; else remove it, and copy the new ca.pem to the clients."
-                )
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        check_directory(self.directory, "remove it, and copy the new ca.pem to the clients")
+        with locked(self.directory.resolve(), PATIENCE):
             yield
-        finally:
-            os.close(descriptor)
 
     def _authority(self, now: datetime) -> Credentials:
-        """The authority: as it is, with more time, or new."""
+        """Return the authority, renewed or made if need be."""
         if not self._key.exists():
             if self.certificate.exists():
                 raise Problem(
-                    f"{self.certificate} is there without its key, {self._key}. Bring that back, "
-                    "or remove the former: a new authority is made, whose ca.pem clients need."
+                    f"{self.certificate} is there without its key, {self._key}.",
+                    "Bring that back, or remove the former: a new authority is made, whose ca.pem "
+                    "clients need.",
                 )
-            # The key first: a certificate without it would be a riddle, the other way is not.
-            self._write(self._key, _key_pem(_new_key()))
+            # The key first: a key without its certificate can be repaired, but not the reverse.
+            write_private(self._key, _key_pem(_new_key()))
         key = parse_key(read(self._key, "TLS key file", secret=True), self._key)
         if not self.certificate.exists():
             return self._issue(key, _authority_name(key), now)
         certificate = read_certificates(self.certificate, "authority")[0]
         if not is_pair(certificate, key):
             raise Problem(
-                f"{self.certificate} and {self._key} do not belong together. Bring back the right "
-                "one, or remove both: a new authority is made, whose ca.pem clients need."
+                f"{self.certificate} and {self._key} do not belong together.",
+                "Bring back the right one, or remove both: a new authority is made, whose ca.pem "
+                "clients need.",
             )
         if not _lasts(certificate, now, AUTHORITY_MARGIN):
-            # Name and key stay: clients with the old copy go on until that one expires.
+            # Name and key stay, so that clients accept the old copy until it expires.
             self._log.warn(
                 "the authority in {path} was renewed: copy it to the clients before {date}",
                 path=str(self.certificate),
@@ -130,11 +123,11 @@ class Authority:
 
     def _issue(self, key: PrivateKey, name: x509.Name, now: datetime) -> Credentials:
         certificate = _sign_authority(key, name, now)
-        self._write(self.certificate, _pem(certificate))
+        write_private(self.certificate, _pem(certificate))
         return Credentials((certificate,), key)
 
     def _current(self) -> Credentials | None:
-        """The server's pair, unless there is none that can be used."""
+        """Return the server's stored credentials, None if there are none that can be used."""
         if not self._server.exists():
             return None
         try:
@@ -143,22 +136,9 @@ class Authority:
             self._log.warn("a new certificate is made: {problem}", problem=str(bad))
             return None
 
-    def _write(self, path: Path, content: bytes) -> None:
-        """Whole or not at all, and never readable by others; we hold the lock."""
-        new = path.with_name(f".{path.name}.new")
-        with suppress(FileNotFoundError):
-            new.unlink()
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o600)  # Whatever the umask.
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-
 
 def _alternative_names(names: Iterable[str]) -> x509.SubjectAlternativeName:
-    """Each once, in an order that does not depend on where they come from."""
+    """Return the extension with each name once, sorted, so that it can be compared."""
     return x509.SubjectAlternativeName([_general_name(name) for name in sorted(set(names))])
 
 
@@ -175,7 +155,7 @@ def _serves(
     wanted: x509.SubjectAlternativeName,
     now: datetime,
 ) -> bool:
-    """Whether a certificate made earlier still does."""
+    """Return whether a certificate made earlier is this authority's, for *wanted*, and lasts."""
     try:
         leaf.verify_directly_issued_by(authority.leaf)
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -185,13 +165,16 @@ def _serves(
 
 
 def _lasts(certificate: x509.Certificate, now: datetime, margin: timedelta) -> bool:
-    """Whether it is valid, and will be for a while; a clock may once have been wrong."""
+    """Return whether *certificate* is valid now, and for *margin* from now.
+
+    The beginning is checked, too: it may have been made while the clock was wrong.
+    """
     first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return first <= now and last - now >= margin
 
 
 def _authority_name(key: PrivateKey) -> x509.Name:
-    """One that tells it from those of other servers, and is the same whenever it is issued."""
+    """Return a name that is another for each key, and always the same for one key."""
     digest = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest
     name = f"hermes-attach private authority {digest[:4].hex()}"
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -1,4 +1,4 @@
-"""Where to listen, and whether what is said there can be overheard."""
+"""Endpoint descriptions: where the server listens, and whether that is encrypted."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from typing import Final
 
 from twisted.internet.interfaces import IAddress, IListeningPort
 
-#: Endpoint kinds that encrypt.
+from ..shared.problem import Problem
+
+#: Endpoint kinds with encryption of their own.
 _ENCRYPTED: Final = frozenset({"ssl", "tls", "onion"})
-#: Endpoint kinds that the options for TLS apply to, and `systemd:` if it is no Unix socket.
+#: Endpoint kinds that the options for TLS apply to, besides TCP sockets of `systemd:`.
 _PLAIN: Final = frozenset({"tcp", "tcp6"})
-#: What stands around another endpoint.
+#: The prefix of an endpoint behind a proxy that speaks the PROXY protocol.
 _PROXIED: Final = "haproxy:"
-#: Bytes of a Unix socket's path (unix(7); of the 108 the last is a zero).
+#: Bytes of a Unix socket's path (unix(7): 108 with a zero at the end).
 MAX_SOCKET_PATH: Final = 107
 
 
@@ -28,11 +30,11 @@ class Listener:
 
     description: str
     tls: bool = False
-    """Whether this server's own TLS is spoken there."""
+    """Whether this server speaks its own TLS there."""
 
     @property
     def kind(self) -> str:
-        """`tcp`, `ssl`, `unix`, `systemd`, `haproxy`, ..."""
+        """The kind of endpoint: `tcp`, `ssl`, `unix`, `systemd`, `haproxy`, ..."""
         return self.description.partition(":")[0].lower()
 
     @property
@@ -42,17 +44,17 @@ class Listener:
 
     @property
     def inner(self) -> str:
-        """The endpoint without the proxy's protocol around it."""
+        """The description without `haproxy:` in front."""
         return _within(self.description)
 
     @property
     def arguments(self) -> list[str]:
-        """The parts of `inner`, its kind first."""
+        """The parts of `inner` between its colons, the kind first."""
         return re.split(r"(?<!\\):", self.inner)
 
     @property
     def domain(self) -> str | None:
-        """The address family that a `systemd:` endpoint names."""
+        """The address family of a `systemd:` endpoint, None for other kinds."""
         kind, *rest = self.arguments
         if kind.lower() != "systemd":
             return None
@@ -61,17 +63,17 @@ class Listener:
 
     @property
     def plain_stream(self) -> bool:
-        """Whether it is a TCP port without encryption of its own."""
+        """Whether this is a TCP port without encryption of its own."""
         return self.arguments[0].lower() in _PLAIN or self.domain in ("INET", "INET6")
 
     @property
     def encrypted(self) -> bool:
-        """Whether TLS, or better, protects what is said."""
+        """Whether the connections are encrypted."""
         return self.tls or self.arguments[0].lower() in _ENCRYPTED
 
     @property
     def socket_path(self) -> Path | None:
-        """The Unix socket that it makes."""
+        """The path of the Unix socket that the endpoint creates, None for other kinds."""
         kind, *rest = self.arguments
         if kind.lower() != "unix":
             return None
@@ -81,20 +83,20 @@ class Listener:
 
 @dataclass(frozen=True)
 class TLSChoice:
-    """What the operator chose for TLS."""
+    """The operator's choices for TLS."""
 
     certificate: Path | None = None
-    """The file with the chain; None means an authority of our own."""
+    """The file with the chain; None means the server's own authority."""
     key: Path | None = None
-    """The file with the private key; None means the certificate's."""
+    """The file with the private key; None means that it is in the certificate's."""
     names: tuple[str, ...] = ()
-    """More names and addresses for a certificate of our own."""
+    """More names and addresses for a certificate of the server's own authority."""
     client_ca: Path | None = None
-    """Authorities one of which has to have signed a client's certificate."""
+    """The file with the authorities that clients' certificates have to come from, if any."""
 
 
 def parse_listener(text: str) -> Listener:
-    """Raises `ValueError` for what cannot be an endpoint description."""
+    """Parse an endpoint description. Raises `ValueError` for what cannot be one."""
     if not re.match(r"[a-zA-Z0-9_]+:.", text):
         raise ValueError(
             "not an endpoint; write for example tcp:8643:interface=127.0.0.1 or unix:/path:mode=600"
@@ -109,29 +111,30 @@ def choose_tls(
     names: Sequence[str],
     client_ca: Path | None,
 ) -> TLSChoice | None:
-    """TLS as the options say, or None for no TLS. Raises `ValueError` when they contradict."""
+    """Return the choices for TLS, None for no TLS. Raises `Problem` for contradictions."""
     if kind is not None and certificate is not None:
-        raise ValueError(
-            "--tls self and --tls-cert contradict each other: choose a certificate of the "
-            "server's own making, or yours."
+        raise Problem(
+            "--tls self and --tls-cert contradict each other.",
+            "Choose a certificate of the server's own making, or yours.",
         )
     if key is not None and certificate is None:
-        raise ValueError("--tls-key needs --tls-cert, the certificate that it belongs to.")
+        raise Problem("--tls-key needs --tls-cert, the certificate that it belongs to.")
     if names and kind is None:
-        raise ValueError("--tls-name is for --tls self: it goes into a certificate made here.")
+        raise Problem("--tls-name is for --tls self: it goes into a certificate made here.")
     if kind is None and certificate is None:
         if client_ca is not None:
-            raise ValueError("--tls-client-ca needs TLS: give --tls-cert or --tls self, too.")
+            raise Problem("--tls-client-ca needs TLS.", "Give --tls-cert or --tls self, too.")
         return None
     return TLSChoice(certificate, key, tuple(names), client_ca)
 
 
 def with_tls(listeners: Sequence[Listener]) -> tuple[Listener, ...]:
-    """The same with TLS wherever it applies. Raises `ValueError` when that is nowhere."""
+    """Turn on TLS wherever it applies. Raises `Problem` if that is nowhere."""
     if not any(listener.plain_stream for listener in listeners):
-        raise ValueError(
+        raise Problem(
             "TLS applies to tcp:, tcp6:, systemd: and haproxy:tcp: endpoints, and --listen names "
-            "none of them. Drop the options for TLS, or listen on such an endpoint."
+            "none of them.",
+            "Drop the options for TLS, or listen on such an endpoint.",
         )
     return tuple(
         Listener(listener.description, tls=listener.plain_stream) for listener in listeners
@@ -139,7 +142,7 @@ def with_tls(listeners: Sequence[Listener]) -> tuple[Listener, ...]:
 
 
 def socket_path_problem(path: Path) -> str | None:
-    """Why no Unix socket can be at *path*, if so (unix(7): its address has 108 bytes)."""
+    """Return why a Unix socket cannot have this *path*, None if it can."""
     length = len(os.fsencode(path))
     if length <= MAX_SOCKET_PATH:
         return None
@@ -150,10 +153,10 @@ def socket_path_problem(path: Path) -> str | None:
 
 
 def is_local(address: IAddress) -> bool:
-    """Whether only this machine can reach what listens at *address*."""
+    """Return whether only this machine can reach a listener at *address*."""
     host = getattr(address, "host", None)
     if host is None:
-        return True  # A Unix socket.
+        return True  # Of a Unix socket.
     try:
         parsed = ipaddress.ip_address(host)
     except ValueError:
@@ -163,19 +166,19 @@ def is_local(address: IAddress) -> bool:
 
 
 def port_number(port: IListeningPort) -> int | None:
-    """The TCP port, if it is one."""
+    """Return the number of a TCP port, None for a Unix socket."""
     return getattr(port.getHost(), "port", None)
 
 
 def _within(description: str) -> str:
-    """The endpoint behind any number of proxy protocols."""
+    """Remove every `haproxy:` in front."""
     while description.lower().startswith(_PROXIED):
         description = description[len(_PROXIED) :]
     return description
 
 
 def _private(description: str) -> str:
-    """A Unix socket is its owner's unless a mode says otherwise; Twisted's default is everybody."""
+    """Give a Unix socket without a mode mode 600; Twisted's default is 666."""
     kind, *rest = Listener(description).arguments
     if kind.lower() != "unix" or any(part.startswith("mode=") for part in rest):
         return description

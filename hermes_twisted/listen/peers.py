@@ -1,13 +1,8 @@
-"""Where a client comes from: its address in logs, and whom a trusted proxy speaks for.
+"""Client addresses: how logs show them, and what trusted proxies say about them.
 
-For logs and for limits that are counted by address. Never to decide that a client is on
-this machine: what a proxy says is no proof of that.
+For logs and for limits by address only. That a client is on this machine must not be concluded
+from them: a proxy's word is no proof of it.
 """
-# MERGED: """What an operator writes, as the value that it means.
-#
-# Each function takes the text of one setting. Its `ValueError` says, in the operator's
-# words, what would do.
-# """
 
 from __future__ import annotations
 
@@ -22,7 +17,7 @@ from twisted.internet.interfaces import IAddress
 
 
 def peer_name(address: IAddress | None) -> str:
-    """An address for logs: `127.0.0.1:4711`, `[::1]:4711`, `unix`."""
+    """Format an address for logs: `127.0.0.1:4711`, `[::1]:4711`, `unix`."""
     if isinstance(address, IPv4Address):
         return f"{address.host}:{address.port}"
     if isinstance(address, IPv6Address):
@@ -31,7 +26,7 @@ def peer_name(address: IAddress | None) -> str:
 
 
 def _short(host: str) -> str:
-    """One text for one address: some come with all their zeros."""
+    """Return the shortest form of an address: some come with all their zeros."""
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
@@ -43,22 +38,22 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: Stands for the clients of Unix sockets, which have no address.
 UNIX: Final = "unix"
-#: Addresses that are looked at, from the right; each proxy on the way adds one.
+#: How many addresses of a header are looked at, from the right; each proxy adds one.
 MAX_HOPS: Final = 16
-#: Some proxies add the port.
+#: An address with a port, which some proxies add.
 _WITH_PORT: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|(\d+\.\d+\.\d+\.\d+):\d{1,5}")
 
 
 @dataclass(frozen=True)
 class TrustedProxies:
-    """Proxies whose word counts: networks, and whether Unix sockets do."""
+    """The proxies whose `X-Forwarded-For` is trusted: networks, and perhaps Unix sockets."""
 
     networks: tuple[Network, ...] = ()
     unix: bool = False
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> TrustedProxies:
-        """Raises `ValueError` for what is neither an address, a network, nor `unix`."""
+        """Parse addresses, networks and `unix`. Raises `ValueError` for anything else."""
         networks = []
         unix = False
         for text in texts:
@@ -69,10 +64,11 @@ class TrustedProxies:
         return cls(tuple(networks), unix)
 
     def client_of(self, peer: str | None, forwarded: Iterable[bytes]) -> str | None:
-        """The client behind *peer* (None: a Unix socket), as the headers *forwarded* tell.
+        """Resolve the client's address from `X-Forwarded-For`, trusting configured proxies only.
 
-        The rightmost address that is not itself a trusted proxy: what stands left of it
-        was written by somebody we do not trust. None if the peer speaks for itself.
+        Returns the rightmost address that is not itself a trusted proxy, for all left of it was
+        written by somebody untrusted; None if *peer* is not trusted or says nothing. *peer* is None
+        for a Unix socket; *forwarded* has the values of all headers of that name.
         """
         if not (self.unix if peer is None else self._trusts(_address(peer))):
             return None
@@ -99,12 +95,12 @@ def _address(text: str) -> _Address | None:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    # An IPv4 address in IPv6 clothes is what it is.
+    # Unwrap IPv4-mapped IPv6 addresses.
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def parse_proxy(value: str) -> str:
-    """An address or a network, or `unix`: see `listen.peers`."""
+    """Check the value of `--trust-forwarded-from`. Raises `ValueError`, with what is valid."""
     try:
         TrustedProxies.parse([value])
     except ValueError:

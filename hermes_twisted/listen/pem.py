@@ -1,11 +1,9 @@
-"""Certificates and keys in files, checked so that a mistake is named before it is served."""
+"""Certificates and private keys in PEM files: read, and checked before they are used."""
 
 from __future__ import annotations
 
 import base64
-import os
 import re
-import stat
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,9 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from ..files import read_private, read_regular
 from ..shared.problem import Problem
 
-#: A chain is a few kilobytes, a bundle of authorities some hundreds.
+#: Bytes of a file. A chain has a few kilobytes, a bundle of authorities some hundreds.
 MAX_FILE: Final = 4 * 1024 * 1024
 
 _PRIVATE_KEY: Final = re.compile(
@@ -35,7 +34,7 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a server shows, the leaf first, and the key that proves that it is its own."""
+    """A certificate chain, the server's own certificate first, and its private key."""
 
     chain: tuple[x509.Certificate, ...]
     key: PrivateKey
@@ -48,22 +47,25 @@ class Credentials:
         """The server's own certificate."""
         return self.chain[0]
 
-    def check_time(self, now: datetime, source: str) -> None:
-        """Raises `Problem` when the leaf is not valid *now*."""
+    def check_time(self, now: datetime, path: Path) -> None:
+        """Check that the leaf, which was read from *path*, is valid *now*. Raises `Problem`."""
         first, last = self.leaf.not_valid_before_utc, self.leaf.not_valid_after_utc
         if now < first:
             raise Problem(
-                f"The certificate in {source} is not valid before {first:%Y-%m-%d %H:%M} UTC. "
-                "Is this machine's clock right?"
+                f"The certificate in {path} is not valid before {first:%Y-%m-%d %H:%M} UTC.",
+                "Is this machine's clock right?",
             )
         if now >= last:
             raise Problem(
-                f"The certificate in {source} has expired on {last:%Y-%m-%d %H:%M} UTC. Renew it."
+                f"The certificate in {path} has expired on {last:%Y-%m-%d %H:%M} UTC.", "Renew it."
             )
 
 
 def read_credentials(certificate: Path, key: Path | None) -> Credentials:
-    """The pair in these files; without *key* both are in the first. Raises `Problem`."""
+    """Read a certificate chain and its key; without *key*, both are in *certificate*.
+
+    Raises `Problem`.
+    """
     chain = read_certificates(certificate, "certificate", secret=key is None)
     key_file = key or certificate
     private = parse_key(read(key_file, "TLS key file", secret=True), key_file)
@@ -72,11 +74,12 @@ def read_credentials(certificate: Path, key: Path | None) -> Credentials:
         if any(is_pair(other, private) for other in others):
             raise Problem(
                 f"The key in {key_file} belongs to a certificate of {certificate}, but not to the "
-                "first one. The server's own comes first, those that signed it follow."
+                "first one.",
+                "The server's own comes first, those that signed it follow.",
             )
         raise Problem(
-            f"The key in {key_file} does not belong to the certificate in {certificate}. "
-            "Name the two that were made together."
+            f"The key in {key_file} does not belong to the certificate in {certificate}.",
+            "Name the two that were made together.",
         )
     return Credentials(tuple(chain), private)
 
@@ -84,68 +87,72 @@ def read_credentials(certificate: Path, key: Path | None) -> Credentials:
 def read_certificates(
     path: Path, what: str, *, secret: bool = False
 ) -> tuple[x509.Certificate, ...]:
-    """All certificates in a file, at least one. Raises `Problem`."""
+    """Read all certificates in a file, at least one. Raises `Problem`.
+
+    *what* names the file in errors; a *secret* one holds the private key, too.
+    """
     content = read(path, f"TLS {what} file", secret=secret)
     try:
         return tuple(x509.load_pem_x509_certificates(content))
     except ValueError:
         raise Problem(
-            f"The TLS {what} file {path} holds no certificate in PEM form, the one that begins "
-            "with -----BEGIN CERTIFICATE-----."
+            f"The TLS {what} file {path} has no certificate in PEM form.",
+            "Give one that begins with -----BEGIN CERTIFICATE-----.",
         ) from None
 
 
 def parse_key(content: bytes, path: Path) -> PrivateKey:
-    """The private key among what a file holds. Raises `Problem`."""
+    """Parse the first private key in *content*, which was read from *path*. Raises `Problem`."""
     match = _PRIVATE_KEY.search(content)
     if match is None:
         raise Problem(
-            f"The file {path} holds no private key in PEM form, the one that begins with "
-            "-----BEGIN PRIVATE KEY-----."
+            f"The file {path} has no private key in PEM form.",
+            "Give one that begins with -----BEGIN PRIVATE KEY-----.",
         )
     try:
         key = load_pem_private_key(match[0], password=None)
     except TypeError:
         raise Problem(
-            f"The key in {path} is encrypted, and a server has nobody to ask for its passphrase. "
-            f"Decrypt it: openssl pkey -in {path} -out FILE, with FILE of mode 600."
+            f"The key in {path} is encrypted, and a server has nobody to ask for its passphrase.",
+            f"Decrypt it: openssl pkey -in {path} -out FILE, with FILE of mode 600.",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise Problem(f"The private key in {path} cannot be understood: is it whole?") from None
+        raise Problem(
+            f"The private key in {path} cannot be understood.", "Is the file whole?"
+        ) from None
     if not isinstance(key, PrivateKey):
         raise Problem(
-            f"The private key in {path} is of a kind that TLS clients do not take: use one for "
-            "ECDSA (P-256), RSA or Ed25519."
+            f"The private key in {path} is of a kind that TLS clients do not take.",
+            "Use one for ECDSA (P-256), RSA or Ed25519.",
         )
     return key
 
 
 def read(path: Path, what: str, *, secret: bool) -> bytes:
-    """A file's content; a *secret* one has to be its owner's alone. Raises `Problem`."""
-    try:
-        # What may be a pipe is opened without waiting for a writer.
-        with open(path, "rb", opener=lambda p, f: os.open(p, f | os.O_NONBLOCK | os.O_NOCTTY)) as f:
-            mode = os.fstat(f.fileno()).st_mode
-            content = f.read(MAX_FILE + 1) if stat.S_ISREG(mode) else b""
-    except OSError as error:
-        raise Problem(f"The {what} {path} cannot be read: {error.strerror}.") from None
-    if not stat.S_ISREG(mode) or len(content) > MAX_FILE:
-        raise Problem(f"The {what} {path} is not a regular file of at most 4 MiB.")
-    if secret and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise Problem(
-            f"The {what} {path} holds a private key and can be read or changed by others than "
-            f"its owner. Run: chmod 600 {path}. If somebody may have read it, make a new key."
-        )
+    """Read a file whole; others than its owner must not reach a *secret* one. Raises `Problem`.
+
+    Any user may own it: who renews certificates is often another one.
+    """
+    what = f"The {what}"
+    if secret:
+        content = read_private(path, what, MAX_FILE + 1, owners=None)
+    else:
+        content, _status = read_regular(path, what, MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise Problem(f"{what} {path} is too large: it may have at most 4 MiB.")
     return content
 
 
 def is_pair(certificate: x509.Certificate, key: PrivateKey) -> bool:
-    """Whether *key* is the one that the certificate speaks of."""
+    """Return whether *key* belongs to the public key in the certificate."""
     return _public(certificate.public_key()) == _public(key.public_key())
 
 
 def pin(certificate: x509.Certificate) -> str:
-    """The SHA-256 of its public key (SPKI), as `curl --pinnedpubkey` takes it (RFC 7469 §2.4)."""
+    """Return the SHA-256 of the public key (SPKI) as `curl --pinnedpubkey` takes it.
+
+    Source: RFC 7469 §2.4.
+    """
     digest = Hash(SHA256())
     digest.update(_public(certificate.public_key()))
     return f"sha256//{base64.b64encode(digest.finalize()).decode()}"

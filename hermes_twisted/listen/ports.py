@@ -1,4 +1,4 @@
-"""Open the ports, or say why that cannot be."""
+"""Opens ports, and explains why one cannot be opened."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ _DOMAINS: Final = {
 def open_port(
     reactor: Any, listener: Listener, factory: IProtocolFactory, *, allow_plaintext: bool
 ) -> IListeningPort:
-    """Listen, at once. Raises `Problem`."""
+    """Listen with *factory* and return the port. Raises `Problem`."""
     if listener.socket_path is not None:
         remove_stale_socket(listener.socket_path)
     opened: list[IListeningPort] = []
     failed: list[Failure] = []
     try:
         if listener.proxied:
-            # What Twisted does for `haproxy:`, with a stricter reading of the header.
+            # In place of Twisted's `haproxy:`, whose parser is less strict.
             factory = ProxiedFactory(factory)  # type: ignore[no-untyped-call]
         endpoint = serverFromString(reactor, listener.inner)
         if listener.domain == "UNIX":
             endpoint.reactor = Adopter(reactor)
         endpoint.listen(factory).addCallbacks(opened.append, failed.append)
     except Exception as error:
-        # Endpoint plugins raise whatever they like: IndexError, KeyError, ValueError.
+        # Endpoint plugins raise all kinds: IndexError, KeyError, ValueError.
         failed.append(Failure(error))
     if failed:
         raise _cannot_listen(listener, failed[0])
@@ -57,8 +57,9 @@ def open_port(
         if not (listener.encrypted or allow_plaintext or is_local(port.getHost())):
             raise Problem(
                 f"{listener.description} would carry keys and conversations in the clear beyond "
-                "this machine. Use TLS (--tls self, or --tls-cert), an SSH tunnel or Tailscale to "
-                "a loopback port, or a proxy with TLS; --allow-plaintext listens all the same."
+                "this machine.",
+                "Use TLS (--tls self, or --tls-cert), an SSH tunnel or Tailscale to a loopback "
+                "port, or a proxy with TLS; --allow-plaintext listens all the same.",
             )
     except Problem:
         maybeDeferred(port.stopListening).addErrback(lambda _failure: None)
@@ -67,11 +68,11 @@ def open_port(
 
 
 def remove_stale_socket(path: Path) -> None:
-    """Remove what a server that was killed has left at *path*; a living one is left alone.
+    """Remove the Unix socket that a killed server has left at *path*.
 
-    Twisted removes it when the process in its lock file has gone. But the number may be
-    another process's by now, in a container even ours, and then the start would fail
-    for ever. Whether somebody listens is what counts.
+    It is left alone if somebody listens. Twisted removes it only if the process in its lock file
+    has ended; that number may be another process's by now, in a container even ours, and the
+    server would never start again.
     """
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if not stat.S_ISSOCK(path.lstat().st_mode):
@@ -83,35 +84,40 @@ def remove_stale_socket(path: Path) -> None:
 
 
 def _check_domain(listener: Listener, port: IListeningPort) -> None:
-    """systemd's `ListenStream=8643` is an IPv6 socket: read as IPv4, its address is garbage."""
+    """Check that a systemd socket has the family that its endpoint names. Raises `Problem`.
+
+    `ListenStream=8643` is an IPv6 socket: as IPv4 its addresses would be garbage.
+    """
     if listener.domain is None:
         return
     duplicate = os.dup(port.fileno())  # type: ignore[attr-defined]
-    with socket.socket(fileno=duplicate) as same:  # Finds out its own family.
+    with socket.socket(fileno=duplicate) as same:  # It finds out its family itself.
         domain = _DOMAINS.get(same.family, same.family.name)
     if domain != listener.domain:
         raise Problem(
-            f"{listener.description}: the socket that systemd opened is of the domain {domain}. "
-            f"Write domain={domain}, or another ListenStream= in the socket unit."
+            f"{listener.description}: the socket that systemd opened is of the domain {domain}.",
+            f"Write domain={domain}, or another ListenStream= in the socket unit.",
         )
 
 
 def _cannot_listen(listener: Listener, failure: Failure) -> Problem:
     error = failure.value
     if isinstance(error, CannotListenError):
-        # The gist first: twistd shows a hundred characters of a daemon's failure.
+        # The reason first: of a daemon's failure twistd shows a hundred characters.
         why = getattr(error.socketError, "strerror", None) or error.socketError
         if listener.socket_path is not None:
             return Problem(
                 f"{listener.socket_path}: {why}. Cannot listen on {listener.description}: is "
-                "another server there already, and does its directory exist? A file of another "
-                "kind, or a lock of a server that has gone, has to be removed."
+                "another server there already, and does its directory exist?",
+                "A file of another kind, or a lock of a server that has gone, has to be removed.",
             )
         return Problem(
             f"port {error.port}: {why}. Cannot listen on {listener.description}: is another "
-            "server there already? Choose another port or endpoint."
+            "server there already?",
+            "Choose another port or endpoint.",
         )
     return Problem(
         f"Cannot listen on {listener.description}: {failure.getErrorMessage()} "
-        f"({failure.type.__name__ if failure.type else 'error'}). Check the endpoint's syntax."
+        f"({failure.type.__name__ if failure.type else 'error'}).",
+        "Check the endpoint's syntax.",
     )

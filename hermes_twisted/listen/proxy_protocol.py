@@ -1,8 +1,8 @@
-"""The PROXY protocol's header, in which a proxy says who speaks through it.
+"""The PROXY protocol's header, in which a proxy names the client of a connection.
 
-Twisted's own parser logs a traceback for some headers, cuts off others that come in
-pieces, and does not know the shortest one of all, `PROXY UNKNOWN`. The format is
-https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
+In place of Twisted's parser, which logs a traceback for some headers, refuses others that come in
+pieces, and does not know `PROXY UNKNOWN`.
+Source: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
-#: The longest line of version 1, with its end (§2.1).
+#: Bytes of the longest line of version 1, with its end (§2.1).
 MAX_V1: Final = 107
-#: Addresses of version 2, and what else a proxy may tell; ours has no use for the latter.
+#: Bytes of a header of version 2. Besides addresses it may have other facts, which we ignore.
 MAX_V2: Final = 4096
 
 _SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
@@ -28,26 +28,26 @@ _TCP: Final = re.compile(
 )
 #: Bytes of addresses, by family and transport: streams only (§2.2).
 _ADDRESSES: Final = {0x00: 0, 0x11: 12, 0x21: 36, 0x31: 216}
-#: Bytes of one address, where it is of IP.
+#: Bytes of one IP address, by family and transport.
 _IP_SIZES: Final = {0x11: 4, 0x21: 16}
 
 
 class BadHeader(Exception):
-    """These bytes do not begin with a PROXY header."""
+    """The bytes do not begin with a valid PROXY header."""
 
 
 @dataclass(frozen=True)
 class ProxiedClient:
-    """Who speaks: an IP address in its shortest form, and a TCP port."""
+    """The client behind the proxy: an IP address in its shortest form, and a TCP port."""
 
     host: str
     port: int
 
 
 def take_header(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
-    """Who speaks, if the proxy knows, and what follows the header; None while it is not whole.
+    """Return the client, None if the proxy does not know it, and the bytes after the header.
 
-    Raises `BadHeader`.
+    None while the header is not whole. Raises `BadHeader`.
     """
     if data[: len(_SIGNATURE)] == _SIGNATURE[: len(data)]:
         return _take_v2(data)
@@ -69,19 +69,19 @@ def _take_v1(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
     if match is None or max(int(match[4]), int(match[5])) > 65535:
         raise BadHeader
     try:
-        source, target = (ipaddress.ip_address(match[n].decode()) for n in (2, 3))
+        client, server = (ipaddress.ip_address(match[n].decode()) for n in (2, 3))
     except ValueError:
         raise BadHeader from None
-    if {source.version, target.version} != {int(match[1])}:
+    if {client.version, server.version} != {int(match[1])}:
         raise BadHeader
-    return ProxiedClient(str(source), int(match[4])), rest
+    return ProxiedClient(str(client), int(match[4])), rest
 
 
 def _take_v2(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
     if len(data) < 16:
         return None
     version, kind, length = data[12], data[13], int.from_bytes(data[14:16], "big")
-    # 0x20: the proxy itself speaks, to see whether we live; the addresses mean nothing then.
+    # 0x20, LOCAL: the proxy's own connection, such as a health check; it has no addresses.
     if version not in (0x20, 0x21) or 16 + length > MAX_V2:
         raise BadHeader
     if version == 0x21 and (kind not in _ADDRESSES or length < _ADDRESSES[kind]):
@@ -98,32 +98,33 @@ def _take_v2(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
 
 
 class ProxiedProtocol(ProtocolWrapper):
-    """Waits for a header; without a good one it ends the connection."""
+    """Reads the header before it passes bytes on; closes the connection if that is not valid."""
 
-    _held: bytes | None = b""
+    _head: bytes | None = b""
+    """What has come of the header; None once it is complete."""
     _peer: IAddress | None = None
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came: the header, or what follows it."""
-        if self._held is None:
+        """Read the header, or pass on what follows it."""
+        if self._head is None:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
             return
-        self._held += data
+        self._head += data
         try:
-            taken = take_header(self._held)
+            taken = take_header(self._head)
         except BadHeader:
-            self._held = b""
+            self._head = b""
             self.loseConnection()  # type: ignore[no-untyped-call]
             return
         if taken is not None:
-            source, rest = taken
-            self._held = None
-            self._peer = _address(source)
+            client, rest = taken
+            self._head = None
+            self._peer = _address(client)
             if rest:
                 super().dataReceived(rest)  # type: ignore[no-untyped-call]
 
     def getPeer(self) -> IAddress:
-        """The client, or the proxy as long as that has not named one."""
+        """Return the client's address, or the proxy's while no client is known."""
         if self._peer is not None:
             return self._peer
         peer: IAddress = super().getPeer()  # type: ignore[no-untyped-call]
@@ -137,14 +138,14 @@ else:  # Twisted 24.11 takes no parameter there.
 
 
 class ProxiedFactory(_Factory):
-    """Makes those."""
+    """Wraps a factory so that its connections begin with a PROXY header."""
 
     protocol = ProxiedProtocol
     noisy = False
 
 
-def _address(source: ProxiedClient | None) -> IAddress | None:
-    if source is None:
+def _address(client: ProxiedClient | None) -> IAddress | None:
+    if client is None:
         return None
-    kind = IPv6Address if ":" in source.host else IPv4Address
-    return kind("TCP", source.host, source.port)
+    kind = IPv6Address if ":" in client.host else IPv4Address
+    return kind("TCP", client.host, client.port)

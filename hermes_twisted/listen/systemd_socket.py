@@ -1,8 +1,8 @@
-"""A Unix socket that systemd has made, and keeps: how it is, is not ours to change.
+"""Adopts a Unix socket from systemd without changing it.
 
-Twisted makes an adopted one readable and writable for everybody. When the port is closed
-it removes the file, and shuts the socket down for systemd, too. So `SocketMode=` would be
-void, and nobody could connect during a restart.
+Twisted would make it readable and writable for everybody, which makes `SocketMode=` void. On
+close it would remove the file and shut the socket down for systemd, too, so that nobody could
+connect during a restart.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from twisted.python.failure import Failure
 
 
 class AdoptedPort(unix.Port):
-    """Accepts on a socket that listens already, and leaves the rest to who made it."""
+    """Accepts on a socket that listens already; changes neither its file nor its state."""
 
     _shouldShutdown = False
 
     def startListening(self) -> None:
-        """What `unix.Port` does, without `chmod` and `listen`."""
+        """Start to accept, as `unix.Port` does but without `chmod` and `listen`."""
         tcp._reservedFD.reserve()
         port = cast("Any", self)
         port.factory.doStart()
@@ -31,12 +31,12 @@ class AdoptedPort(unix.Port):
         port.startReading()
 
     def connectionLost(self, reason: Failure) -> None:
-        """What `tcp.Port` does: `unix.Port` would unlink the file."""
+        """Close as `tcp.Port` does: `unix.Port` would unlink the file."""
         tcp.Port.connectionLost(self, reason)
 
 
 class Adopter:
-    """Stands for the reactor before an endpoint that adopts a Unix socket."""
+    """Replaces the reactor in an endpoint that adopts a Unix socket."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -44,7 +44,7 @@ class Adopter:
     def adoptStreamPort(
         self, descriptor: int, family: int, factory: IProtocolFactory
     ) -> IListeningPort:
-        """See `IReactorSocket`."""
+        """Return an `AdoptedPort` on the descriptor, as `IReactorSocket` has it."""
         port = cast("Any", AdoptedPort)._fromListeningDescriptor(self._reactor, descriptor, factory)
         port.startListening()
         return cast("IListeningPort", port)

@@ -1,4 +1,4 @@
-"""TLS on the listeners: what is shown to clients, and how it is exchanged while they stay."""
+"""TLS on the listeners: its configuration, and how credentials are replaced while it runs."""
 
 from __future__ import annotations
 
@@ -37,70 +37,70 @@ CIPHERS: Final = (
     b"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
     b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
-#: How often a running server looks whether its certificate has to be renewed, in seconds.
+#: Seconds between two checks whether the certificate has to be renewed.
 RENEWAL_CHECK: Final = 3600.0
-#: When to begin to warn of the end of a certificate that is not ours to renew.
+#: A certificate that we do not renew is warned of when it has less time left than this.
 EXPIRY_WARNING: Final = timedelta(days=14)
 
-#: Hosts that stand for every address of the machine.
+#: Hosts that mean every address of the machine.
 _ANY: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared with, not bound to)
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
-#: The time of day, of which certificates speak.
+#: Returns the wall clock's time, in UTC.
 Now = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """The time by this machine's clock."""
+    """Return the wall clock's time, in UTC."""
     return datetime.now(UTC)
 
 
 class CredentialLoader(Protocol):
-    """Where credentials come from."""
+    """Loads the server's credentials."""
 
     renews: bool
-    """Whether `load` makes new ones in time."""
+    """Whether `load` renews them before they expire."""
 
     def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
-        """Those to show from now on, at these *hosts*. Raises `Problem`."""
+        """Return the credentials to use from now on, at these *hosts*. Raises `Problem`."""
         ...
 
 
 @dataclass(frozen=True)
 class FileCredentials:
-    """The operator's own certificate and key."""
+    """Loads the operator's certificate and key from files."""
 
     certificate: Path
     key: Path | None
     renews = False
 
     def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
-        """See `CredentialLoader`."""
+        """Read the files. Raises `Problem`, also for a certificate that is not valid now."""
         found = read_credentials(self.certificate, self.key)
-        found.check_time(now, str(self.certificate))
+        found.check_time(now, self.certificate)
         return found
 
 
 @dataclass(frozen=True)
 class OwnCredentials:
-    """Credentials of our own making, for the hosts and more *names*."""
+    """Makes credentials with the server's own authority, for the hosts and more *names*."""
 
     authority: Authority
     names: Sequence[str] = ()
     renews = True
 
     def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
-        """See `CredentialLoader`."""
+        """Return credentials for *hosts*, the loopback names and `names`. Raises `Problem`."""
         names = {*_LOOPBACK, *self.names}
         for host in hosts:
             for name in _machine() if host in _ANY else [host]:
-                with suppress(ValueError):  # A machine may have a name that DNS does not know.
+                with suppress(ValueError):  # The machine's name may be none that DNS allows.
                     names.add(host_name(name))
         return self.authority.credentials(names, now)
 
 
 def build_loader(choice: TLSChoice, home: Path) -> CredentialLoader:
-    """The loader that the operator chose."""
+    """Return the loader for the operator's choice."""
     if choice.certificate is not None:
         return FileCredentials(choice.certificate, choice.key)
     return OwnCredentials(Authority(home / "attach" / "tls"), choice.names)
@@ -108,7 +108,7 @@ def build_loader(choice: TLSChoice, home: Path) -> CredentialLoader:
 
 @implementer(IOpenSSLServerConnectionCreator)
 class TLS:
-    """The TLS of all listeners: each new connection gets what is current, the others stay."""
+    """The TLS of all listeners. New connections use the current credentials, others keep theirs."""
 
     _log = Logger()
 
@@ -132,12 +132,12 @@ class TLS:
 
     @property
     def pin(self) -> str:
-        """The fingerprint of the public key that is shown."""
+        """The fingerprint of the current public key, as `pem.pin` returns it."""
         assert self._credentials is not None
         return pin(self._credentials.leaf)
 
     def wrap(self, factory: IProtocolFactory) -> IProtocolFactory:
-        """*factory* behind TLS."""
+        """Return *factory* wrapped in TLS."""
         wrapped: IProtocolFactory = TLSMemoryBIOFactory(
             self,
             isClient=False,
@@ -147,33 +147,33 @@ class TLS:
         return wrapped
 
     def check(self) -> None:
-        """What can be known before the start, without writing anything. Raises `Problem`."""
+        """Check the files before the start, without writing any. Raises `Problem`."""
         credentials = None if self.loader.renews else self.loader.load((), self._now())
         _make_context(credentials, self._client_ca)
 
     def start(self, hosts: Iterable[str]) -> None:
-        """Load for listeners at *hosts*, and look after it from here on. Raises `Problem`."""
+        """Load credentials for *hosts*, begin the renewal checks. Raises `Problem`."""
         self._hosts = sorted(set(hosts))
         self._load()
         self._checks.start(RENEWAL_CHECK, now=False)
 
     def stop(self) -> None:
-        """Look after it no more; connections stay as they are."""
+        """End the renewal checks; connections stay as they are."""
         if self._checks.running:
             self._checks.stop()
 
     def reload(self) -> None:
-        """Take what is in the files now. What cannot be used is logged, and the old is kept."""
+        """Load the credentials again. If that fails, log it and keep the current ones."""
         try:
             self._load()
         except Problem as bad:
             self._log.error(
-                "the TLS certificate was not reloaded, the one before stays: {problem}",
+                "the TLS certificate was not reloaded, the current one stays in use: {problem}",
                 problem=str(bad),
             )
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """A new connection's TLS, by what is current."""
+        """Return the TLS of a new connection, with the current credentials."""
         assert self._context is not None, "connections come after the start"
         return SSL.Connection(self._context, None)
 
@@ -195,25 +195,25 @@ class TLS:
             try:
                 self.reload()
             except Exception:
-                # A bug of ours must not end the looking after.
-                self._log.failure("the TLS certificate could not be looked after")
+                # A bug of ours must not end the checks.
+                self._log.failure("certificate renewal check failed")
             return
         assert self._credentials is not None
         last = self._credentials.leaf.not_valid_after_utc
         if last - self._now() < EXPIRY_WARNING and self._warnings.spend():
             self._log.warn(
-                "the TLS certificate is valid until {date} UTC only: renew it, then send SIGHUP",
+                "the TLS certificate expires on {date} UTC: renew it, then send SIGHUP",
                 date=f"{last:%Y-%m-%d %H:%M}",
             )
 
 
 def _make_context(credentials: Credentials | None, client_ca: Path | None) -> SSL.Context:
-    """OpenSSL with the options that protect. Raises `Problem`."""
+    """Return an OpenSSL context with secure options. Raises `Problem`."""
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(CIPHERS)
-    # Neither tickets nor a cache: every connection proves anew who it is, and by what is
-    # current. Links last for hours, so resuming would save nothing.
+    # Neither tickets nor a cache: every connection is authenticated with what is current. Links
+    # last for hours, so resuming TLS sessions would save nothing.
     context.set_options(
         SSL.OP_NO_COMPRESSION
         | SSL.OP_NO_RENEGOTIATION
@@ -258,10 +258,10 @@ def _names_of(leaf: x509.Certificate) -> str:
 
 
 def _machine() -> list[str]:
-    """This machine's name, and the addresses that it speaks to others from."""
+    """Return this machine's name, and its addresses on the routes to others."""
     found = [name] if (name := socket.gethostname()) else []
     for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        # Connecting a datagram socket sends nothing; it chooses the address to send from.
+        # Connecting a datagram socket sends nothing, but chooses the local address.
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((elsewhere, 9))
             found.append(probe.getsockname()[0])

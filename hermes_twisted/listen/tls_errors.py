@@ -1,4 +1,4 @@
-"""What went wrong in a TLS handshake, in words: OpenSSL's are for those who know it."""
+"""Explanations of failed TLS handshakes, from OpenSSL's error queue."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LEFT_AT_ONCE: Final = (
     "a client left once it had seen the certificate, as Node does when it does not trust it "
     f"{_CURE}"
 )
-_NOT_TLS: Final = "a client spoke something else than TLS to the TLS port"
+_NOT_TLS: Final = "a client did not speak TLS to the TLS port"
 _TOO_OLD: Final = "a client is too old: it offers neither TLS 1.2 with a modern cipher nor TLS 1.3"
 
-#: A part of OpenSSL's reason, and ours.
+#: A part of OpenSSL's reason, and its explanation.
 _MEANINGS: Final = (
     ("http request", "a client spoke plain HTTP to the TLS port"),
     ("https proxy request", "a client spoke plain HTTP to the TLS port"),
@@ -37,12 +37,12 @@ _MEANINGS: Final = (
     ("alert bad certificate", _UNTRUSTED),
     ("alert certificate unknown", _UNTRUSTED),
     ("alert unsupported certificate", _UNTRUSTED),
-    ("alert certificate expired", "a client holds this server's certificate for expired"),
+    ("alert certificate expired", "a client considers this server's certificate expired"),
 )
 
 
 def explain(errors: Iterable[tuple[str, ...]]) -> str:
-    """The meaning of OpenSSL's error queue: tuples that end with a reason."""
+    """Explain OpenSSL's error queue, a list of tuples that end with a reason."""
     reasons = [error[-1] for error in errors if error]
     for known, meaning in _MEANINGS:
         if any(known in reason for reason in reasons):

@@ -1,33 +1,31 @@
-"""The audit log: one line of JSON for each event, in files that only their owner reads."""
+"""The audit log: one line of JSON for each event, in private files that rotate."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from twisted.logger import Logger
 
+from ..files import open_private
 from ..seats.journal import Value
-
-_PRIVATE: Final = 0o600
 
 
 def utc_now() -> datetime:
-    """The time of an event."""
+    """Return the current time, in UTC."""
     return datetime.now(UTC)
 
 
 class AuditLog:
-    """Writes at once, in the order of the events. A full or broken disk stops nothing.
+    """Writes each event at once, in order. A full or broken disk is logged and stops nothing.
 
-    Opened by the first event, not before: twistd forks in between.
+    The file is opened by the first event, not before: twistd forks in between.
     """
 
     _log = Logger()
@@ -42,7 +40,7 @@ class AuditLog:
         self._lost = 0
 
     def record(self, event: str, **fields: Value) -> None:
-        """See `Audit`."""
+        """Append a line with the fields that are not None."""
         known = {name: value for name, value in fields.items() if value is not None}
         time = self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         lost = self._lost
@@ -56,7 +54,7 @@ class AuditLog:
             )
 
     def close(self) -> None:
-        """See `Audit`."""
+        """Close the file; a later event opens it again."""
         self._file.close()
 
     def _failed(self, error: Exception) -> None:
@@ -64,15 +62,15 @@ class AuditLog:
         if not self._failing:
             self._failing = True
             self._log.error(
-                "the audit log {path} cannot be written: {error}. The server goes on without it; "
-                "free space or correct its permissions, or name another with --audit-file",
+                "the audit log {path} cannot be written: {error}. The server continues without it; "
+                "free space or correct its permissions, or name another file with --audit-file",
                 path=str(self._path),
                 error=getattr(error, "strerror", None) or str(error),
             )
 
 
 class _PrivateFile(RotatingFileHandler):
-    """A file that rotates by size; two servers, or another program that rotates, may share it."""
+    """A private file that rotates by size, also when another process rotates or removes it."""
 
     def __init__(
         self, path: Path, max_bytes: int, keep: int, failed: Callable[[Exception], None]
@@ -81,7 +79,7 @@ class _PrivateFile(RotatingFileHandler):
         self._failed = failed
 
     def write(self, line: str) -> None:
-        """Append one line; whatever goes wrong is told to *failed*."""
+        """Append one line; pass any error to *failed*."""
         try:
             size = self._size()
             if size and size + len(line) >= self.maxBytes > 0:
@@ -94,12 +92,12 @@ class _PrivateFile(RotatingFileHandler):
             self._failed(error)
 
     def close(self) -> None:
-        """Close the file. What a broken disk did not take has been told already."""
+        """Close the file. Errors of a broken disk were reported when it was written."""
         with contextlib.suppress(OSError):
             super().close()
 
     def _size(self) -> int:
-        """Of the file; after another has rotated or removed it, the next line makes a new one."""
+        """Return the size of the file by that name in bytes; close ours if that is another one."""
         if self.stream is not None:
             with contextlib.suppress(OSError):
                 found = os.stat(self.baseFilename)
@@ -112,19 +110,4 @@ class _PrivateFile(RotatingFileHandler):
 
     def _open(self) -> Any:
         os.makedirs(os.path.dirname(self.baseFilename), mode=0o700, exist_ok=True)
-        return open(self.baseFilename, "a", encoding=self.encoding, opener=_open_private)
-
-
-def _open_private(path: str, flags: int) -> int:
-    """Open without waiting for a pipe's reader; a file that others could read no more can."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, _PRIVATE)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise OSError(f"{path} is not a regular file")
-        if stat.S_IMODE(mode) != _PRIVATE:
-            os.fchmod(descriptor, _PRIVATE)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+        return open(self.baseFilename, "a", encoding=self.encoding, opener=open_private)

@@ -1,7 +1,7 @@
-"""The server's log: a line for people or a line of JSON for each event, from a level upwards.
+"""The server's log: text or JSON lines, from a level upwards.
 
-twistd opens the log, daemonises and rotates; it is told here to write it in our form. The
-observers come after `redaction`'s, which has taken secrets out of every event by then.
+twistd opens the log, daemonises and rotates; this gives it our observer. `redaction` has removed
+secrets from every event before that sees it.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
-#: What the worker and Hermes say, by its namespace, is marked as theirs.
+#: The namespace of what the worker and Hermes log; it is marked as theirs.
 WORKER: Final = "hermes_twisted.worker"
 OURS: Final = "hermes_twisted"
 
 _ORDER: Final = {level: place for place, level in enumerate(LogLevel.iterconstants())}
-#: Twisted's own entries of an event, and those of its older log, which repeat the message.
+#: Entries of an event that are Twisted's own, or repeat the message for its legacy log.
 _NOT_FIELDS: Final = frozenset(
     ("time", "system", "message", "format", "isError", "failure", "why", "printed", "logLevel")
 )
-#: A terminal obeys these: whoever gets one into the log must not move its cursor.
+#: Control characters, which a terminal would obey: a client must not move its cursor.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Format = Callable[[LogEvent], str | None]
 
 
 def format_text(event: LogEvent) -> str | None:
-    """Time, level, message; what follows in further lines is indented. None: nothing to say."""
+    """Format time, level and message, further lines indented; None for an empty event."""
     message, traceback = _texts(event)
     if not message and not traceback:
         return None
@@ -64,7 +64,10 @@ def format_text(event: LogEvent) -> str | None:
 
 
 def format_json(event: LogEvent) -> str | None:
-    """One object: time (UTC), level, namespace, message; fields and traceback if there are any."""
+    """Format one JSON object: time (UTC), level, namespace, message, fields, traceback.
+
+    None for an empty event.
+    """
     message, traceback = _texts(event)
     if not message and not traceback:
         return None
@@ -84,20 +87,20 @@ def format_json(event: LogEvent) -> str | None:
         line["fields"] = fields
     if traceback:
         line["traceback"] = traceback
-    # ASCII: any reader takes it, and nothing in it can break a line or move a cursor.
+    # In ASCII nothing can break a line or move a cursor.
     return json.dumps(line) + "\n"
 
 
 @functools.lru_cache(maxsize=4)
 def _second(time: int) -> str:
-    """Local time; finding out the zone costs more than the rest of a line."""
+    """Format local time. Cached: finding the zone costs more than the rest of a line."""
     return formatTime(time)
 
 
 def _texts(event: LogEvent) -> tuple[str, str]:
     failure = event.get("log_failure")
     traceback = failure.getTraceback() if isinstance(failure, Failure) else ""
-    text = event.get("log_text")  # What `redaction` has made of it.
+    text = event.get("log_text")  # The redacted text.
     message = text if isinstance(text, str) else formatEvent(event)
     return message.rstrip("\n"), traceback
 
@@ -107,7 +110,7 @@ def _level(event: LogEvent) -> Any:
 
 
 def _is_plain(value: Any, depth: int = 4) -> bool:
-    """Whether JSON can hold it as it is. Other objects are in the message, if anywhere."""
+    """Return whether JSON has a form for *value*. Other objects are shown in the message only."""
     if isinstance(value, dict):
         return depth > 0 and all(
             isinstance(name, str) and _is_plain(item, depth - 1) for name, item in value.items()
@@ -124,60 +127,60 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def _writable(text: str) -> str:
-    """Without lone surrogates, which no file takes."""
+    """Escape lone surrogates, which cannot be written to a file."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 @implementer(ILogObserver)
 @dataclass(frozen=True)
 class FromLevel:
-    """Passes on the events from a level upwards; those without one count as `info`."""
+    """Passes on events from a level upwards; those without a level count as `info`."""
 
     observer: Callable[[LogEvent], None]
     level: str
 
     def __call__(self, event: LogEvent) -> None:
-        """See `ILogObserver`."""
+        """Pass the event on if its level is high enough."""
         if _ORDER[_level(event)] >= _ORDER[LogLevel.levelWithName(self.level)]:
             self.observer(event)
 
 
 @dataclass(frozen=True)
 class LogPlan:
-    """What is logged, how, and where to."""
+    """Configuration of the log."""
 
     format: str = "text"
     level: str = "info"
     file: str | None = None
-    """A file's name; None for standard output."""
+    """The file's name; None for standard output."""
     syslog: str | None = None
-    """The prefix of our lines there, which may be empty; None for no syslog."""
+    """The prefix of our lines in syslog, which may be empty; None for no syslog."""
 
     def open(self) -> FromLevel:
-        """Open it. Raises `OSError`."""
+        """Open the log and return its observer. Raises `OSError`."""
         if self.syslog is not None:
-            from twisted.python.syslog import SyslogObserver  # Not every platform has it.
+            from twisted.python.syslog import SyslogObserver  # Not every platform has syslog.
 
             emit: Any = SyslogObserver(self.syslog).emit
             return FromLevel(LegacyLogObserverWrapper(emit), self.level)
         return self.to(sys.stdout if self.file is None else _open(self.file))
 
     def to(self, file: Any) -> FromLevel:
-        """The same, to a file that is open."""
+        """Return an observer that writes to an open file."""
         if hasattr(file, "reconfigure"):
-            # A locale without our characters must not cost the line.
+            # Characters that the locale does not have are escaped, not lost with their line.
             file.reconfigure(errors="backslashreplace")
         formatter: Format = format_json if self.format == "json" else format_text
         return FromLevel(FileLogObserver(file, formatter), self.level)
 
 
 def _open(name: str) -> LogFile:
-    """As twistd does it: a megabyte a file, and a new one at SIGUSR1."""
+    """Open a file as twistd does: rotated at a megabyte, and at SIGUSR1."""
     file: LogFile = LogFile.fromFullPath(name)
     if not signal.getsignal(signal.SIGUSR1):
 
         def rotate(number: int, frame: object) -> None:
-            from twisted.internet import reactor  # Not before it has been chosen.
+            from twisted.internet import reactor  # Not before a reactor has been chosen.
 
             reactor.callFromThread(file.rotate)  # type: ignore[attr-defined]
 
@@ -185,17 +188,17 @@ def _open(name: str) -> LogFile:
     return file
 
 
-#: What twistd calls is a name without arguments: see its option --logger.
+#: The value of twistd's option --logger: the name of a function without arguments.
 FACTORY: Final = f"{__name__}.observer"
 _plan = LogPlan()
 
 
 def adopt(plan: LogPlan) -> None:
-    """This is what `observer` opens."""
+    """Set the configuration that `observer` opens."""
     global _plan
     _plan = plan
 
 
 def observer() -> FromLevel:
-    """The log that was decided on, opened. For `twistd --logger`."""
+    """Open the configured log. twistd calls this, see `FACTORY`."""
     return _plan.open()

@@ -1,4 +1,4 @@
-"""How late the event loop is: a timer that should fire every second, and when it does."""
+"""Event loop lag: how late a timer that should fire every second does fire."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..meter import Meter
 
-#: Seconds between two looks.
+#: Seconds between two measurements.
 INTERVAL: Final = 1.0
 
 
 class LoopLag:
-    """Measures, and calls *each_time* with it: one timer for what is to be done every second."""
+    """Measures the lag every second, and calls *each_time* afterwards: one timer for both."""
 
     def __init__(
         self, clock: IReactorTime, meter: Meter, each_time: Callable[[], None] = lambda: None
     ) -> None:
         self.last = 0.0
-        """The latest, in seconds."""
+        """The latest lag, in seconds."""
         self._clock = clock
         self._meter = meter
         self._each_time = each_time
@@ -33,7 +33,7 @@ class LoopLag:
         self._timer = self._clock.callLater(INTERVAL, self._look)
 
     def stop(self) -> None:
-        """End."""
+        """Stop measuring."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -41,6 +41,6 @@ class LoopLag:
     def _look(self) -> None:
         self.last = max(0.0, self._clock.seconds() - self._due)
         self._meter.observe("loop_lag", self.last)
-        # From now on, not from when it was due: one stall is one late call, not many.
+        # Counted from now, not from when it was due: a stall makes one late call, not many.
         self.start()
         self._each_time()

@@ -1,12 +1,12 @@
-"""A second net: secrets are taken out of log events before anything formats them.
+"""Removes secrets from log events before they are formatted.
 
-The first is that no secret gets into an event. This one catches what a library, a
-traceback or Hermes' own output might carry. It goes before all observers that are
-added later, so it serves text and JSON files, syslog and legacy observers alike.
+The first defence is that we log no secret. This is the second, against what a library, a traceback
+or Hermes' output may have in it. It runs before all observers that are added later, so it serves
+text and JSON files, syslog and legacy observers.
 
-Out of its reach: observers that were there before it; what is written to a
-descriptor without Python's log, `print` or warnings (a crash of the interpreter);
-a secret cut in two by the end of a line; and files that Hermes writes itself.
+It does not see: what earlier observers get; what is written to a descriptor without Python's log,
+`print` or warnings (a crash of the interpreter); a secret that is split over two lines; files that
+Hermes writes itself.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from zope.interface import implementer
 
 from ..access.keys import KEY_PREFIX
 
-#: Ways in which a failure may be asked to print itself.
+#: The details in which a failure can be asked for its traceback.
 _DETAILS: Final = ("default", "brief", "verbose")
 HIDDEN: Final = "[redacted]"
 UNREDACTABLE: Final = "A log event was left out: it could not be searched for secrets."
 
-#: The query's parameter, however much of its name is percent-encoded.
+#: The parameter `token` of a query, with any of its letters percent-encoded.
 _TOKEN: Final = "".join(f"(?:{letter}|%{ord(letter):x})" for letter in "token")
-#: What looks like a secret, whosoever it is: the group is what is hidden.
+#: What looks like a secret, known or not: the group is hidden.
 _LOOKS: Final = (
     re.compile(rf"(?<![A-Za-z0-9])({KEY_PREFIX}[A-Za-z0-9_-]{{8,}})"),
     re.compile(
@@ -44,22 +44,22 @@ _LOOKS: Final = (
 
 
 class Redactor:
-    """Text in, text without secrets out."""
+    """Replaces secrets in texts."""
 
     def __init__(self) -> None:
         self._known: list[str] = []
 
     def know(self, secret: str) -> None:
-        """Hide *secret* from now on, however it looks, also encoded for URLs or in base64."""
+        """Replace *secret* from now on, also encoded for URLs or in base64."""
         encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
         for form in (secret, quote(secret, safe=""), encoded):
             if form and form not in self._known:
                 self._known.append(form)
-        # The longest first: one may begin with another.
+        # The longest first: one secret may begin with another.
         self._known.sort(key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """*text*, with `HIDDEN` for each secret."""
+        """Return *text* with `HIDDEN` for each secret."""
         for known in self._known:
             text = text.replace(known, HIDDEN)
         for look in _LOOKS:
@@ -74,33 +74,33 @@ def _hide(match: re.Match[str]) -> str:
 
 @implementer(ILogObserver)
 class RedactingObserver:
-    """Changes each event in place: the observers after it get the same dictionary."""
+    """Redacts each event in place: the observers after it get the same dictionary."""
 
     def __init__(self, redact: Redactor) -> None:
         self._redact = redact
 
     def __call__(self, event: LogEvent) -> None:
-        """See `ILogObserver`. Any thread."""
+        """Redact one event. Any thread may call it."""
         try:
             self._clean(event)
         except Exception:
-            # Closed rather than open: the event may hold what could not be searched.
+            # Fail closed: a part that could not be searched may have a secret in it.
             self._keep_only(("log_time", "log_level", "time", "isError"), event)
             event["log_format"] = UNREDACTABLE
 
     def _clean(self, event: LogEvent) -> None:
-        # First what formatting brings to light: attributes, objects' own texts, a value that
-        # looks like a secret where it stands.
+        # First the formatted text, which may have more in it than the fields: attributes, texts
+        # of objects, a value that looks like a secret only in its place.
         text = formatEvent(event)
         if self._is_clean(text, event):
-            event["log_text"] = text  # Which whoever writes it need not make again.
+            event["log_text"] = text  # So that observers need not format it again.
             return
         cleaned = self._redact(text)
         for name, value in list(event.items()):
             if name not in _FORMATS:
                 event[name] = self._value(value)
         if cleaned != text:
-            # Of the other fields, any may be the one.
+            # Any other field may be the one with the secret.
             self._keep_only(_HARMLESS, event)
             event["log_text"], event["log_format"] = cleaned, "{log_text}"
             return
@@ -111,7 +111,7 @@ class RedactingObserver:
             self._clean_legacy_format(event)
 
     def _is_clean(self, text: str, event: LogEvent) -> bool:
-        """Whether an everyday event has no secret anywhere, at the cost of one search."""
+        """Return whether a simple event has no secret. False for others: they are searched next."""
         texts = [text]
         for name, value in event.items():
             if isinstance(value, str):
@@ -121,7 +121,7 @@ class RedactingObserver:
                     texts.append(value)
             elif isinstance(value, _HOLDERS) and value:
                 return False
-        # A secret of one text cannot come to light, or vanish, beside another behind a NUL.
+        # Joined by NUL, texts can neither make up a secret together nor hide one.
         joined = "\0".join(texts)
         return self._redact(joined) == joined
 
@@ -134,13 +134,13 @@ class RedactingObserver:
         try:
             text = event["format"] % event
         except Exception:
-            # Its observers then print the whole event, key by key.
+            # Legacy observers then print the whole event, key by key.
             text = safe_str(event)
         if (cleaned := self._redact(text)) != text:
             event["format"], event["log_text"] = "%(log_text)s", cleaned
 
     def _value(self, value: Any) -> Any:
-        """*value*, or what is put in its place."""
+        """Return *value*, or a redacted copy if there is a secret in it."""
         if isinstance(value, str):
             cleaned: Any = self._redact(value)
             return cleaned if cleaned != value else value
@@ -173,11 +173,11 @@ class RedactingObserver:
 
 
 class Redacted(Exception):
-    """Stands for an exception whose text held a secret."""
+    """Replaces an exception whose text has a secret."""
 
 
 class _CleanFailure(Failure):
-    """Of the same type and place as another, with texts that may be shown."""
+    """A failure of the same type and place as another, with redacted texts."""
 
     def __init__(self, original: Failure, message: str, texts: dict[str, str]) -> None:
         super().__init__(Redacted(message))  # type: ignore[no-untyped-call]
@@ -191,11 +191,11 @@ class _CleanFailure(Failure):
         elideFrameworkCode: Any = False,
         detail: str = "default",
     ) -> None:
-        """See `Failure`."""
+        """Write the redacted traceback."""
         (log.logerr if file is None else file).write(self._texts[detail])
 
 
-#: Values in which there may be texts, so that they are looked at one by one.
+#: Types of values that may contain texts, so that they have to be searched one by one.
 _HOLDERS: Final = (bytes, bytearray, dict, list, tuple, set, frozenset, Failure)
 
 
@@ -203,9 +203,9 @@ def _differ(new: Iterable[Any], old: Iterable[Any]) -> bool:
     return any(one is not other for one, other in zip(new, old, strict=True))
 
 
-#: Not to be searched but for what they make: `token={}` is no secret, and would break.
+#: Not searched themselves, only formatted: `token={}` looks like a secret, and would break.
 _FORMATS: Final = ("log_format", "format")
-#: What Twisted itself puts into an event, searched by then.
+#: Fields of Twisted's own, which are searched by then.
 _HARMLESS: Final = (
     *("log_time", "log_level", "log_namespace", "log_system", "log_failure", "log_trace"),
     *("time", "system", "isError", "failure"),
@@ -216,10 +216,10 @@ _observer: Final = RedactingObserver(_redactor)
 
 
 def know(secret: str) -> None:
-    """Hide *secret* from now on."""
+    """Replace *secret* in all log events from now on."""
     _redactor.know(secret)
 
 
 def install() -> None:
-    """Put the net before every observer that is added after this."""
+    """Redact events for every observer that is added after this call."""
     globalLogPublisher.addObserver(_observer)

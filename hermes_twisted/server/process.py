@@ -1,4 +1,4 @@
-"""What a process can do so that its secrets stay in it. Of this module's own state: none."""
+"""Measures that keep the secrets of this process in it. The module has no state of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import os
 import stat
 from typing import Final
+
+from ..files import open_private
 
 try:
     import resource
@@ -18,17 +20,17 @@ _ENV_END: Final = 51 - 3
 
 
 def forget_variable(name: str) -> bool:
-    """Remove a variable of the environment, from /proc/PID/environ as well.
+    """Remove a variable from the environment, and its value from /proc/PID/environ.
 
-    The kernel shows the block that the process was started with, whatever becomes
-    of its variables. False where that cannot be changed: not Linux, no /proc.
+    The kernel shows the block that the process was started with, so that is overwritten. Returns
+    False where that cannot be done: no Linux, or no /proc.
     """
     os.environ.pop(name, None)
     with contextlib.suppress(OSError, ValueError, IndexError):
         with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
         start, end = int(fields[_ENV_START]), int(fields[_ENV_END])
-        # Unlike a pointer, this file turns a wrong address into an error.
+        # A wrong address is an error in this file, where a pointer would crash the process.
         with open("/proc/self/mem", "r+b", buffering=0) as memory:
             memory.seek(start)
             block = memory.read(end - start)
@@ -44,9 +46,9 @@ def forget_variable(name: str) -> bool:
 
 
 def forbid_core_files() -> int | None:
-    """Write no core file of this process; returns the limit there was, if there is such a thing.
+    """Forbid core files of this process; return the former limit, None where there is none.
 
-    The soft limit only, so that children may be given the former one.
+    Sets the soft limit only, so that children may be given the former one.
     """
     if resource is None:
         return None
@@ -56,20 +58,13 @@ def forbid_core_files() -> int | None:
 
 
 def keep_private(path: str) -> None:
-    """See that a log file, which another is about to open, is not for everyone to read.
+    """Make sure that a log file which twistd is about to open is private.
 
-    A new one is made with mode 0600, which later ones of a rotation inherit. One that is
-    there and open to others than its group gets it; a stricter choice of the operator's,
-    such as 0640, stays. Whatever prevents this is left for the one who opens the file.
+    A new one gets mode 0600, which later ones of a rotation inherit. An existing one gets it if
+    others can read it or its group can write it; the operator's choice of 0640 or less stays.
+    Links and errors are left to twistd: a link is somebody's arrangement, such as /dev/stdout.
     """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    tolerated = 0o7777 & ~(stat.S_IRWXO | stat.S_IWGRP)
     with contextlib.suppress(OSError):
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
-        # A symbolic link is somebody's arrangement, such as /dev/stdout.
-        flags |= os.O_NOFOLLOW
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode) and status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-                os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
+        os.close(open_private(path, flags, follow=False, tolerated=tolerated))

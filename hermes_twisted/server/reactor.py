@@ -1,4 +1,4 @@
-"""The one place where a reactor is installed or adopted."""
+"""Installs or adopts the reactor. Nothing else in the package does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class WrongReactor(Exception):
-    """Another reactor than asyncio's is installed already; `found` is its name."""
+    """Another reactor than asyncio's is installed already. `found` is its name."""
 
     def __init__(self, found: str) -> None:
         super().__init__(f"the reactor in this process is {found}, not asyncio's")
@@ -20,10 +20,9 @@ class WrongReactor(Exception):
 
 
 def ensure_asyncio() -> AsyncioSelectorReactor:
-    """Install the asyncio reactor, unless it is there, and return it.
+    """Install the asyncio reactor, unless it is installed already, and return it.
 
-    Raises `WrongReactor` if another one is installed: a process has one reactor,
-    for good.
+    Raises `WrongReactor` if another one is: a process cannot change its reactor.
     """
     from twisted.internet import asyncioreactor
 
@@ -38,10 +37,10 @@ def ensure_asyncio() -> AsyncioSelectorReactor:
 
 
 def adopt_running_loop() -> AsyncioSelectorReactor:
-    """The reactor on the event loop that runs already: somebody else's, a gateway's.
+    """Return a reactor on the event loop that is running, a gateway's.
 
-    No signal handler is touched, and whoever calls `stop` or `crash` from now on does
-    not stop that loop. Raises `WrongReactor`: a process has one reactor, for good.
+    It sets no signal handlers, and its `stop` and `crash` do not stop the loop. Raises
+    `WrongReactor` if another one is installed: a process cannot change its reactor.
     """
     from twisted.internet import asyncioreactor
 
@@ -64,22 +63,22 @@ def adopt_running_loop() -> AsyncioSelectorReactor:
 
 
 def _forbid_stop(reactor: AsyncioSelectorReactor) -> None:
-    """A stop would end the event loop, and with it everything else that runs there."""
+    """Disable `stop` and `crash`, which would end everything else on the event loop."""
     from twisted.logger import Logger
 
     log = Logger(namespace="hermes_twisted.server.reactor")
 
     def refuse() -> None:
-        log.warn("the reactor was told to stop: refused, for its event loop is not ours")
+        log.warn("a call to stop the reactor was refused: its event loop belongs to the gateway")
 
     for name in ("stop", "crash"):
         cast("object", reactor).__setattr__(name, refuse)
 
 
 def use_monotonic_time(reactor: AsyncioSelectorReactor) -> None:
-    """Make the reactor's timers immune to steps of the wall clock.
+    """Make the reactor's timers independent of the wall clock.
 
-    Twisted's reactors count by `time.time`: a clock set back by an hour would freeze
-    every timer that is pending for an hour. Before anything is scheduled, please.
+    Twisted's reactors use `time.time`: a clock that is set back by an hour would delay every timer
+    by an hour. Has to be called before anything is scheduled.
     """
     cast("object", reactor).__setattr__("seconds", time.monotonic)

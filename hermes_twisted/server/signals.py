@@ -1,7 +1,7 @@
-"""Signals, where the process is ours: under twistd, twist and our own command.
+"""Signals, in processes of our own: under twistd, twist and `hermes-attach serve`.
 
-SIGHUP means reload. A second SIGTERM or SIGINT means now: the first one lets what runs
-finish, which may take as long as `--drain`.
+SIGHUP reloads. The first SIGTERM or SIGINT lets running requests finish, which may take as long as
+`--drain`; the second one ends the process at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 
 class ReloadOnHangup(Service):
-    """While it runs, SIGHUP calls *reload* in the reactor's turn; else it would end the process."""
+    """Calls *reload* in a turn of the reactor on SIGHUP, whose default would end the process."""
 
     def __init__(self, reactor: IReactorFromThreads, reload: Callable[[], None]) -> None:
         self._reactor = reactor
@@ -25,7 +25,7 @@ class ReloadOnHangup(Service):
         self._installed = False
 
     def startService(self) -> None:
-        """Python hands signals to the main thread only; elsewhere they are not ours to take."""
+        """Take the signal. Does nothing outside the main thread, where Python has no signals."""
         super().startService()  # type: ignore[no-untyped-call]
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGHUP, self._received)
@@ -36,22 +36,22 @@ class ReloadOnHangup(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         if self._installed:
             self._installed = False
-            # None: it was set by something else than Python, which cannot be restored.
+            # None: the handler was not set by Python, and cannot be restored.
             signal.signal(signal.SIGHUP, signal.SIG_DFL if self._before is None else self._before)
 
     def _received(self, number: int, frame: object) -> None:
-        # Between two bytecodes of anything: the reactor's turn is the place to act in.
+        # This runs between two bytecodes of any code, so the work is left to the reactor.
         self._reactor.callFromThread(self._reload)
 
 
 class EndAtOnce(Service):
-    """While a stop is under way, SIGTERM and SIGINT end the process by their default.
+    """Restores the default of SIGTERM and SIGINT when the stop begins, so that the next one kills.
 
-    Even if the loop hangs. The worker sees the end of its socket, and ends itself.
+    It does so even if the loop hangs. The worker notices the end of its socket, and ends itself.
     """
 
     def stopService(self) -> None:
-        """The stop begins."""
+        """Restore the defaults."""
         super().stopService()  # type: ignore[no-untyped-call]
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):

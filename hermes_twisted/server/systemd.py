@@ -1,7 +1,7 @@
-"""systemd's notification protocol, as far as a service speaks it: sd_notify(3), systemd 252.
+"""systemd's notification protocol: sd_notify(3), as of systemd 252.
 
-Ready, stopping, reloading, a status line, and a sign of life from the event loop: a
-loop that hangs gives none, and systemd starts the service again.
+Reports ready, stopping and reloading, and sends watchdog messages from the event loop: if the loop
+hangs, there are none, and systemd restarts the service.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-#: systemd kills a service that stops for longer than `TimeoutStopSec`, unless it asks for more.
+#: Seconds that a stop may take beyond its limit: after `TimeoutStopSec` systemd would kill us.
 EXTENSION: Final = 15.0
 
 
@@ -27,36 +27,39 @@ class Manager:
     _log = Logger()
 
     def __init__(self, address: str, watchdog: float | None = None) -> None:
-        """*watchdog*: seconds within which it wants a sign of life, if it does."""
+        """*watchdog*: the longest time between two watchdog messages, in seconds; None for none."""
         self.watchdog = watchdog
-        # A leading @ means a name in the abstract namespace.
+        # A leading @ stands for the NUL of the abstract namespace (unix(7)).
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     @classmethod
     def take(cls, environ: MutableMapping[str, str], pid: int) -> Manager | None:
-        """The one that *environ* names; its variables go, so that no child speaks for us."""
+        """Return the manager that *environ* names, None if there is none.
+
+        Its variables are removed, so that no child sends notifications for us.
+        """
         address = environ.pop("NOTIFY_SOCKET", None)
         interval = environ.pop("WATCHDOG_USEC", "")
         meant = environ.pop("WATCHDOG_PID", None)
         if not address:
             return None
-        # The watchdog may be another process's, as in a container with several.
+        # In a container the watchdog may be meant for another process.
         for_us = interval.isdecimal() and int(interval) > 0 and meant in (None, str(pid))
         return cls(address, int(interval) / 1e6 if for_us else None)
 
     def say(self, *assignments: str) -> None:
-        """Send one message. Never blocks, and never fails: the service goes on without."""
+        """Send one message. Never blocks; an error is logged, and not raised."""
         message = "\n".join(assignments).encode()
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
                 speaker.setblocking(False)
                 speaker.sendto(message, self._address)
         except OSError as error:
-            self._log.warn("systemd cannot be told: {error}", error=error.strerror)
+            self._log.warn("systemd cannot be notified: {error}", error=error.strerror)
 
 
 class Reporter(Service):
-    """Tells systemd how the service does. Started last, stopped first.
+    """Reports the service's state to systemd. Has to be started last and stopped first.
 
     *limit*: how long a stop may take, in seconds.
     """
@@ -69,18 +72,18 @@ class Reporter(Service):
         self._life.clock = reactor
 
     def startService(self) -> None:
-        """Report, once the loop runs, that the service listens."""
+        """Report ready, in the first turn of the loop."""
         super().startService()  # type: ignore[no-untyped-call]
         self._reactor.callLater(0, self._started)
 
     def stopService(self) -> None:
-        """Report the stop. Signs of life go on: it may take as long as the running turns."""
+        """Report the stop. Watchdog messages go on until the reactor has stopped."""
         super().stopService()  # type: ignore[no-untyped-call]
         microseconds = round((self._limit + EXTENSION) * 1e6)
         self._manager.say("STOPPING=1", f"EXTEND_TIMEOUT_USEC={microseconds}")
 
     def reloading(self, reload: Callable[[], None]) -> None:
-        """Reload, and report beginning and end."""
+        """Call *reload*, and report its beginning and end."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._manager.say("RELOADING=1", f"MONOTONIC_USEC={now}")
         try:

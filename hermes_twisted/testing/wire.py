@@ -1,14 +1,13 @@
-"""For tests of what serves a terminal: a connection in memory, a backend that is played by hand.
+"""A client's connection in memory, for tests of servers: HTTP, WebSocket frames, TCP's behaviour.
 
-Nothing of the package imports this. The wire behaves as Twisted's TCP does where that
-matters: a connection ends in a later turn of the loop, a paused one keeps what comes.
+Like Twisted's TCP, a connection ends in a later turn of the loop, and a paused one keeps what
+comes.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,19 +19,41 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-#: RFC 6455 §5.2
-CONTINUATION: Final = 0
-TEXT: Final = 1
-BINARY: Final = 2
-CLOSE: Final = 8
-PING: Final = 9
-PONG: Final = 10
+from ..websocket.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    WebSocketFrame,
+    apply_mask,
+    decode_header,
+    encode_header,
+)
+
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "CONTINUATION",
+    "PING",
+    "PONG",
+    "TEXT",
+    "Headers",
+    "HttpResponse",
+    "MemoryWire",
+    "WebSocketFrame",
+    "apply_mask",
+    "client_frame",
+    "handshake",
+    "read_frames",
+    "request",
+]
 
 _NONCE: Final = base64.b64encode(b"sixteen bytes...")
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _ACCEPT: Final = base64.b64encode(hashlib.sha1(_NONCE + _GUID, usedforsecurity=False).digest())
 _MASK: Final = b"\x37\xfa\x21\x3d"
-_SIZES: Final = {0: "", 2: "!H", 8: "!Q"}
 
 Headers = Sequence[tuple[str, str]]
 
@@ -46,22 +67,8 @@ class HttpResponse:
     body: bytes
 
 
-@dataclass(frozen=True)
-class ServerFrame:
-    """A WebSocket frame from the server."""
-
-    opcode: int
-    fin: bool
-    payload: bytes
-
-    @property
-    def close_code(self) -> int | None:
-        """What a close frame gives as its reason, if anything."""
-        return struct.unpack("!H", self.payload[:2])[0] if self.payload else None
-
-
 def handshake(target: str, headers: Headers = (), *, without: Sequence[str] = ()) -> bytes:
-    """The request that opens a WebSocket; *headers* replace those of the same name."""
+    """Return the request that opens a WebSocket; *headers* replace those of the same name."""
     usual = {
         "Host": "127.0.0.1:8643",
         "Upgrade": "websocket",
@@ -75,7 +82,7 @@ def handshake(target: str, headers: Headers = (), *, without: Sequence[str] = ()
 
 
 def request(method: str, target: str, headers: Headers = (), body: bytes = b"") -> bytes:
-    """An HTTP/1.1 request; it has the headers that are given, and no others."""
+    """Return an HTTP/1.1 request with the given headers, and no others."""
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
@@ -90,45 +97,43 @@ def client_frame(
     length: int | None = None,
     size: int | None = None,
 ) -> bytes:
-    """A frame as a client sends it, or as it must not: a declared *length* that is not
-    the payload's, a length field of *size* bytes (0, 2, 8) that is not the shortest."""
+    """Encode a client's frame, or one that a client must not send.
+
+    *length* is declared instead of the payload's; *size* is the number of bytes of the extended
+    length (0, 2 or 8), also where it is not the shortest.
+    """
     declared = len(payload) if length is None else length
-    if size is None:
-        size = 0 if declared < 126 else 2 if declared < 65536 else 8
-    short = {0: declared, 2: 126, 8: 127}[size]
-    head = bytes((fin << 7 | rsv << 4 | opcode, (mask is not None) << 7 | short))
-    if size:
-        head += struct.pack(_SIZES[size], declared)
-    return head + payload if mask is None else head + mask + masked(payload, mask)
+    head = encode_header(opcode, declared, fin=fin, rsv=rsv, mask=mask or b"")
+    if size is not None:
+        # Not the codec's: it makes no header that breaks the protocol.
+        short = {0: declared, 2: 126, 8: 127}[size]
+        head = bytes((head[0], head[1] & 0x80 | short)) + (declared.to_bytes(size) if size else b"")
+        head += mask or b""
+    return head + (payload if mask is None else apply_mask(payload, mask))
 
 
-def masked(payload: bytes, mask: bytes) -> bytes:
-    """*payload* under *mask* (RFC 6455 §5.3)."""
-    stream = (mask * (len(payload) // 4 + 1))[: len(payload)]
-    return (int.from_bytes(payload) ^ int.from_bytes(stream)).to_bytes(len(payload))
-
-
-def read_frames(data: bytes) -> Iterator[ServerFrame]:
-    """Take server frames apart; anything but whole, unmasked, plain ones is an error."""
+def read_frames(data: bytes) -> Iterator[WebSocketFrame]:
+    """Decode server frames. Raises `ValueError` for any but whole, unmasked, plain ones."""
     start = 0
     while start < len(data):
-        first, short = data[start], data[start + 1]
-        if first & 0x70 or short & 0x80:
-            raise ValueError("a server's frames have no reserved bits and no mask")
-        size = {126: 2, 127: 8}.get(short, 0)
-        start += 2 + size
-        length = int.from_bytes(data[start - size : start]) if size else short
-        if start + length > len(data):
+        header = decode_header(data, start)
+        if header is None:
             raise ValueError("the last frame is not whole")
-        yield ServerFrame(first & 0x0F, bool(first & 0x80), data[start : start + length])
-        start += length
+        if header.rsv or header.mask:
+            raise ValueError("a server's frames have no reserved bits and no mask")
+        start += header.size
+        if start + header.length > len(data):
+            raise ValueError("the last frame is not whole")
+        payload = data[start : start + header.length]
+        yield WebSocketFrame(header.opcode, header.fin, payload)
+        start += header.length
 
 
 class MemoryWire(StringTransport):
-    """A TCP connection in memory: the client's end is here, the protocol at the other.
+    """The client's end of a TCP connection in memory, with a server's protocol at the other end.
 
-    *build* makes the protocol, as `buildProtocol` of a factory does. The loop's later
-    turns are *clock*'s; each `feed` ends with one.
+    *build* makes the protocol, as `buildProtocol` of a factory does. *clock* runs the loop's later
+    turns; each `feed` ends with one.
     """
 
     def __init__(
@@ -143,7 +148,7 @@ class MemoryWire(StringTransport):
         host = host or IPv4Address("TCP", "127.0.0.1", 8643)
         super().__init__(host, peer, lenient=True)  # type: ignore[no-untyped-call]
         self.writes: list[bytes] = []
-        """What the server has written and `take` has not taken, one entry a write."""
+        """The server's writes that `take` has not returned yet."""
         self.aborted = False
         self.blocked = False
         self.no_delay: bool | None = None
@@ -157,24 +162,24 @@ class MemoryWire(StringTransport):
     # The client's side.
 
     def feed(self, *chunks: bytes) -> None:
-        """The client sends: one segment for each chunk."""
+        """Send each chunk to the server as one segment."""
         for chunk in chunks:
             self._unread.append(chunk)
             self._deliver()
         self._clock.advance(0)
 
     def hang_up(self) -> None:
-        """The client closes the connection."""
+        """Close the connection as the client."""
         self._lose(ConnectionDone())
         self._clock.advance(0)
 
     def block(self) -> None:
-        """The client does not read any more, and the buffers are full."""
+        """Stop reading as the client, with all buffers full."""
         self.blocked = True
         self._pause_producer()
 
     def unblock(self) -> None:
-        """It reads again."""
+        """Read again as the client."""
         self.blocked = False
         if self._producer_paused:
             self._producer_paused = False
@@ -185,7 +190,7 @@ class MemoryWire(StringTransport):
         self._clock.advance(0)
 
     def take(self) -> bytes:
-        """What the server has written since the last time."""
+        """Return the bytes that the server has written since the last call."""
         taken, self.writes[:] = b"".join(self.writes), []
         return taken
 
@@ -197,12 +202,12 @@ class MemoryWire(StringTransport):
     # HTTP.
 
     def ask(self, data: bytes, *, head: bool = False) -> HttpResponse:
-        """Send a request and read its response; *head* is for the answer to a HEAD."""
+        """Send a request and return its response; *head* is for a HEAD request."""
         self.feed(data)
         return self.response(head=head)
 
     def response(self, *, head: bool = False) -> HttpResponse:
-        """Read the one response that has come; what follows it stays."""
+        """Return the response that has come; the bytes after it stay."""
         text, _, rest = self.take().partition(b"\r\n\r\n")
         first, *lines = text.decode("latin-1").split("\r\n")
         pairs = (line.partition(":") for line in lines)
@@ -213,7 +218,7 @@ class MemoryWire(StringTransport):
         return HttpResponse(int(first.split()[1]), headers, rest[:length])
 
     def upgrade(self, key: str, *, target: str = "/api/ws", headers: Headers = ()) -> HttpResponse:
-        """Open a WebSocket with *key*; the server's answer."""
+        """Open a WebSocket with *key* and return the server's response."""
         response = self.ask(handshake(f"{target}?token={key}", headers))
         if response.status == 101 and response.headers["sec-websocket-accept"].encode() != _ACCEPT:
             raise ValueError("the server has not read the handshake's key")
@@ -222,15 +227,15 @@ class MemoryWire(StringTransport):
     # WebSocket.
 
     def send(self, *texts: bytes) -> None:
-        """Send text messages, all in one segment."""
+        """Send text messages in one segment."""
         self.feed(b"".join(client_frame(text) for text in texts))
 
-    def frames(self) -> list[ServerFrame]:
-        """The frames that have come since the last time."""
+    def frames(self) -> list[WebSocketFrame]:
+        """Return the frames that have come since the last call."""
         return list(read_frames(self.take()))
 
     def texts(self) -> list[bytes]:
-        """The same, where only whole text messages may come."""
+        """Return the messages since the last call. Raises `ValueError` for other frames."""
         frames = self.frames()
         if any((frame.opcode, frame.fin) != (TEXT, True) for frame in frames):
             raise ValueError(f"not only text messages: {frames}")
@@ -239,11 +244,11 @@ class MemoryWire(StringTransport):
     # The server's side: what a protocol calls. The names are Twisted's.
 
     def write(self, data: bytes) -> None:
-        """See `ITransport`."""
+        """Record one write of the server, unless the connection has ended."""
         self.writeSequence([data])
 
     def writeSequence(self, data: Any) -> None:
-        """See `ITransport`."""
+        """Record one write of the server, unless the connection has ended."""
         written = b"".join(data)
         if written and self.connected and not self.aborted:
             self.writes.append(written)
@@ -251,40 +256,40 @@ class MemoryWire(StringTransport):
                 self._pause_producer()
 
     def loseConnection(self) -> None:
-        """See `ITransport`: what was written goes out first."""
+        """End the connection in a later turn, once the client reads what was written."""
         if self.connected and not self.disconnecting:
             self.disconnecting = True
             if not self.blocked:
                 self._lose_later(ConnectionDone())
 
     def abortConnection(self) -> None:
-        """See `ITCPTransport`."""
+        """End the connection in a later turn, without what the client has not read."""
         if self.connected and not self.aborted:
             self.aborted = self.disconnecting = True
             self._lose_later(ConnectionAborted())
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """See `IConsumer`."""
+        """Register a producer; it is not paused."""
         super().registerProducer(producer, streaming)  # type: ignore[no-untyped-call]
         self._producer_paused = False
 
     def unregisterProducer(self) -> None:
-        """See `IConsumer`; like TCP's, it does not mind when there is none."""
+        """Unregister the producer; like TCP's, this is no error if there is none."""
         self.producer = None
         self._producer_paused = False
 
     def resumeProducing(self) -> None:
-        """See `IPushProducer`: what has come meanwhile is read in the loop's next turn."""
+        """Read again; what has come meanwhile is delivered in a later turn."""
         super().resumeProducing()  # type: ignore[no-untyped-call]
         if self._unread:
             self._clock.callLater(0, self._deliver)
 
     def stopProducing(self) -> None:
-        """See `IPushProducer`."""
+        """Close the connection."""
         self.loseConnection()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """See `ITCPTransport`."""
+        """Record the value as `no_delay`."""
         self.no_delay = bool(enabled)
 
     def _deliver(self) -> None:

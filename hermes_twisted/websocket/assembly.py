@@ -1,10 +1,10 @@
-"""A message of a client in the making, within its limits."""
+"""Assembles a client's message from fragments, within limits."""
 
 from __future__ import annotations
 
 
 class Budget:
-    """At most *limit* bytes in all; each holder gives back what it took."""
+    """A limit of bytes that several share; each gives back what it took."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -12,26 +12,26 @@ class Budget:
 
     @property
     def left(self) -> int:
-        """How many bytes nobody has taken."""
+        """Bytes that can still be taken."""
         return self._limit - self._taken
 
     def take(self, size: int) -> bool:
-        """Take *size* bytes; False, and nothing is taken, if there are not so many."""
+        """Take *size* bytes; if there are not so many, take none and return False."""
         if size > self.left:
             return False
         self._taken += size
         return True
 
     def give_back(self, size: int) -> None:
-        """*size* bytes are free again."""
+        """Free *size* bytes."""
         self._taken -= size
 
 
 class Assembly:
-    """The bytes, inflated, of the one unfinished message of a connection.
+    """The unfinished message of one connection, inflated.
 
-    Empty fragments cost no bytes, so fragments are counted; the bytes are taken from
-    the *budget* of all clients and given back when the message is finished or dropped.
+    Its bytes are taken from the *budget* of all clients, and given back when it is finished or
+    dropped. Fragments are limited by number, too, because empty ones take no bytes.
     """
 
     def __init__(self, max_fragments: int, budget: Budget) -> None:
@@ -45,33 +45,33 @@ class Assembly:
 
     @property
     def left(self) -> int:
-        """How many more bytes the budget allows."""
+        """Bytes that the budget still allows."""
         return self._budget.left
 
     def begin(self) -> None:
-        """A message begins."""
+        """Begin a message; drop an unfinished one."""
         self.drop()
         self._fragments = 0
 
     def fragment(self) -> bool:
-        """A fragment begins; False if it is one too many."""
+        """Count a fragment; return False if it is one too many."""
         self._fragments += 1
         return self._fragments <= self._max_fragments
 
     def add(self, payload: bytes) -> bool:
-        """More of it; False, and it is left out, if that exceeds the budget."""
+        """Append *payload*; if the budget does not allow it, append nothing and return False."""
         if not self._budget.take(len(payload)):
             return False
         self._text += payload
         return True
 
     def finish(self) -> bytes:
-        """The whole message."""
+        """Return the whole message and begin with an empty one."""
         text = bytes(self._text)
         self.drop()
         return text
 
     def drop(self) -> None:
-        """Forget what there is."""
+        """Drop the unfinished message."""
         self._budget.give_back(len(self._text))
         self._text = bytearray()

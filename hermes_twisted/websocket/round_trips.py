@@ -1,44 +1,46 @@
-"""How long a ping's way there and a pong's way back take (RFC 6455 §5.5.2)."""
+"""Round-trip times of the pings of one link (RFC 6455 §5.5.2)."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Final
+
+from ..shared.bounded_map import BoundedMap
 
 #: Pings without a pong that are remembered.
 MAX_OUTSTANDING: Final = 64
 
 
 class RoundTrips:
-    """Numbers the pings of one link; a pong ends its ping and the earlier ones (§5.5.3)."""
+    """Numbers pings and measures their round trips.
+
+    A pong answers its ping and all earlier ones (RFC 6455 §5.5.3).
+    """
 
     def __init__(self) -> None:
-        self._sent: OrderedDict[bytes, float] = OrderedDict()
+        self._sent: BoundedMap[bytes, float] = BoundedMap(MAX_OUTSTANDING)
         self._number = 0
         self.last: float | None = None
-        """The latest one, in seconds; None until there is one."""
+        """The latest round trip, in seconds; None until there is one."""
 
     @property
     def outstanding(self) -> int:
-        """Pings without a pong."""
+        """How many pings have no pong yet, of those that are remembered."""
         return len(self._sent)
 
     def ping(self, now: float) -> bytes:
-        """The payload of a ping that is sent *now*."""
+        """Return the payload of a ping that is sent at the time *now*, in seconds."""
         self._number += 1
         payload = b"%d" % self._number
         self._sent[payload] = now
-        if len(self._sent) > MAX_OUTSTANDING:
-            self._sent.popitem(last=False)
         return payload
 
     def pong(self, payload: bytes, now: float) -> float | None:
-        """The round trip, in seconds; None for a pong that nobody asked for."""
+        """Return the round trip, in seconds; None for a pong that answers none of our pings."""
         sent = self._sent.get(payload)
         if sent is None:
             return None
         while next(iter(self._sent)) != payload:
-            self._sent.popitem(last=False)
+            del self._sent[next(iter(self._sent))]
         del self._sent[payload]
         self.last = now - sent
         return self.last

@@ -1,11 +1,11 @@
-"""Autobahn without its tolerances: RFC 6455 to the letter, within limits, to a clean end.
+"""A server's WebSocket on Autobahn: strict by RFC 6455, within limits, with a clean end.
 
-Knows nothing of seats: what a message means is `protocol.py`'s.
+It knows nothing of seats: what a message means is `link.py`'s.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
@@ -23,7 +23,7 @@ CLOSE_POLICY: Final = 1008
 CLOSE_TOO_BIG: Final = 1009
 CLOSE_TRY_AGAIN: Final = 1013
 
-#: The limit that each code stands for, when it is ours.
+#: The limit, as metrics name it, that each code of ours reports.
 _LIMIT_OF: Final = {
     CLOSE_POLICY: "max_fragments",
     CLOSE_TOO_BIG: "max_message",
@@ -33,13 +33,13 @@ _BUSY: Final = "too many unfinished messages at the moment"
 
 
 class StrictProtocol(WebSocketServerProtocol):
-    """One WebSocket. A subclass gets whole messages and pings, and says when it is over."""
+    """One WebSocket. Subclasses handle whole messages and pings, and decide when it ends."""
 
     factory: StrictFactory
     offered_extensions = ""
-    """What the client offers in `Sec-WebSocket-Extensions`."""
+    """The client's `Sec-WebSocket-Extensions`."""
     takes_binary = False
-    # Autobahn would copy, and format for a debug line, all options for each connection.
+    # Autobahn would copy all options for each connection, and format them for a debug line.
     CONFIG_ATTRS = ()  # type: ignore[assignment]  # `StrictFactory` sets them at once.
 
     compression: Compression | None = None
@@ -49,13 +49,13 @@ class StrictProtocol(WebSocketServerProtocol):
     # The handshake.
 
     def connectionMade(self) -> None:
-        """The connection has been taken over from the HTTP server."""
+        """Begin: the connection has been taken over from the HTTP server."""
         super().connectionMade()
-        self._holds: set[str] = set()
+        self._pauses: set[str] = set()
         self._assembly = Assembly(self.factory.limits.max_fragments, self.factory.unfinished)
 
     def onConnect(self, request: Any) -> Any:
-        """Agree on compression, if that is wanted; headers for the answer."""
+        """Agree on compression if that is enabled; return the headers of the answer."""
         agreed = agree(self.offered_extensions) if self.factory.limits.compress else None
         if agreed is None:
             return None
@@ -63,17 +63,17 @@ class StrictProtocol(WebSocketServerProtocol):
         return None, {"Sec-WebSocket-Extensions": agreed.response}
 
     def onOpen(self) -> None:
-        """The handshake is done."""
+        """Begin to compress, if that was agreed: the handshake is done."""
         self._perMessageCompress = self.compression  # type: ignore[assignment]
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
-        """Autobahn's own refusals quote the request; ours (`web.py`) come before it."""
+        """Refuse in fixed words: Autobahn's quote the request. Admission has refused before."""
         super().failHandshake("Bad handshake", 400)
 
     # What comes.
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes from the client; once we have failed the connection, only its end counts."""
+        """Parse bytes of the client; once we have failed the connection, await its close."""
         if not self.failedByMe:
             self._dataReceived(data)
             data = b""
@@ -81,56 +81,59 @@ class StrictProtocol(WebSocketServerProtocol):
             self._await_close(data)
 
     def onMessageBegin(self, isBinary: bool) -> None:
-        """A message begins: text, or it is not for us."""
+        """Begin a message; fail the connection for binary ones unless `takes_binary`."""
         super().onMessageBegin(isBinary)
         self._assembly.begin()
         if isBinary and not self.takes_binary:
             self._fail_connection(CLOSE_UNSUPPORTED, "only text messages are understood here")
 
     def onMessageFrameBegin(self, length: int) -> None:
-        """A fragment begins."""
-        super().onMessageFrameBegin(length)  # Which looks at the length.
+        """Begin a fragment; fail the connection if it is one too many."""
+        super().onMessageFrameBegin(length)  # It checks the length.
         if not self._assembly.fragment():
             self._fail_connection(CLOSE_POLICY, "a message of too many fragments")
 
     def onMessageFrameData(self, payload: bytes) -> None:
-        """A part of a fragment, inflated, as it comes."""
+        """Add a part of a fragment, already inflated."""
         if not (self.failedByMe or self._assembly.add(payload)):
             self._fail_connection(CLOSE_TRY_AGAIN, _BUSY)
 
     def onMessageFrameEnd(self) -> None:
-        """A fragment is complete."""
+        """Do nothing: the bytes are in the assembly already."""
 
     def onMessageEnd(self) -> None:
-        """A message is complete."""
+        """Pass the complete message to `onMessage`."""
         if not self.failedByMe:
             self.onMessage(self._assembly.finish(), self.message_is_binary)
 
     def pause_input(self, limit: str) -> None:
-        """Do not read the socket, because of this limit. Once closing, it is always read."""
-        if self.state != self.STATE_OPEN or limit in self._holds:
+        """Stop reading the socket because of a limit, until `resume_input`.
+
+        Does nothing once the connection closes: then it is always read.
+        """
+        if self.state != self.STATE_OPEN or limit in self._pauses:
             return
         self.factory.meter.count("limit", limit)
-        if not self._holds:
+        if not self._pauses:
             self.tcp.pauseProducing()
-        self._holds.add(limit)
+        self._pauses.add(limit)
 
     @property
     def input_paused(self) -> bool:
-        """Whether the socket is not read: then its silence is ours."""
-        return bool(self._holds)
+        """Whether the socket is not read at the moment, because of any limit."""
+        return bool(self._pauses)
 
     def resume_input(self, limit: str | None = None) -> None:
-        """This limit, or none any more, keeps us from reading the socket."""
-        if self._holds:
-            self._holds -= {limit} if limit else self._holds
-            if not self._holds:
+        """End the pause because of *limit*, or of all limits; read again if none is left."""
+        if self._pauses:
+            self._pauses -= {limit} if limit else self._pauses
+            if not self._pauses:
                 self.tcp.resumeProducing()
 
-    # What `Compression` asks.
+    # What `Compression` calls.
 
     def _room(self) -> int:
-        """How much more the message may inflate to."""
+        """Return how many more bytes the message may inflate to."""
         return min(self._own_room, self.factory.unfinished.left)
 
     @property
@@ -148,30 +151,30 @@ class StrictProtocol(WebSocketServerProtocol):
     # The end.
 
     def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake."""
+        """Begin the closing handshake (RFC 6455 §7.1.2)."""
         # sendClose refuses every code but 1000 and 3000-4999.
         if self.state == self.STATE_OPEN:
             self.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:123], isReply=False)
             self.resume_input()
 
     def abort(self) -> None:
-        """Drop the connection now."""
+        """Drop the TCP connection at once."""
         self.tcp.abortConnection()
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:
-        """The client closes, or answers our close."""
+        """Answer the client's close, or end after the answer to ours."""
         failed = super().onCloseFrame(code, reasonRaw)  # type: ignore[arg-type]
         if failed:
-            self._end()  # It was a close all the same: each side has said its own.
+            self._end()  # Its code is not valid, but both sides have sent a close.
         return failed
 
     def onCloseHandshakeTimeout(self) -> None:
-        """The client has not answered our close."""
+        """Count and drop a client that has not answered our close in time."""
         self.factory.meter.count("limit", "close")
         super().onCloseHandshakeTimeout()
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """The connection has ended."""
+        """Cancel timers and give back the budget: the connection has ended."""
         self._stop_waiting()
         if self._last_call is not None and self._last_call.active():
             self._last_call.cancel()
@@ -179,7 +182,7 @@ class StrictProtocol(WebSocketServerProtocol):
 
     @property
     def tcp(self) -> Any:
-        """The transport: TCP, TLS or a Unix socket, with more than `ITransport` says."""
+        """The transport: TCP, TLS or a Unix socket, each with more methods than `ITransport`."""
         return self.transport
 
     def _protocol_violation(self, reason: str) -> bool:
@@ -200,7 +203,7 @@ class StrictProtocol(WebSocketServerProtocol):
         self.resume_input()
 
     def _await_close(self, data: bytes) -> None:
-        """Step over what still comes, until the client's close frame."""
+        """Discard what still comes, until the client's close frame."""
         if self._watch is None:
             frame = self.current_frame
             rest = 0 if frame is None else frame.length - self.current_frame_masker.pointer()
@@ -210,7 +213,7 @@ class StrictProtocol(WebSocketServerProtocol):
             self._end()
 
     def _end(self) -> None:
-        """Both close frames have gone: end TCP."""
+        """End TCP: both close frames have been sent."""
         self._stop_waiting()
         self.wasClean = True
         self.dropConnection(abort=False)
@@ -218,7 +221,7 @@ class StrictProtocol(WebSocketServerProtocol):
     def _closeConnection(self, abort: bool = False) -> None:
         # Autobahn would reset the connection even after a proper close.
         super()._closeConnection(abort and not self.wasClean)
-        # What was written before still goes out, but a client that does not read has its time.
+        # What was written still goes out, but a client that does not read is dropped in time.
         self._last_call = self.factory.clock.callLater(
             self.factory.limits.close_timeout, self._too_late
         )
@@ -234,12 +237,12 @@ class StrictProtocol(WebSocketServerProtocol):
 
 
 class StrictFactory(WebSocketServerFactory):
-    """Autobahn with the options that protect, and what all connections share."""
+    """Autobahn with strict options, and what all connections share: limits, meter, the budget."""
 
     noisy = False
 
     def __init__(self, clock: IReactorTime, limits: Limits, meter: Meter | None = None) -> None:
-        # `reactor` always: without it Autobahn imports, and so installs, the default one.
+        # Always with `reactor`: without it Autobahn imports, and so installs, the default one.
         super().__init__(reactor=clock, server="")  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
@@ -254,7 +257,7 @@ class StrictFactory(WebSocketServerFactory):
             echoCloseCodeReason=True,
             maxFramePayloadSize=limits.max_message,
             maxMessagePayloadSize=limits.max_message,
-            openHandshakeTimeout=0,  # It gets a whole handshake; `channel.py` has the deadline.
+            openHandshakeTimeout=0,  # It gets a whole handshake, by a deadline of the HTTP server.
             closeHandshakeTimeout=limits.close_timeout,
             autoPingInterval=0,  # The service pings, and never closes for a late pong.
             tcpNoDelay=True,
@@ -262,12 +265,12 @@ class StrictFactory(WebSocketServerFactory):
         self._options = {name: getattr(self, name) for name in WebSocketServerProtocol.CONFIG_ATTRS}
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A protocol with the options set."""
-        protocol = super().buildProtocol(addr)
-        protocol.__dict__.update(self._options)
+        """Return a new protocol with the options set."""
+        protocol = cast("StrictProtocol", super().buildProtocol(addr))
+        self.prepare(protocol)
         return protocol
 
     def prepare(self, protocol: StrictProtocol) -> None:
-        """Make a protocol this factory's, with the options set, as `buildProtocol` does."""
+        """Set the options and this factory on a protocol that was made without `buildProtocol`."""
         protocol.factory = self
         protocol.__dict__.update(self._options)

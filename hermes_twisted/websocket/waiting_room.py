@@ -1,15 +1,20 @@
-"""The courtesy hold: a person whose key is refused reads why, in the terminal UI itself.
+"""The waiting room: a few refused terminal UIs are told there what is wrong.
 
-The stock UI shows the same empty error for every HTTP refusal, and turns a WebSocket
-that is closed at once into a storm of new ones. So a few refused UIs are let through
-the upgrade, into a waiting room: they are told what is wrong, and that is all. Nothing
-here leads to a seat or a backend.
+The stock UI shows the same empty error for every HTTP refusal, and reconnects in a storm when a
+WebSocket is closed at once. So for a few of them the refused handshake is upgraded all the same:
+
+1. `looks_like_terminal` decides who may be held, `Capacity` how many.
+2. A held client gets the `explanation`, and never `gateway.ready`.
+3. Its requests get an empty `reply`, so that the UI stays alive and shows the text.
+4. After `Limits.hold` seconds, or too many bytes, its TCP connection is dropped.
+
+Nothing here leads to a seat or a backend.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -21,42 +26,26 @@ from ..limits import KIB, Limits
 from ..meter import Meter
 from .strict import StrictFactory, StrictProtocol
 
-#: What the UI's WebSocket library calls itself: Node's own, or the one in the bundle.
-_USER_AGENTS: Final = frozenset({b"node", b"undici"})
-#: The text is shown until this is cleared or replaced.
+#: Bytes that a held client may send in all, and in one message.
+MAX_RECEIVED: Final = 256 * KIB
+MAX_MESSAGE: Final = 16 * KIB
+#: Identifies the notification in the UI, which shows it until it is cleared or replaced.
 NOTICE_KEY: Final = "hermes-attach.refused"
+#: `User-Agent` of the UI's WebSocket library: Node's own, or the one in the UI's bundle.
+_USER_AGENTS: Final = frozenset({b"node", b"undici"})
 
 
 def looks_like_terminal(head: Head) -> bool:
-    """Whether the stock UI asks: every browser sends an `Origin`, and other clients their name."""
+    """Return whether the stock UI sent the handshake: it has no `Origin`, and its library's name.
+
+    Every browser sends an `Origin`, and other clients have other names.
+    """
     agent = head.one(b"user-agent") or b""
     return b"origin" not in head.headers and agent.lower() in _USER_AGENTS
 
 
-def explanation(refused: Refusal) -> list[bytes]:
-    """The frames that tell the UI's user: a line that stays, and one in the transcript."""
-    text = f"{refused.title} {refused.advice}"
-    notice = {
-        "id": NOTICE_KEY,
-        "key": NOTICE_KEY,
-        "kind": "sticky",
-        "level": "error",
-        "text": f"Not attached: {refused.title}",
-        "ttl_ms": None,
-    }
-    return [rpc.event("notification.show", notice), rpc.notice(f"Not attached. {text}")]
-
-
-def reply(text: bytes) -> bytes:
-    """The answer to whatever a held client asks: nothing, politely."""
-    try:
-        return rpc.result(rpc.parse(text).id, {})
-    except rpc.BadFrame as bad:
-        return bad.answer
-
-
 class Capacity:
-    """The waiting room's places: few in all, fewer for one source."""
+    """Limits the held clients, in all and by source."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -64,7 +53,7 @@ class Capacity:
         self._counts = SourceCounts()
 
     def take(self, source: str) -> bool:
-        """Whether there is a place, which is then taken."""
+        """Take a place for a client of *source*; return False if none is free."""
         if self._taken >= self._limits.max_held:
             return False
         if self._counts.of(source) >= self._limits.max_held_per_address:
@@ -74,38 +63,57 @@ class Capacity:
         return True
 
     def leave(self, source: str) -> None:
-        """The place is free again."""
+        """Free the place of a client of *source*."""
         self._taken -= 1
         self._counts.leave(source)
 
 
-#: Bytes that a held client may send in all, and in one message.
-MAX_RECEIVED: Final = 256 * KIB
-MAX_MESSAGE: Final = 16 * KIB
+def explanation(refusal: Refusal) -> list[bytes]:
+    """Return the frames that explain a refusal: a sticky notification, and a transcript line."""
+    notification = {
+        "id": NOTICE_KEY,
+        "key": NOTICE_KEY,
+        "kind": "sticky",
+        "level": "error",
+        "text": f"Not attached: {refusal.title}",
+        "ttl_ms": None,
+    }
+    line = f"Not attached. {refusal.title} {refusal.advice}"
+    return [rpc.event("notification.show", notification), rpc.notice(line)]
+
+
+def reply(text: bytes) -> bytes:
+    """Return the answer to a frame of a held client: an empty result, or the usual error."""
+    try:
+        return rpc.result(rpc.parse(text).id, {})
+    except rpc.BadFrame as bad:
+        return bad.answer
 
 
 class WaitingProtocol(StrictProtocol):
-    """One held client, until its time is over or it goes."""
+    """The WebSocket of one held client."""
 
     factory: WaitingRoom
-    refused: Refusal
-    source: str
     takes_binary = True
-    """It is not looked at."""
-    _received = 0
-    _let_go: IDelayedCall | None = None
+    """Binary messages are accepted, and ignored: a close would make the UI reconnect."""
+
+    def __init__(self, refusal: Refusal, source: str) -> None:
+        super().__init__()
+        self.source = source
+        self._refusal = refusal
+        self._received = 0
+        self._time_limit: IDelayedCall | None = None
 
     def onOpen(self) -> None:
-        """Say what is wrong; `gateway.ready` is never sent."""
+        """Send the explanation, and start the time limit."""
         super().onOpen()
-        limits = self.factory.limits
-        # By dropping TCP: a close frame would make the UI come again at once.
-        self._let_go = self.factory.clock.callLater(limits.hold_time, self.abort)
-        for payload in explanation(self.refused):
+        # Ends in a drop of TCP: after a close frame the UI would reconnect at once.
+        self._time_limit = self.factory.clock.callLater(self.factory.limits.hold_time, self.abort)
+        for payload in explanation(self._refusal):
             self.sendMessage(payload)  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes from the client, up to a limit in all."""
+        """Parse bytes of the client; drop it after `MAX_RECEIVED` of them."""
         self._received += len(data)
         if self._received > MAX_RECEIVED:
             self.abort()
@@ -113,27 +121,25 @@ class WaitingProtocol(StrictProtocol):
             super().dataReceived(data)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """Whatever it asks, the answer is empty: so the UI stays alive and shows the text."""
+        """Send the empty reply to a text message."""
         if not isBinary and payload.strip():
             self.sendMessage(reply(payload))  # type: ignore[no-untyped-call]
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """It has gone."""
+        """Cancel the time limit."""
         super().onClose(wasClean, code, reason)
-        if self._let_go is not None and self._let_go.active():
-            self._let_go.cancel()
-        self._let_go = None
+        if self._time_limit is not None and self._time_limit.active():
+            self._time_limit.cancel()
+        self._time_limit = None
 
     def connectionLost(self, reason: Any = None) -> None:
-        """The place is free, however it went."""
+        """Free the place, however the connection has ended."""
         super().connectionLost(reason)
         self.factory.left(self)
 
 
 class WaitingRoom(StrictFactory):
-    """Autobahn with the smallest limits; what it sends is bounded by what it reads."""
-
-    protocol = WaitingProtocol  # type: ignore[assignment]
+    """The held clients. `len` counts them."""
 
     def __init__(self, clock: IReactorTime, limits: Limits, meter: Meter) -> None:
         tiny = replace(limits, max_message=MAX_MESSAGE, compress=False)
@@ -144,24 +150,23 @@ class WaitingRoom(StrictFactory):
     def __len__(self) -> int:
         return len(self._held)
 
-    def enter(self, refused: Refusal, source: str) -> WaitingProtocol | None:
-        """A protocol for a refused client, or None if no place is free."""
+    def enter(self, refusal: Refusal, source: str) -> WaitingProtocol | None:
+        """Return a protocol for a refused client, None if no place is free."""
         if not self._capacity.take(source):
             self.meter.count("limit", "held")
             return None
-        self.meter.count("held", refused.code)
-        protocol = cast("WaitingProtocol", super().buildProtocol(None))
-        protocol.refused = refused
-        protocol.source = source
+        self.meter.count("held", refusal.code)
+        protocol = WaitingProtocol(refusal, source)
+        self.prepare(protocol)
         self._held[protocol] = None
         return protocol
 
     def left(self, protocol: WaitingProtocol) -> None:
-        """One has gone."""
+        """Free the place of a client that has gone."""
         del self._held[protocol]
         self._capacity.leave(protocol.source)
 
     def close(self) -> None:
-        """Let everyone go."""
+        """Drop all held clients."""
         for protocol in list(self._held):
             protocol.abort()

@@ -158,7 +158,7 @@ class TestReload:
 
         os.kill(server.pid, signal.SIGHUP)
 
-        server.wait_for_log("the one before stays: The key in")
+        server.wait_for_log("the current one stays in use: The key in")
         assert link.call("echo") == {}
         assert attach(server, authority).call("echo") == {}
 

@@ -16,7 +16,7 @@ from hermes_twisted.testing.wire import (
     CONTINUATION,
     PING,
     PONG,
-    ServerFrame,
+    WebSocketFrame,
     client_frame,
     handshake,
     read_frames,
@@ -76,14 +76,14 @@ class Raw:
     def status(self) -> int:
         return self.head()[0]
 
-    def frames(self) -> list[ServerFrame]:
+    def frames(self) -> list[WebSocketFrame]:
         """What has come of frames, which have to be whole."""
         received, self.received = self.received, b""
         return list(read_frames(received))
 
-    def until_close(self) -> list[ServerFrame]:
+    def until_close(self) -> list[WebSocketFrame]:
         """The frames up to the server's close, behind which nothing may come."""
-        frames: list[ServerFrame] = []
+        frames: list[WebSocketFrame] = []
         while True:
             with contextlib.suppress(ValueError, IndexError):  # Not whole yet.
                 frames += list(read_frames(self.received))

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from hermes_twisted.access.admission import may_read
 from hermes_twisted.access.handshake import Head
 from hermes_twisted.access.keys import Key
-from hermes_twisted.access.rules import AdmissionRules, HostRule
+from hermes_twisted.access.rules import AdmissionRules, HostRule, may_read
 
 SECRET = "hat_AAAAbbbbCCCCddddEEEE-ffff_gggg"
 LOCAL = HostRule(ports=frozenset({8643}))

@@ -62,7 +62,7 @@ def test_asking_remembers_nothing() -> None:
     assert len(failures) == 0
 
 
-def test_tenants() -> None:
+def test_source_counts() -> None:
     """A source is forgotten with its last link."""
     counts = SourceCounts()
     counts.enter("a")
@@ -73,4 +73,4 @@ def test_tenants() -> None:
     counts.leave("a")
 
     assert counts.of("a") == 0
-    assert not counts._links
+    assert not counts._counts

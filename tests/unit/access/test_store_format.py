@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hermes_twisted.access import store_format
 from hermes_twisted.access.keys import MAX_KEYS, Keys, Scope
-from hermes_twisted.access.store_format import MAX_BYTES, BadKeyFile
+from hermes_twisted.access.store_format import MAX_BYTES
+from hermes_twisted.shared.problem import Problem
 
 
 def now() -> float:
@@ -35,7 +36,7 @@ def changed(keys: Keys, number: int = 0, **fields: Any) -> bytes:
 
 
 def complaint(text: bytes) -> str:
-    with pytest.raises(BadKeyFile) as caught:
+    with pytest.raises(Problem) as caught:
         store_format.load(text, now)
     return str(caught.value)
 
@@ -167,7 +168,7 @@ def test_any_entry(fields: dict[str, Any]) -> None:
 
     try:
         loaded = store_format.load(changed(good, **fields), now)
-    except BadKeyFile as bad:
+    except Problem as bad:
         assert str(bad).startswith("key 1")
     else:
         assert len(loaded.records) == 1
@@ -176,5 +177,5 @@ def test_any_entry(fields: dict[str, Any]) -> None:
 @given(_JSON)
 def test_any_json(content: Any) -> None:
     """Whatever the file holds, it is a store or a clear refusal."""
-    with pytest.raises(BadKeyFile):
+    with pytest.raises(Problem):
         store_format.load(json.dumps(content).encode(), now)

@@ -201,7 +201,7 @@ class TestRotate:
         assert new.expires is None
 
     def test_absent(self, run: Run) -> None:
-        assert "there is no key 'a'" in fails(run, "rotate", "a", "--print")
+        assert "There is no key 'a'" in fails(run, "rotate", "a", "--print")
 
 
 class TestRevoke:
@@ -215,7 +215,7 @@ class TestRevoke:
         assert bool(store.read(home).ended()) == disconnect
 
     def test_absent(self, run: Run) -> None:
-        assert "there is no key 'a'" in fails(run, "revoke", "a")
+        assert "There is no key 'a'" in fails(run, "revoke", "a")
 
 
 class TestList:

@@ -10,12 +10,14 @@ from collections.abc import Callable
 
 import pytest
 
-from hermes_twisted.doctor import http, link
+from hermes_twisted.doctor import link
 from hermes_twisted.doctor.client import ClientTools, Examination
 from hermes_twisted.doctor.findings import Finding, Level, Report
-from hermes_twisted.doctor.link import Ended, Link, Pings
+from hermes_twisted.doctor.link import ClientLink, Ended, Pings
+from hermes_twisted.doctor.messages import MAX_MESSAGE, BadMessage, Messages
 from hermes_twisted.doctor.network import Address, Stream
 from hermes_twisted.doctor.target import parse
+from hermes_twisted.websocket.frames import CLOSE, PING, PONG, RSV1, TEXT, WebSocketFrame
 
 V4 = Address(socket.AF_INET, ("192.0.2.1", 8643))
 V6 = Address(socket.AF_INET6, ("2001:db8::1", 8643))
@@ -205,18 +207,18 @@ def open_link(
     react: Callable[[bytes], list[bytes]] = lambda data: [],
     began: bytes = b"",
     extensions: str = "",
-) -> tuple[Link, FakeNetwork]:
+) -> tuple[ClientLink, FakeNetwork]:
     network = FakeNetwork()
     stream = FakeStream(network, react)
-    return Link(network, stream, http.Messages(extensions), began), network
+    return ClientLink(network, stream, Messages(extensions), began), network
 
 
 def test_ready_in_pieces() -> None:
     """`gateway.ready` is seen behind other events, in fragments, with a ping between them."""
-    other = server_frame(http.TEXT, b'{"method":"event","params":{"type":"x"}}')
+    other = server_frame(TEXT, b'{"method":"event","params":{"type":"x"}}')
     pieces = [
-        server_frame(http.TEXT, READY[:9], fin=False),
-        server_frame(http.PING, b"p"),
+        server_frame(TEXT, READY[:9], fin=False),
+        server_frame(PING, b"p"),
         server_frame(0, READY[9:]),
     ]
     connection, _network = open_link(began=other + b"".join(pieces))
@@ -233,7 +235,7 @@ def test_ready_compressed(fresh: str) -> None:
         if fresh:
             deflater = zlib.compressobj(wbits=-15)
         packed = deflater.compress(text) + deflater.flush(zlib.Z_SYNC_FLUSH)
-        data += server_frame(http.TEXT, packed[:-4], compressed=True)
+        data += server_frame(TEXT, packed[:-4], compressed=True)
     connection, _network = open_link(began=data, extensions=f"permessage-deflate{fresh}")
 
     assert connection.wait_for("gateway.ready", 15.0)
@@ -252,11 +254,11 @@ def test_ready_does_not_come() -> None:
 @pytest.mark.parametrize(
     ("data", "word"),
     [
-        (server_frame(http.CLOSE, struct.pack("!H", 4401) + b"no\x1b"), "close code 4401, “no”"),
-        (server_frame(http.CLOSE, b""), "without a code"),
+        (server_frame(CLOSE, struct.pack("!H", 4401) + b"no\x1b"), "close code 4401, “no”"),
+        (server_frame(CLOSE, b""), "without a code"),
         (b"\x81\x80", "masked"),
         (b"\x81\x7f" + struct.pack("!Q", 1 << 40), "a frame of"),
-        (server_frame(http.TEXT, b"x", compressed=True), "not agreed upon"),
+        (server_frame(TEXT, b"x", compressed=True), "not agreed upon"),
     ],
 )
 def test_ends(data: bytes, word: str) -> None:
@@ -270,17 +272,17 @@ def test_ends(data: bytes, word: str) -> None:
 def test_an_inflated_message_is_bounded() -> None:
     """A small frame cannot make us hold a large message."""
     deflater = zlib.compressobj(wbits=-15)
-    packed = deflater.compress(b"a" * (http.MAX_MESSAGE + 1)) + deflater.flush(zlib.Z_SYNC_FLUSH)
-    messages = http.Messages("permessage-deflate")
+    packed = deflater.compress(b"a" * (MAX_MESSAGE + 1)) + deflater.flush(zlib.Z_SYNC_FLUSH)
+    messages = Messages("permessage-deflate")
 
-    with pytest.raises(http.BadFrame, match="beyond all bounds"):
-        messages.take(http.Frame(http.TEXT, True, True, packed[:-4]))
+    with pytest.raises(BadMessage, match="beyond all bounds"):
+        messages.take(WebSocketFrame(TEXT, True, packed[:-4], RSV1))
 
 
 def pong(data: bytes) -> list[bytes]:
     mask, body = data[2:6], data[6:]
     plain = bytes(a ^ b for a, b in zip(body, mask, strict=False))
-    return [server_frame(http.PONG, plain)] if data[0] == 0x80 | http.PING else []
+    return [server_frame(PONG, plain)] if data[0] == 0x80 | PING else []
 
 
 def test_round_trips() -> None:

@@ -142,7 +142,8 @@ def test_a_key_that_others_read(mode: int, key: Path, tmp_path: Path) -> None:
     (found,) = keys.check(None, {}, tmp_path)
 
     assert found.level is Level.PROBLEM
-    assert "chmod 600" in found.what
+    assert "others than its owner" in found.what
+    assert "chmod 600" in found.next
 
 
 def test_a_folder_that_others_write(key: Path, tmp_path: Path) -> None:

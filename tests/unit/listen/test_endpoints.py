@@ -17,6 +17,7 @@ from hermes_twisted.listen.endpoints import (
     port_number,
     with_tls,
 )
+from hermes_twisted.shared.problem import Problem
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_tls_where_it_applies() -> None:
 
 def test_tls_where_it_applies_to_nothing() -> None:
     """Who asks for TLS and gets none has to know."""
-    with pytest.raises(ValueError, match="--listen names none of them"):
+    with pytest.raises(Problem, match="--listen names none of them"):
         with_tls([Listener("unix:/a")])
 
 
@@ -217,5 +218,5 @@ def test_choice_of_tls(given: Any, choice: TLSChoice | None) -> None:
 )
 def test_contradictions(given: Any, complaint: str) -> None:
     """Nothing that was asked for is left out in silence."""
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(Problem, match=complaint):
         choose_tls(*given)

@@ -178,21 +178,21 @@ def test_encrypted_key_of_old(issued: Issued, files: tuple[Path, Path]) -> None:
 def test_no_certificate(files: tuple[Path, Path], content: bytes) -> None:
     files[0].write_bytes(content)
 
-    assert "holds no certificate in PEM form" in complaint(*files)
+    assert "has no certificate in PEM form" in complaint(*files)
 
 
 def test_certificate_cut_short(issued: Issued, files: tuple[Path, Path]) -> None:
     lines = issued.pem.splitlines(keepends=True)
     files[0].write_bytes(b"".join([*lines[:3], lines[-1]]))
 
-    assert "holds no certificate in PEM form" in complaint(*files)
+    assert "has no certificate in PEM form" in complaint(*files)
 
 
 def test_no_key(files: tuple[Path, Path], issued: Issued) -> None:
     """The two files are easily mixed up."""
     files[1].write_bytes(issued.pem)
 
-    assert f"{files[1]} holds no private key" in complaint(*files)
+    assert f"{files[1]} has no private key" in complaint(*files)
 
 
 def test_broken_key(files: tuple[Path, Path], issued: Issued) -> None:
@@ -214,12 +214,12 @@ def test_time() -> None:
     issued = issue(first=first, last=last)
     found = Credentials((issued.certificate,), issued.key)
 
-    found.check_time(first, "a.crt")
-    found.check_time(last - DAY, "a.crt")
+    found.check_time(first, Path("a.crt"))
+    found.check_time(last - DAY, Path("a.crt"))
     with pytest.raises(Problem, match=r"a\.crt is not valid before 2030-01-01 00:00 UTC.*clock"):
-        found.check_time(first - DAY, "a.crt")
+        found.check_time(first - DAY, Path("a.crt"))
     with pytest.raises(Problem, match=r"a\.crt has expired on 2030-02-01 00:00 UTC\. Renew it"):
-        found.check_time(last, "a.crt")
+        found.check_time(last, Path("a.crt"))
 
 
 def test_authorities(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_authorities(tmp_path: Path) -> None:
     assert read_certificates(bundle, "client authority") == (one.certificate, two.certificate)
 
     bundle.write_bytes(b"")
-    with pytest.raises(Problem, match=r"client authority file .*bundle\.pem holds no certificate"):
+    with pytest.raises(Problem, match=r"client authority file .*bundle\.pem has no certificate"):
         read_certificates(bundle, "client authority")
 
 

@@ -269,7 +269,7 @@ def test_bad_reload(
 
     assert shown(files) == first
     [line] = world.logged(LogLevel.error)
-    assert "the one before stays" in line and str(tmp_path) in line
+    assert "the current one stays in use" in line and str(tmp_path) in line
 
 
 def test_end_of_the_operators_certificate_is_announced(files: TLS, world: World) -> None:

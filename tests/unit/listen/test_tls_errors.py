@@ -12,7 +12,7 @@ from hermes_twisted.listen.tls_errors import explain
     [
         ("http request", "plain HTTP to the TLS port"),
         ("https proxy request", "plain HTTP to the TLS port"),
-        ("wrong version number", "something else than TLS"),
+        ("wrong version number", "did not speak TLS"),
         ("unsupported protocol", "too old"),
         ("no shared cipher", "too old"),
         ("peer did not return a certificate", "showed no certificate"),

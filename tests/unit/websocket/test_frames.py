@@ -9,7 +9,14 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from hermes_twisted.websocket.deflate import deflate
-from hermes_twisted.websocket.frames import text_frames, text_header
+from hermes_twisted.websocket.frames import (
+    Header,
+    client_frame,
+    decode_header,
+    encode_header,
+    text_frames,
+    text_header,
+)
 
 
 def read_frames(data: bytes, *extensions: Extension) -> list[Frame]:
@@ -86,3 +93,53 @@ def test_squeezed_frames() -> None:
     )
 
     assert [frame.data for frame in frames] == payloads
+
+
+@given(
+    length=st.sampled_from([0, 125, 126, 65535, 65536, 2**40]),
+    opcode=st.integers(0, 15),
+    fin=st.booleans(),
+    rsv=st.integers(0, 7),
+    mask=st.sampled_from([b"", b"abcd"]),
+    before=st.binary(max_size=3),
+)
+def test_headers_are_decoded_as_they_were_encoded(
+    length: int, opcode: int, fin: bool, rsv: int, mask: bytes, before: bytes
+) -> None:
+    """Every field comes back, wherever the header stands; half a header is none."""
+    header = encode_header(opcode, length, fin=fin, rsv=rsv, mask=mask)
+    data, start = before + header, len(before)
+
+    assert decode_header(data + b"payload", start) == Header(
+        len(header), opcode, fin, rsv, mask, length
+    )
+    assert all(decode_header(data[:end], start) is None for end in range(start, len(data)))
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 65535, 65536])
+def test_client_frames_are_read(length: int) -> None:
+    """Another implementation, as a server, reads a masked frame."""
+    reader = StreamReader()
+    reader.feed_data(client_frame(Opcode.TEXT, b"x" * length, b"abcd"))
+    reader.feed_eof()
+    parsing = Frame.parse(reader.read_exact, mask=True)
+
+    with pytest.raises(StopIteration) as done:
+        next(parsing)
+
+    frame = done.value.value
+    assert (frame.opcode, frame.fin, frame.data) == (Opcode.TEXT, True, b"x" * length)
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 65535, 65536])
+def test_headers_of_others_are_decoded(length: int) -> None:
+    """What another implementation serialises, masked and not, is decoded."""
+    for masked in (False, True):
+        data = Frame(Opcode.BINARY, b"x" * length, fin=False).serialize(mask=masked)
+
+        header = decode_header(data)
+
+        assert header is not None
+        assert (header.opcode, header.fin, header.rsv) == (Opcode.BINARY, False, 0)
+        assert (header.length, header.size + length) == (length, len(data))
+        assert bool(header.mask) is masked

@@ -16,7 +16,7 @@ from hermes_twisted.testing.wire import (
     PONG,
     TEXT,
     MemoryWire,
-    ServerFrame,
+    WebSocketFrame,
     client_frame,
     handshake,
     request,
@@ -61,10 +61,10 @@ def test_every_path(connect: Connect, path: str) -> None:
     )
 
     assert wire.frames() == [
-        ServerFrame(TEXT, True, b"text"),
-        ServerFrame(BINARY, True, b"\xff\x00"),
-        ServerFrame(TEXT, True, b""),
-        ServerFrame(BINARY, True, b"ab"),
+        WebSocketFrame(TEXT, True, b"text"),
+        WebSocketFrame(BINARY, True, b"\xff\x00"),
+        WebSocketFrame(TEXT, True, b""),
+        WebSocketFrame(BINARY, True, b"ab"),
     ]
 
 
@@ -76,7 +76,7 @@ def test_sizes(connect: Connect, opcode: int, size: int) -> None:
 
     wire.feed(client_frame(b"x" * size, opcode))
 
-    assert wire.frames() == [ServerFrame(opcode, True, b"x" * size)]
+    assert wire.frames() == [WebSocketFrame(opcode, True, b"x" * size)]
 
 
 def test_pings(connect: Connect) -> None:
@@ -85,7 +85,7 @@ def test_pings(connect: Connect) -> None:
 
     wire.feed(client_frame(b"p", PING))
 
-    assert wire.frames() == [ServerFrame(PONG, True, b"p")]
+    assert wire.frames() == [WebSocketFrame(PONG, True, b"p")]
 
 
 @pytest.mark.parametrize(

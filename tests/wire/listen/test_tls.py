@@ -194,7 +194,7 @@ def test_bad_reload_keeps_the_certificate(
     server.service.reload()
 
     assert Client(server.wire(), authority).connect().ask(HEALTH).startswith(b"HTTP/1.1 200")
-    assert len(said(log, "the one before stays")) == 1
+    assert len(said(log, "the current one stays in use")) == 1
 
 
 def test_reload_without_tls(start: Start, log: list[LogEvent]) -> None:

@@ -18,7 +18,7 @@ from hermes_twisted.testing.wire import (
     PONG,
     TEXT,
     MemoryWire,
-    ServerFrame,
+    WebSocketFrame,
     client_frame,
     handshake,
     request,
@@ -36,7 +36,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-def closing(frames: list[ServerFrame]) -> int | None:
+def closing(frames: list[WebSocketFrame]) -> int | None:
     """The code of the close frame that *frames* end with."""
     assert [frame.opcode for frame in frames].count(CLOSE) == 1
     assert frames[-1].opcode == CLOSE
@@ -201,11 +201,11 @@ def test_ping_flood(start: Start) -> None:
     wire.feed(b"".join(client_frame(b"%d" % number, PING) for number in range(1000)))
 
     assert wire.frames() == [
-        ServerFrame(PONG, True, b"%d" % number) for number in [*range(10), 999]
+        WebSocketFrame(PONG, True, b"%d" % number) for number in [*range(10), 999]
     ]
     assert wire.reading
     wire.feed(client_frame(b"later", PING))
-    assert wire.frames() == [ServerFrame(PONG, True, b"later")]
+    assert wire.frames() == [WebSocketFrame(PONG, True, b"later")]
 
 
 def test_ping_flood_that_is_not_read(start: Start) -> None:
@@ -223,7 +223,7 @@ def test_ping_flood_that_is_not_read(start: Start) -> None:
 
     wire.unblock()
     server.loop.advance(0)
-    assert wire.frames()[0] == ServerFrame(PONG, True, b"10")
+    assert wire.frames()[0] == WebSocketFrame(PONG, True, b"10")
     assert wire.reading
     wire.send(rpc(1))
     assert len(channel.requests) == 1

@@ -24,10 +24,10 @@ from hermes_twisted.testing.wire import (
     PONG,
     TEXT,
     MemoryWire,
-    ServerFrame,
+    WebSocketFrame,
+    apply_mask,
     client_frame,
     handshake,
-    masked,
     read_frames,
 )
 from hermes_twisted.websocket import link
@@ -42,7 +42,7 @@ def rpc(number: int, method: str = "echo", **params: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode()
 
 
-def closing(frames: list[ServerFrame]) -> tuple[int | None, bytes]:
+def closing(frames: list[WebSocketFrame]) -> tuple[int | None, bytes]:
     """The code and the reason of the close frame that *frames* end with."""
     assert [frame.opcode for frame in frames].count(CLOSE) == 1
     assert frames[-1].opcode == CLOSE
@@ -156,7 +156,7 @@ def test_fragments_in(server: Any) -> None:
     )
 
     assert [request.text for request in channel.requests] == [text]
-    assert wire.frames() == [ServerFrame(PONG, True, b"still there?")]
+    assert wire.frames() == [WebSocketFrame(PONG, True, b"still there?")]
 
 
 @pytest.mark.parametrize(("text", "code"), [(b"{", -32700), (b"[]", -32600), (b'{"id":1}', -32600)])
@@ -466,7 +466,7 @@ def test_ping(server: Any, payload: bytes) -> None:
 
     wire.feed(client_frame(payload, PING))
 
-    assert wire.frames() == [ServerFrame(PONG, True, payload)]
+    assert wire.frames() == [WebSocketFrame(PONG, True, payload)]
 
 
 def test_pings_of_a_slow_reader(server: Any) -> None:
@@ -481,7 +481,7 @@ def test_pings_of_a_slow_reader(server: Any) -> None:
     assert wire.take() == b""
 
     wire.unblock()
-    assert wire.frames() == [ServerFrame(PONG, True, b"49"), ServerFrame(TEXT, True, b"{}")]
+    assert wire.frames() == [WebSocketFrame(PONG, True, b"49"), WebSocketFrame(TEXT, True, b"{}")]
     wire.block()
     wire.unblock()
     assert wire.frames() == []
@@ -1085,8 +1085,8 @@ def test_masks_are_undone() -> None:
     """The test's own mask is its own inverse."""
     payload = bytes(range(256)) + b"odd"
 
-    assert masked(masked(payload, b"\x01\x02\x03\xff"), b"\x01\x02\x03\xff") == payload
-    assert list(read_frames(b"\x81\x02{}")) == [ServerFrame(TEXT, True, b"{}")]
+    assert apply_mask(apply_mask(payload, b"\x01\x02\x03\xff"), b"\x01\x02\x03\xff") == payload
+    assert list(read_frames(b"\x81\x02{}")) == [WebSocketFrame(TEXT, True, b"{}")]
 
 
 def test_wire_needs_whole_frames(server: Any) -> None:

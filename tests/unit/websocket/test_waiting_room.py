@@ -68,11 +68,11 @@ def test_bad_frames(text: bytes) -> None:
     assert "error" in json.loads(reply(text))
 
 
-def test_places() -> None:
+def test_capacity() -> None:
     """A few in all, fewer for one source."""
-    places = Capacity(Limits(max_held=3, max_held_per_address=2))
+    capacity = Capacity(Limits(max_held=3, max_held_per_address=2))
 
-    assert [places.take("a") for _ in range(3)] == [True, True, False]
-    assert [places.take("b") for _ in range(2)] == [True, False]
-    places.leave("a")
-    assert places.take("b")
+    assert [capacity.take("a") for _ in range(3)] == [True, True, False]
+    assert [capacity.take("b") for _ in range(2)] == [True, False]
+    capacity.leave("a")
+    assert capacity.take("b")
