@@ -26,6 +26,7 @@ from hermes_twisted.seats.seat import Seat
 from hermes_twisted.shared.lanes import LanePool
 from hermes_twisted.shared.outbox import ANSWER, DELTA, Outbox
 from hermes_twisted.shared.packets import HEADER, Op, Unpacker, pack
+from hermes_twisted.shared.settlements import Settlements
 from hermes_twisted.websocket.frames import split_texts, text_frames
 
 from .clients import masked_frame, request
@@ -69,6 +70,7 @@ class Channel:
 
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
+        self.settlements = Settlements(lambda: None, count=1)
 
     def submit(self, frame: rpc.Frame) -> None:
         """Drop *frame*."""
@@ -81,7 +83,7 @@ def front_steps() -> list[tuple[str, float]]:
     """The front's steps for one request, and for one frame to the client."""
     metrics = Metrics()
     calls = Calls(metrics, time.monotonic)
-    outbox = Outbox(lambda: None, answered=calls.end, settle_count=1, settle_bytes=1)
+    outbox = Outbox(lambda: None, answered=calls.end)
     channel = Channel(outbox)
     limits = Limits(max_waiting_requests=1 << 40, max_waiting_bytes=1 << 50)
     seat = Seat(1, Key("bench", b""), limits, lambda wake: channel, meter=metrics)
@@ -116,13 +118,14 @@ def host_steps() -> list[tuple[str, float]]:
     """The worker's steps for one request, and for one event."""
     host = Host.load(lanes := LanePool())
     outbox = Outbox(lambda: None)
-    seat = host.open(outbox)
+    settlements = Settlements(lambda: None)
+    seat = host.open(outbox, settlements)
     if not lanes.wait_quiet(10):
         raise RuntimeError("the stub did not send gateway.ready")
 
     def empty() -> None:
         outbox.take(ALL)
-        outbox.take_settled()
+        settlements.take()
 
     decoded = decode(REQUEST)
 

@@ -1,9 +1,7 @@
 """Every limit of the server, with its default. All sizes in bytes, times in seconds."""
-# MERGED: """Where connections come from, as far as limits are counted by it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -92,32 +90,3 @@ class Limits:
     """Silence, not even a pong, after which a client counts as gone."""
     close_timeout: float = 2.0
     """Time that a client has to answer a close frame."""
-
-    def outbox(
-        self,
-        wake: Callable[[], None],
-        explain: Callable[[], bytes] | None = None,
-        total: backlog.Backlog | None = None,
-        answered: Callable[[int, bytes], None] | None = None,
-    ) -> outbox.Outbox:
-        """An outbox within these limits; *shared* with the other clients of a backend."""
-        return outbox.Outbox(
-            wake,
-            soft=self.max_queued_soft,
-            hard=self.max_queued_hard,
-            explain=explain,
-            settle_count=self.settle_count,
-            settle_bytes=self.settle_bytes,
-            answered=answered,
-            total=total,
-        )
-
-    @property
-    def settle_count(self) -> int:
-        """Settled requests per report; small against `max_waiting_requests`."""
-        return max(1, min(outbox.SETTLE_COUNT, self.max_waiting_requests // 8))
-
-    @property
-    def settle_bytes(self) -> int:
-        """Settled bytes per report; small against `max_waiting_bytes`."""
-        return max(1, min(outbox.SETTLE_BYTES, self.max_waiting_bytes // 8))

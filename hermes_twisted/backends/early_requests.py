@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import rpc
 from ..shared.outbox import ANSWER, Outbox
 from ..shared.problem import Problem
+from ..shared.settlements import Settlements
 
 
 class EarlyRequests:
@@ -13,8 +14,9 @@ class EarlyRequests:
     How many there may be is limited by the seat's request window.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, settlements: Settlements) -> None:
         self._outbox = outbox
+        self._settlements = settlements
         self._kept: list[rpc.Frame] = []
 
     def keep(self, frame: rpc.Frame) -> None:
@@ -28,6 +30,6 @@ class EarlyRequests:
 
     def refuse(self, frame: rpc.Frame, problem: Problem | None) -> None:
         """Answer a request with *problem*: Hermes cannot be served."""
-        self._outbox.settle(len(frame.text))
+        self._settlements.settle(len(frame.text))
         reason = str(problem) if problem is not None else "Hermes is not running."
         self._outbox.put(rpc.error(frame.id, rpc.SERVER_ERROR, reason), ANSWER)

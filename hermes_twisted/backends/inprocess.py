@@ -22,12 +22,14 @@ from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..seats.calls import Calls
 from ..seats.ports import BackendState, StateListener
+from ..seats.queues import make_outbox, make_settlements
 from ..shared import tuning
 from ..shared.backlog import Backlog
 from ..shared.lanes import LanePool
 from ..shared.outbox import Outbox
 from ..shared.problem import Problem
 from ..shared.schema import SHUTDOWN_LIMIT, Findings
+from ..shared.settlements import Settlements
 from .early_requests import EarlyRequests
 from .threads import in_thread
 
@@ -42,13 +44,19 @@ class InProcessChannel:
     """One seat's line to the host in this process."""
 
     def __init__(
-        self, backend: InProcessBackend, number: int, outbox: Outbox, calls: Calls
+        self,
+        backend: InProcessBackend,
+        number: int,
+        outbox: Outbox,
+        settlements: Settlements,
+        calls: Calls,
     ) -> None:
         self.number = number
         self.outbox = outbox
+        self.settlements = settlements
         self._backend = backend
         self._calls = calls
-        self._early = EarlyRequests(outbox)
+        self._early = EarlyRequests(outbox, settlements)
         self._host: Host | None = None
         self._seat: HostSeat | None = None
         self._tag = 0
@@ -75,10 +83,11 @@ class InProcessChannel:
             self._host.close(self._seat)
         else:
             self.outbox.close()
+            self.settlements.close()
 
     def hermes_loaded(self, host: Host) -> None:
         """Open the seat in *host*, and submit the requests that have waited."""
-        self._host, self._seat = host, host.open(self.outbox)
+        self._host, self._seat = host, host.open(self.outbox, self.settlements)
         self.submit_kept()
 
     def submit_kept(self) -> None:
@@ -105,7 +114,7 @@ class InProcessBackend:
         self.state = BackendState.STOPPED
         self.problem: Problem | None = None
         self.findings: Findings | None = None
-        self.meter: Meter = NullMeter()
+        self._meter: Meter = NullMeter()
         self._reactor = reactor
         self._limits = limits
         self._backlog = Backlog(limits.max_queued_total)
@@ -119,9 +128,9 @@ class InProcessBackend:
         self._listener: StateListener = lambda state, problem: None
         self._channels: dict[int, InProcessChannel] = {}
 
-    def start(self, listener: StateListener) -> None:
+    def start(self, listener: StateListener, meter: Meter) -> None:
         """Load Hermes in a thread; *listener* is told of every state, on the loop."""
-        self._listener = listener
+        self._listener, self._meter = listener, meter
         self._stopping = False
         self._end_of_loading = Deferred()
         self._change(BackendState.STARTING)
@@ -142,9 +151,16 @@ class InProcessBackend:
         def rouse() -> None:
             loop.call_soon_threadsafe(wake)
 
-        calls = Calls(self.meter, self._reactor.seconds)
-        outbox = self._limits.outbox(rouse, explain_shedding, self._backlog, calls.end)
-        channel = InProcessChannel(self, number, outbox, calls)
+        calls = Calls(self._meter, self._reactor.seconds)
+        outbox = make_outbox(
+            self._limits,
+            rouse,
+            explain=explain_shedding,
+            total=self._backlog,
+            answered=calls.end,
+        )
+        settlements = make_settlements(self._limits, rouse)
+        channel = InProcessChannel(self, number, outbox, settlements, calls)
         self._channels[number] = channel
         if self._host is not None:
             channel.hermes_loaded(self._host)

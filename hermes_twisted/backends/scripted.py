@@ -13,12 +13,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from .. import rpc
 from ..limits import Limits
-from ..meter import Meter, NullMeter
+from ..meter import Meter
 from ..seats.ports import BackendState, StateListener
+from ..seats.queues import make_outbox, make_settlements
 from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, EVENT, Outbox
 from ..shared.problem import Problem
 from ..shared.schema import Findings
+from ..shared.settlements import Settlements
 
 #: JSON-RPC 2.0 §5.1
 METHOD_NOT_FOUND = -32601
@@ -95,9 +97,10 @@ class Script:
 class ScriptedChannel:
     """Plays the script to one seat."""
 
-    def __init__(self, backend: ScriptedBackend, outbox: Outbox) -> None:
+    def __init__(self, backend: ScriptedBackend, outbox: Outbox, settlements: Settlements) -> None:
         self._backend = backend
         self.outbox = outbox
+        self.settlements = settlements
         self._turns: Counter[str] = Counter()
         self._timers: set[IDelayedCall] = set()
 
@@ -107,7 +110,7 @@ class ScriptedChannel:
 
     def submit(self, frame: rpc.Frame) -> None:
         """See `Channel`."""
-        self.outbox.settle(len(frame.text))
+        self.settlements.settle(len(frame.text))
         try:
             params = _params(json.loads(frame.text))
         except (ValueError, RecursionError):  # Python takes less than the front does.
@@ -179,7 +182,6 @@ class ScriptedBackend:
         self.state = BackendState.STOPPED
         self.problem: Problem | None = None
         self.findings: Findings | None = None
-        self.meter: Meter = NullMeter()
         self.clock = clock
         self.script = script
         self.pace = pace
@@ -187,7 +189,7 @@ class ScriptedBackend:
         self._backlog = Backlog(limits.max_queued_total)
         self._listener: StateListener = lambda state, problem: None
 
-    def start(self, listener: StateListener) -> None:
+    def start(self, listener: StateListener, meter: Meter) -> None:
         """See `Backend`."""
         self._listener = listener
         self.findings = Findings("a recording", methods=len(self.script.reactions))
@@ -195,7 +197,8 @@ class ScriptedBackend:
 
     def open(self, number: int, wake: Callable[[], None]) -> ScriptedChannel:
         """See `Backend`."""
-        channel = ScriptedChannel(self, self._limits.outbox(wake, total=self._backlog))
+        outbox = make_outbox(self._limits, wake, total=self._backlog)
+        channel = ScriptedChannel(self, outbox, make_settlements(self._limits, wake))
         channel.begin()
         return channel
 

@@ -20,6 +20,7 @@ from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..seats.calls import Calls
 from ..seats.ports import BackendState, StateListener
+from ..seats.queues import lot_bytes, lot_count
 from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, Outbox
 from ..shared.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
@@ -32,6 +33,7 @@ from ..shared.schema import (
     decode,
     encode,
 )
+from ..shared.settlements import Settlements
 from .locate import Hermes
 from .process import WorkerProcess
 from .supervision import Supervisor
@@ -65,7 +67,7 @@ class WorkerBackend:
         self.state = BackendState.STOPPED
         self.problem: Problem | None = None
         self.findings: Findings | None = None
-        self.meter: Meter = NullMeter()
+        self._meter: Meter = NullMeter()
         self.credit_lot = max(1, limits.credit_window // 4)
         self._reactor = reactor
         self._limits = limits
@@ -86,25 +88,25 @@ class WorkerBackend:
 
     # Called by the service: `Backend`.
 
-    def start(self, listener: StateListener) -> None:
+    def start(self, listener: StateListener, meter: Meter) -> None:
         """Start the first worker; *listener* is told of every state, on the loop."""
-        self._listener = listener
+        self._listener, self._meter = listener, meter
         self._supervisor.start()
 
     def open(self, number: int, wake: Callable[[], None]) -> WorkerChannel:
         """Return a channel for a new seat; its requests wait until a worker is ready."""
-        calls = Calls(self.meter, self._reactor.seconds)
+        calls = Calls(self._meter, self._reactor.seconds)
         outbox = Outbox(
             lambda: self._wake(number),
             # Hermes' own frames are limited where they come from, in the worker.
             soft=self._limits.max_queued_hard,
             hard=self._limits.max_queued_hard,
-            settle_count=1,
-            settle_bytes=1,
             answered=calls.end,
             total=self._backlog,
         )
-        channel = WorkerChannel(self, number, outbox, wake, calls)
+        # The worker reports in lots, so every report is passed on.
+        settlements = Settlements(lambda: self._wake(number), count=1, size=1)
+        channel = WorkerChannel(self, number, outbox, settlements, wake, calls)
         self._channels[number] = channel
         if self.state is BackendState.READY:
             channel.worker_ready()
@@ -164,8 +166,8 @@ class WorkerBackend:
             window=self._limits.credit_window,
             threads=self._limits.max_threads,
             urgent_threads=self._limits.urgent_threads,
-            settle_count=self._limits.settle_count,
-            settle_bytes=self._limits.settle_bytes,
+            settle_count=lot_count(self._limits),
+            settle_bytes=lot_bytes(self._limits),
             shutdown=SHUTDOWN_LIMIT,
             umask=self._umask,
             core_limit=self._core_limit,

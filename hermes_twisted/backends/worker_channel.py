@@ -13,6 +13,7 @@ from ..shared.outbox import ANSWER, Outbox
 from ..shared.packets import Op, pack
 from ..shared.problem import Problem
 from ..shared.schema import SessionNote, encode
+from ..shared.settlements import Settlements
 from .early_requests import EarlyRequests
 
 #: Largest tag of a packet.
@@ -44,17 +45,19 @@ class WorkerChannel:
         backend: Worker,
         number: int,
         outbox: Outbox,
+        settlements: Settlements,
         wake: Callable[[], None],
         calls: Calls,
     ) -> None:
         self.number = number
         self.outbox = outbox
+        self.settlements = settlements
         self.wake = wake
         """Called, on the loop, when the outbox has something for an idle seat."""
         self._backend = backend
         self._calls = calls
         self._ledger = SessionLedger()
-        self._early = EarlyRequests(outbox)
+        self._early = EarlyRequests(outbox, settlements)
         self._tag = 0
         self._uncredited = 0
         self._unsettled = 0
@@ -83,6 +86,7 @@ class WorkerChannel:
     def close(self) -> None:
         """Drop what waits, and end the seat in the worker."""
         self.outbox.close()
+        self.settlements.close()
         self._backend.forget(self)
 
     # Called by the backend.
@@ -116,7 +120,7 @@ class WorkerChannel:
         """Note that the worker has begun to run *count* requests, *size* bytes together."""
         self._unsettled -= count
         self._unsettled_bytes -= size
-        self.outbox.settle(size, count)
+        self.settlements.settle(size, count)
 
     def _send(self, frame: rpc.Frame) -> None:
         self._tag = tag = self._tag % MAX_TAG + 1

@@ -28,10 +28,12 @@ from ..meter import NullMeter
 from ..rpc import Frame
 from ..seats.directory import Directory
 from ..seats.journal import Journal, NullAudit
+from ..seats.queues import make_outbox, make_settlements
 from ..seats.seat import Seat
 from ..server.options import DEFAULT_PORT, usage_rows
 from ..server.settings import Settings
 from ..shared.outbox import Outbox
+from ..shared.settlements import Settlements
 from ..websocket.link import AttachFactory, AttachProtocol
 
 _PARAMETERS, _FLAGS = usage_rows()
@@ -51,8 +53,9 @@ def _decide(head: Head, source: str) -> Admitted | Refusal:
 class EchoChannel:
     """A backend's end that never says anything by itself."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, settlements: Settlements) -> None:
         self.outbox = outbox
+        self.settlements = settlements
 
     def submit(self, frame: Frame) -> None:
         """See `Channel`."""
@@ -111,7 +114,11 @@ def make_echo_site(
     """A site whose WebSockets echo; *later* calls in a later turn of the loop."""
 
     def open_channel(number: int, wake: Callable[[], None]) -> EchoChannel:
-        return EchoChannel(limits.outbox(lambda: later(wake)))
+        def wake_later() -> None:
+            later(wake)
+
+        outbox = make_outbox(limits, wake_later)
+        return EchoChannel(outbox, make_settlements(limits, wake_later))
 
     meter = NullMeter()
     directory = Directory(limits, open_channel, meter, EchoSeat)

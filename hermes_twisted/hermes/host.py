@@ -17,6 +17,7 @@ from typing import Any, Final
 from ..shared.lanes import LanePool
 from ..shared.outbox import Outbox
 from ..shared.schema import Findings, SavedSession
+from ..shared.settlements import Settlements
 from .codec import encode
 from .cures.activation_without_events import Activation
 from .cures.late_turn_end import EndedTurns
@@ -84,7 +85,12 @@ class Host:
         return host
 
     def open(
-        self, outbox: Outbox, saved: Sequence[SavedSession] = (), *, notes: bool = False
+        self,
+        outbox: Outbox,
+        settlements: Settlements,
+        saved: Sequence[SavedSession] = (),
+        *,
+        notes: bool = False,
     ) -> HostSeat:
         """Open a seat for a new client; Hermes' frames for it come to *outbox*.
 
@@ -93,6 +99,7 @@ class Host:
         """
         seat = HostSeat(
             outbox,
+            settlements,
             self.lanes,
             dispatch=self.dispatch,
             traits=self._traits,

@@ -22,6 +22,7 @@ from ..shared.outbox import Outbox
 from ..shared.packets import Op, Packet, Unpacker, pack
 from ..shared.problem import Problem
 from ..shared.schema import SavedSessions, WorkerSettings, decode, encode
+from ..shared.settlements import Settlements
 from ..shared.tuning import freeze, switch_often
 from .host import Host, explain_shedding
 from .pump import Line, Pump
@@ -72,20 +73,21 @@ class Worker:
             _log.warning("sessions were not finalised within %g s", self._settings.shutdown)
 
     def _open(self, seat_id: int, saved: SavedSessions) -> None:
-        line = self._pump.open(seat_id, self._make_outbox)
-        seat = self._host.open(line.outbox, saved.sessions, notes=True)
+        line = self._pump.open(seat_id, self._make_queues)
+        seat = self._host.open(line.outbox, line.settlements, saved.sessions, notes=True)
         self._seats[seat_id] = line, seat
 
-    def _make_outbox(self, wake: Callable[[], None]) -> Outbox:
-        return Outbox(
+    def _make_queues(self, wake: Callable[[], None]) -> tuple[Outbox, Settlements]:
+        settings = self._settings
+        outbox = Outbox(
             wake,
-            soft=self._settings.soft,
-            hard=self._settings.hard,
+            soft=settings.soft,
+            hard=settings.hard,
             explain=explain_shedding,
-            settle_count=self._settings.settle_count,
-            settle_bytes=self._settings.settle_bytes,
             total=self._backlog,
         )
+        settlements = Settlements(wake, count=settings.settle_count, size=settings.settle_bytes)
+        return outbox, settlements
 
     def _drain(self, timeout: float) -> None:
         finished = self._host.drain(timeout)

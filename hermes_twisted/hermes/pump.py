@@ -14,6 +14,7 @@ from typing import Final
 
 from ..shared.outbox import ANSWER, NOTE, Outbox
 from ..shared.packets import CALM, HEADER, LARGE, SIZE, Op, batches, pack
+from ..shared.settlements import Settlements
 
 #: Bytes of one seat that go out before the next seat's turn.
 TURN: Final = 256 * 1024
@@ -22,20 +23,24 @@ TURN: Final = 256 * 1024
 _OPS: Final = {ANSWER: Op.ANSWER, NOTE: Op.NOTE}
 
 
-class Line:
-    """One seat's way to the front: its outbox, and how much of it is under way.
+#: Makes a seat's outbox and settlements, given the function that they call to be sent.
+MakeQueues = Callable[[Callable[[], None]], tuple[Outbox, Settlements]]
 
-    *make_outbox* gets the function that the outbox is to call when it has something.
+
+class Line:
+    """One seat's way to the front: its outbox and settlements, and how much is under way.
+
+    *make_queues* gets the function that both are to call when they have something.
     """
 
     def __init__(
         self,
         seat: int,
-        make_outbox: Callable[[Callable[[], None]], Outbox],
+        make_queues: MakeQueues,
         rouse: Callable[[Line], None],
     ) -> None:
         self.seat = seat
-        self.outbox = make_outbox(lambda: rouse(self))
+        self.outbox, self.settlements = make_queues(lambda: rouse(self))
         self.unacknowledged = 0
         """Bytes sent for which the front has given no credit."""
         self.stalled = False
@@ -83,9 +88,9 @@ class Pump:
             self._condition.notify()
         self._thread.join()
 
-    def open(self, seat: int, make_outbox: Callable[[Callable[[], None]], Outbox]) -> Line:
-        """Return the line of a new seat; whatever is put into its outbox is sent."""
-        return Line(seat, make_outbox, self.rouse)
+    def open(self, seat: int, make_queues: MakeQueues) -> Line:
+        """Return the line of a new seat; whatever comes into its queues is sent."""
+        return Line(seat, make_queues, self.rouse)
 
     def say(self, packet: bytes) -> None:
         """Send one packet that comes from no outbox. Never blocks."""
@@ -171,7 +176,7 @@ class Pump:
     def _collect(self, line: Line, chunks: list[bytes]) -> None:
         """Append the packets of one turn of *line* to *chunks*."""
         outbox = line.outbox
-        count, size = outbox.take_settled()
+        count, size = line.settlements.take()
         if count:
             chunks.append(pack(Op.SETTLED, line.seat, count, SIZE.pack(size)))
         if (shed := outbox.shed - line.shed_told) > 0:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..shared.lanes import LATER, Lane
-from ..shared.outbox import Outbox
+from ..shared.settlements import Settlements
 from .answers import Answers, Asked, FollowUp, id_key
 from .codec import decode
 from .live_ids import LiveIds
@@ -42,7 +42,7 @@ class Requests:
         self,
         lane: Lane,
         urgent_lane: Lane,
-        outbox: Outbox,
+        settlements: Settlements,
         transport: Transport,
         answers: Answers,
         live_ids: LiveIds,
@@ -51,7 +51,7 @@ class Requests:
     ) -> None:
         self._lane = lane
         self._urgent_lane = urgent_lane
-        self._outbox = outbox
+        self._settlements = settlements
         self._transport = transport
         self._answers = answers
         self._live_ids = live_ids
@@ -90,7 +90,7 @@ class Requests:
         pooled = not (urgent or self.ended) and method in self._traits.pooled
         if pooled and not self._answers.take_place():
             return LATER
-        self._outbox.settle(size)
+        self._settlements.settle(size)
         if request is _UNREADABLE:
             asked = Asked(id_key(None), tag, False, None)
             self._answers.returned({"jsonrpc": "2.0", "error": PARSE_ERROR, "id": None}, asked)

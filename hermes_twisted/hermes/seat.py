@@ -8,6 +8,7 @@ from typing import Any
 from ..shared.lanes import LanePool
 from ..shared.outbox import Outbox
 from ..shared.schema import SavedSession
+from ..shared.settlements import Settlements
 from .answers import Answers
 from .live_ids import LiveIds
 from .methods import Request, Response
@@ -27,6 +28,7 @@ class HostSeat:
     def __init__(
         self,
         outbox: Outbox,
+        settlements: Settlements,
         lanes: LanePool,
         *,
         dispatch: Callable[[Any, Transport], Response | None],
@@ -39,6 +41,7 @@ class HostSeat:
     ) -> None:
         """*notes*: tell the front, in the outbox, which sessions there are."""
         self._outbox = outbox
+        self._settlements = settlements
         self._lane = lanes.lane()
         self._dispatch = dispatch
         self._sessions_of = sessions_of
@@ -52,7 +55,7 @@ class HostSeat:
         self.requests = Requests(
             self._lane,
             lanes.lane(urgent=True),
-            outbox,
+            settlements,
             self.transport,
             answers,
             self.live_ids,
@@ -83,6 +86,7 @@ class HostSeat:
         """Drop what waits: the client is gone. *then* runs behind the request that runs now."""
         self.transport.mark_closed()
         self._outbox.close()
+        self._settlements.close()
         # That request may be about to bind a session to the transport.
         self.requests.end(then)
 

@@ -16,6 +16,7 @@ from ..meter import Meter
 from ..shared.outbox import Outbox
 from ..shared.problem import Problem
 from ..shared.schema import Findings
+from ..shared.settlements import Settlements
 
 
 class BackendState(Enum):
@@ -65,6 +66,10 @@ class Channel(Protocol):
     def outbox(self) -> Outbox:
         """The queue of frames for the client."""
 
+    @property
+    def settlements(self) -> Settlements:
+        """The requests that no longer wait; also wakes the seat."""
+
     def submit(self, frame: rpc.Frame) -> None:
         """Pass a request to Hermes: behind the client's earlier ones, or ahead if it is urgent."""
 
@@ -87,11 +92,12 @@ class Backend(Protocol):
     """Why it is not ready, where there is more to say than its state."""
     findings: Findings | None
     """The Hermes that it runs, for logs and health pages; None until ready."""
-    meter: Meter
-    """Told how long answers take; whoever starts it may set it before."""
 
-    def start(self, listener: StateListener) -> None:
-        """Begin to get ready. Seats may be opened at once: their requests wait."""
+    def start(self, listener: StateListener, meter: Meter) -> None:
+        """Begin to get ready. Seats may be opened at once: their requests wait.
+
+        *listener* is called at every change of state, *meter* observes how long answers take.
+        """
 
     def open(self, number: int, wake: Callable[[], None]) -> Channel:
         """Return a channel for a new seat.

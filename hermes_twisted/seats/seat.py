@@ -232,7 +232,7 @@ class Seat:
             payloads = [text for _kind, _tag, text in items]
             attachment.send(payloads)
             self._channel.delivered(sum(map(len, payloads)))
-        self._window.settle(*outbox.take_settled())
+        self._window.settle(*self._channel.settlements.take())
 
     def _release_deferred(self) -> bool:
         """Let deferred requests go on while the client reads; True if there were any.

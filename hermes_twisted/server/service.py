@@ -93,7 +93,6 @@ class AttachService(Service):
             self._meter,
             readers_need_key=settings.metrics_need_key,
         )
-        backend.meter = self._meter
         self._directory = Directory(settings.limits, backend.open, self._meter)
         self._keepalive = Keepalive(reactor, settings.limits, self._meter)
         self._news = StateNotices(backend, self._directory, self._meter)
@@ -131,7 +130,7 @@ class AttachService(Service):
             raise
         self._admission.open(self._rules(keyring))
         super().startService()  # type: ignore[no-untyped-call]
-        self._backend.start(self._news.changed)
+        self._backend.start(self._news.changed, self._meter)
         self._keepalive.start()
         self._summaries.start(SUMMARY_INTERVAL, now=False)
         self._key_watch.start(keyring)

@@ -21,11 +21,6 @@ __all__ = ["ANSWER", "DELTA", "EVENT", "HARD_LIMIT", "NOTE", "SOFT_LIMIT", "Item
 SOFT_LIMIT: Final = 8 * 1024 * 1024
 HARD_LIMIT: Final = 32 * 1024 * 1024
 
-#: Settled requests are reported in lots of this many ...
-SETTLE_COUNT: Final = 32
-#: ... or this many bytes: far below what a client may have waiting.
-SETTLE_BYTES: Final = 2 * 1024 * 1024
-
 #: Changes of the size are reported to the backlog of all in lots of so many bytes: everyday
 #: frames come and go without touching what all clients share.
 LOT: Final = 16 * 1024
@@ -36,8 +31,8 @@ class Outbox:
 
     *wake* is called, in the putting thread, when something is waiting and the
     consumer is idle: once per batch, not once per frame. The consumer is idle
-    when a `take` has left nothing behind. Of an overflow, and of each lot of settled
-    requests, it is told even when it is not: it may wait for the client.
+    when a `take` has left nothing behind. Of an overflow it is told even when it is not: it
+    may wait for the client.
 
     Above *soft* waiting bytes, deltas are shed (see `shedding.Shedding`). When a
     frame comes while more than *hard* bytes wait, the outbox overflows: it keeps
@@ -55,8 +50,6 @@ class Outbox:
         soft: int = SOFT_LIMIT,
         hard: int = HARD_LIMIT,
         explain: Callable[[], bytes] | None = None,
-        settle_count: int = SETTLE_COUNT,
-        settle_bytes: int = SETTLE_BYTES,
         total: Backlog | None = None,
         answered: Callable[[int, bytes], None] | None = None,
     ) -> None:
@@ -65,16 +58,12 @@ class Outbox:
         self._wake = wake
         self._hard = hard
         self._answered = answered
-        self._settle_count = settle_count
-        self._settle_bytes = settle_bytes
         self._lock = threading.Lock()
         self._queue = FrameQueue()
         self._shedding = Shedding(self._queue, soft, explain)
         self._reported = 0
         self._awake = False
         self._closed = False
-        self._settled_count = 0
-        self._settled_bytes = 0
         self._shed_elsewhere = 0
         self.overflowed = False
         """True once the hard limit was hit; the client has to go."""
@@ -130,18 +119,6 @@ class Outbox:
             self._wake()
         return accepted
 
-    def settle(self, size: int, count: int = 1) -> None:
-        """Note that *count* waiting requests, *size* bytes together, wait no more."""
-        with self._lock:
-            was_due = self._settlement_due()
-            self._settled_count += count
-            self._settled_bytes += size
-            rouse = self._settlement_due() and not (was_due or self._closed)
-            if rouse:
-                self._awake = True
-        if rouse:
-            self._wake()
-
     def take(self, budget: int) -> list[Item]:
         """Remove frames from the front until they make *budget* bytes or none is left.
 
@@ -156,18 +133,6 @@ class Outbox:
             if not self._queue:
                 self._awake = False
             return taken
-
-    def take_settled(self) -> tuple[int, int]:
-        """Remove and return how many requests, of how many bytes, were settled.
-
-        In lots: (0, 0) until enough have come together to be worth a report.
-        """
-        with self._lock:
-            if not self._settlement_due():
-                return 0, 0
-            settled = self._settled_count, self._settled_bytes
-            self._settled_count = self._settled_bytes = 0
-            return settled
 
     def note_shed(self, count: int) -> None:
         """Count *count* deltas that were left out before they came here."""
@@ -187,11 +152,6 @@ class Outbox:
         with self._lock:
             self._overflow()
         self._wake()
-
-    def _settlement_due(self) -> bool:
-        return (
-            self._settled_count >= self._settle_count or self._settled_bytes >= self._settle_bytes
-        )
 
     def _overflow(self) -> None:
         self.overflowed = True

@@ -11,17 +11,20 @@ from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..rpc import Frame
 from ..seats.ports import BackendState, StateListener
+from ..seats.queues import make_outbox, make_settlements
 from ..shared.outbox import Outbox
 from ..shared.problem import Problem
 from ..shared.schema import Findings
+from ..shared.settlements import Settlements
 
 
 class FakeChannel:
     """A channel played by hand: `requests` has what was submitted, `say` answers."""
 
-    def __init__(self, number: int, outbox: Outbox) -> None:
+    def __init__(self, number: int, outbox: Outbox, settlements: Settlements) -> None:
         self.number = number
         self.outbox = outbox
+        self.settlements = settlements
         self.requests: list[Frame] = []
         self.delivered_bytes = 0
         self.closed = False
@@ -48,7 +51,7 @@ class FakeChannel:
         """Settle the *count* oldest requests."""
         done, self.requests[:count] = self.requests[:count], []
         for frame in done:
-            self.outbox.settle(len(frame.text))
+            self.settlements.settle(len(frame.text))
 
 
 class FakeBackend:
@@ -65,9 +68,9 @@ class FakeBackend:
         self._limits = limits
         self._listener: StateListener = lambda state, problem: None
 
-    def start(self, listener: StateListener) -> None:
+    def start(self, listener: StateListener, meter: Meter) -> None:
         """Become ready at once."""
-        self._listener = listener
+        self._listener, self.meter = listener, meter
         self.change(BackendState.READY)
 
     def change(self, state: BackendState, problem: Problem | None = None) -> None:
@@ -82,7 +85,8 @@ class FakeBackend:
             # In a later turn of the loop, as the other backends do it.
             self._clock.callLater(0, wake)
 
-        channel = FakeChannel(number, self._limits.outbox(rouse))
+        outbox = make_outbox(self._limits, rouse)
+        channel = FakeChannel(number, outbox, make_settlements(self._limits, rouse))
         self.channels.append(channel)
         return channel
 

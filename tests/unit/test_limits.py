@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
-import pytest
-
 from hermes_twisted.limits import Limits
-from hermes_twisted.shared.outbox import SETTLE_BYTES, SETTLE_COUNT
 
 
 def test_everything_is_limited() -> None:
@@ -30,18 +27,3 @@ def test_defaults_fit_together() -> None:
     # One message of the largest size must not close its sender's tap for good.
     assert limits.max_message <= limits.max_waiting_bytes
     assert limits.max_message < limits.max_unfinished
-
-
-def test_settlements_use_the_constants() -> None:
-    """With ordinary limits, settlements come in the usual lots."""
-    assert Limits().settle_count == SETTLE_COUNT
-    assert Limits().settle_bytes == SETTLE_BYTES
-
-
-@pytest.mark.parametrize("size", [1, 7, 8, 15, 16, 100, 10**9])
-def test_settlements_are_reported_in_time(size: int) -> None:
-    """Unreported settlements are too few to keep a paused client paused (half its limit)."""
-    limits = Limits(max_waiting_requests=size, max_waiting_bytes=size)
-
-    assert 1 <= limits.settle_count <= max(1, size // 8)
-    assert 1 <= limits.settle_bytes <= max(1, size // 8)

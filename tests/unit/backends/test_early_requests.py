@@ -8,6 +8,7 @@ from hermes_twisted import rpc
 from hermes_twisted.backends.early_requests import EarlyRequests
 from hermes_twisted.shared.outbox import ANSWER, Outbox
 from hermes_twisted.shared.problem import Problem
+from hermes_twisted.shared.settlements import Settlements
 
 EVERYTHING = 2**40
 
@@ -19,7 +20,7 @@ def request(number: int) -> rpc.Frame:
 
 def test_requests_are_kept_in_order() -> None:
     """And once: what was taken is not kept any longer."""
-    early = EarlyRequests(Outbox(lambda: None))
+    early = EarlyRequests(Outbox(lambda: None), Settlements(lambda: None))
     frames = [request(number) for number in range(3)]
     for frame in frames:
         early.keep(frame)
@@ -37,13 +38,13 @@ def test_requests_are_kept_in_order() -> None:
 )
 def test_refusal(problem: Problem | None, message: str) -> None:
     """It is an error under the request's id that says what to do, and the request is settled."""
-    outbox = Outbox(lambda: None, settle_count=1)
+    outbox, settlements = Outbox(lambda: None), Settlements(lambda: None, count=1)
     frame = request(7)
 
-    EarlyRequests(outbox).refuse(frame, problem)
+    EarlyRequests(outbox, settlements).refuse(frame, problem)
 
     [(kind, _tag, text)] = outbox.take(EVERYTHING)
     assert kind == ANSWER
     assert json.loads(text)["id"] == 7
     assert json.loads(text)["error"] == {"code": rpc.SERVER_ERROR, "message": message}
-    assert outbox.take_settled() == (1, len(frame.text))
+    assert settlements.take() == (1, len(frame.text))

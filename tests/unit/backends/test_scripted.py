@@ -15,7 +15,9 @@ from hermes_twisted.backends.scripted import (
     ScriptedChannel,
 )
 from hermes_twisted.limits import Limits
+from hermes_twisted.meter import NullMeter
 from hermes_twisted.seats.ports import BackendState
+from hermes_twisted.seats.queues import lot_count
 from hermes_twisted.shared.problem import Problem
 from hermes_twisted.shared.schema import Findings
 
@@ -68,7 +70,7 @@ class Stage:
         self.clock = Clock()
         self.states: list[tuple[BackendState, Problem | None]] = []
         self.backend = ScriptedBackend(self.clock, Limits(), Script.parse(lines), pace=pace)
-        self.backend.start(lambda state, problem: self.states.append((state, problem)))
+        self.backend.start(lambda state, problem: self.states.append((state, problem)), NullMeter())
         self.wakes = 0
         self.channel = self.open()
 
@@ -360,10 +362,11 @@ def test_requests_are_settled() -> None:
     stage = Stage(TALK)
     limits = Limits()
 
-    for _ in range(limits.settle_count):
+    count = lot_count(limits)
+    for _ in range(count):
         stage.ask_text(b'{"id":1,"method":"x"}')
 
-    assert stage.channel.outbox.take_settled() == (limits.settle_count, limits.settle_count * 21)
+    assert stage.channel.settlements.take() == (count, count * 21)
 
 
 def test_limits_reach_the_outbox() -> None:

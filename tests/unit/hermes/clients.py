@@ -12,6 +12,7 @@ from hermes_twisted.hermes.requests import MethodTraits
 from hermes_twisted.hermes.seat import HostSeat
 from hermes_twisted.hermes.transport import Transport
 from hermes_twisted.shared.outbox import ANSWER, Item, Outbox
+from hermes_twisted.shared.settlements import Settlements
 
 #: Only a broken host makes a test wait that long.
 GUARD = 60.0
@@ -46,9 +47,11 @@ class Client:
         self.sessions: dict[str, dict[str, Any]] = {}
         self.questions = Questions(ModuleType("tui_gateway.server"))
         self.long_methods = LongMethods()
-        self.outbox = Outbox(lambda: None, settle_count=1)
+        self.outbox = Outbox(lambda: None)
+        self.settlements = Settlements(lambda: None, count=1)
         self.seat = HostSeat(
             self.outbox,
+            self.settlements,
             lanes,
             dispatch=self.dispatch,
             traits=MethodTraits(self.long_methods, {"follow": self.follow_up}),

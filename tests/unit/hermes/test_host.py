@@ -17,6 +17,7 @@ from hermes_twisted.hermes.loading import look
 from hermes_twisted.hermes.seat import HostSeat
 from hermes_twisted.shared.lanes import LanePool
 from hermes_twisted.shared.outbox import EVENT, Outbox
+from hermes_twisted.shared.settlements import Settlements
 
 GUARD = 60.0
 EVERYTHING = 2**40
@@ -52,7 +53,7 @@ def make_host(make_server: MakeServer, pool: LanePool, no_hermes: None) -> MakeH
 def open_seat(host: Host) -> tuple[HostSeat, Outbox]:
     """A seat that has been greeted, and what it was sent."""
     outbox = Outbox(lambda: None)
-    seat = host.open(outbox)
+    seat = host.open(outbox, Settlements(lambda: None))
     assert host.lanes.wait_quiet(GUARD)
     return seat, outbox
 
@@ -135,7 +136,7 @@ def test_greeting_of_head(make_host: MakeHost, hooks: Any) -> None:
     host.server.register_live_transport = (  # type: ignore[attr-defined]
         lambda seat: ready_before_hooks.append(len(late.take(EVERYTHING)))
     )
-    host.open(late)
+    host.open(late, Settlements(lambda: None))
     assert host.lanes.wait_quiet(GUARD)
 
     assert ready_before_hooks == [1]

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from hermes_twisted.hermes.pump import TURN, Line, Pump
 from hermes_twisted.shared.outbox import ANSWER, DELTA, EVENT, Outbox
 from hermes_twisted.shared.packets import LARGE, SIZE, Op, Packet, Unpacker, batches, pack
+from hermes_twisted.shared.settlements import Settlements
 
 #: Only a broken pump makes a test wait that long.
 GUARD = 60.0
@@ -46,8 +47,14 @@ class Works:
         self.socket = theirs
         self.pump = Pump(theirs, window=window)
 
-    def line(self, seat: int, **options: int) -> Line:
-        return self.pump.open(seat, lambda wake: Outbox(wake, **options))  # type: ignore[arg-type]
+    def line(
+        self, seat: int, settle_count: int = 32, settle_bytes: int = 2**40, **options: int
+    ) -> Line:
+        def make_queues(wake: Callable[[], None]) -> tuple[Outbox, Settlements]:
+            settlements = Settlements(wake, count=settle_count, size=settle_bytes)
+            return Outbox(wake, **options), settlements  # type: ignore[arg-type]
+
+        return self.pump.open(seat, make_queues)
 
     def assert_nothing_else(self) -> None:
         """All that was put before has been dealt with, and nothing of it was sent."""
@@ -192,9 +199,9 @@ def test_settlements(works: Works) -> None:
     """Requests that were run are reported, with their bytes, even without a frame."""
     line = works.line(3, settle_count=2, settle_bytes=2**40)
 
-    line.outbox.settle(2**33)
+    line.settlements.settle(2**33)
     works.assert_nothing_else()
-    line.outbox.settle(1)
+    line.settlements.settle(1)
 
     assert works.front.read() == (Op.SETTLED, 3, 2, SIZE.pack(2**33 + 1))
 
@@ -205,7 +212,7 @@ def test_settlements_of_a_stalled_seat(works: Works) -> None:
     line.outbox.put(b"x" * WINDOW)
     works.front.read()
 
-    line.outbox.settle(5)
+    line.settlements.settle(5)
 
     assert works.front.read() == (Op.SETTLED, 3, 1, SIZE.pack(5))
 
@@ -219,8 +226,8 @@ def test_settlements_of_a_seat_that_stays_stalled(works: Works) -> None:
     works.assert_nothing_else()
 
     for _ in range(2):
-        line.outbox.settle(5)
-        line.outbox.settle(5)
+        line.settlements.settle(5)
+        line.settlements.settle(5)
         assert works.front.read() == (Op.SETTLED, 3, 2, SIZE.pack(10))
     works.assert_nothing_else()
 
@@ -247,7 +254,7 @@ def test_overflow_is_told_once(works: Works) -> None:
 def test_settled_and_overflowed(idle_works: Works) -> None:
     """An overflow does not hide what was settled before it."""
     line = idle_works.line(4, settle_count=1)
-    line.outbox.settle(5)
+    line.settlements.settle(5)
     line.outbox.overflow()
 
     idle_works.pump.start()

@@ -64,7 +64,7 @@ def test_requests_are_settled(client: Client) -> None:
     client.ask(1, text)
 
     client.items()
-    assert client.outbox.take_settled() == (1, len(text))
+    assert client.settlements.take() == (1, len(text))
 
 
 def test_urgent_overtakes(client: Client) -> None:
@@ -124,7 +124,7 @@ def test_request_that_begins_as_the_client_goes() -> None:
         job()
 
     assert client.log == ["released"]
-    assert client.outbox.take_settled() == (1, 21)
+    assert client.settlements.take() == (1, 21)
 
 
 class Pool:
@@ -189,7 +189,7 @@ def test_a_waiting_request_is_not_settled(client: Client) -> None:
 
     pool.ask("long.a", "long.b", "long.c", "short")
 
-    assert client.outbox.take_settled()[0] == 2
+    assert client.settlements.take()[0] == 2
     assert client.seat.owes
 
 

@@ -12,6 +12,7 @@ from hermes_twisted.access.keys import Key, Scope
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import Tally
 from hermes_twisted.seats.attachment import Attachment
+from hermes_twisted.seats.queues import make_outbox, make_settlements
 from hermes_twisted.seats.seat import BATCH, CLOSE_POLICY, Seat
 from hermes_twisted.shared.outbox import ANSWER, Outbox
 
@@ -70,7 +71,8 @@ class FakeChannel:
     """A line to a backend that answers nothing by itself."""
 
     def __init__(self, wake: Callable[[], None], limits: Limits = LIMITS) -> None:
-        self.outbox = limits.outbox(wake)
+        self.outbox = make_outbox(limits, wake)
+        self.settlements = make_settlements(limits, wake)
         self.submitted: list[rpc.Frame] = []
         self.acknowledged: list[int] = []
         self.closed = 0
@@ -371,9 +373,9 @@ def test_reading_goes_on_below_half(table: Table) -> None:
     size = len(table.channel.submitted[0].text)
 
     for _ in range(LIMITS.max_waiting_requests // 2):
-        table.outbox.settle(size)
+        table.channel.settlements.settle(size)
     assert table.link.told == ["pause"]
-    table.outbox.settle(size)
+    table.channel.settlements.settle(size)
 
     assert table.link.told == ["pause", "resume"]
 
@@ -383,7 +385,7 @@ def test_reading_goes_on_when_bytes_are_settled(table: Table) -> None:
     table.seat.received(request("a", size=LIMITS.max_waiting_bytes))
     assert table.link.told == ["pause"]
 
-    table.outbox.settle(len(table.channel.submitted[0].text))
+    table.channel.settlements.settle(len(table.channel.submitted[0].text))
 
     assert table.link.told == ["pause", "resume"]
 
@@ -408,7 +410,7 @@ def test_released_bytes_count_no_more(method: str) -> None:
         table.seat.received(request(method))
         table.drain()
         for frame in table.channel.submitted:
-            table.outbox.settle(len(frame.text))
+            table.channel.settlements.settle(len(frame.text))
         table.channel.submitted.clear()
         table.seat.flush()
 
@@ -419,7 +421,7 @@ def test_pauses_again(table: Table) -> None:
     """A client that sends too much again is paused again."""
     for _ in range(2):
         table.seat.received(request("a", size=LIMITS.max_waiting_bytes))
-        table.outbox.settle(len(table.channel.submitted[-1].text))
+        table.channel.settlements.settle(len(table.channel.submitted[-1].text))
 
     assert table.link.told == ["pause", "resume"] * 2
 
@@ -528,7 +530,7 @@ class EagerChannel(FakeChannel):
 
     def submit(self, frame: rpc.Frame) -> None:
         super().submit(frame)
-        self.outbox.settle(len(frame.text))
+        self.settlements.settle(len(frame.text))
         self.outbox.put(rpc.result(frame.id, {}))
 
 
@@ -608,7 +610,7 @@ class TestWithoutALink:
         table.make_slow()
         table.seat.received(request("a"))
         table.seat.detach(table.attachment)
-        table.outbox.settle(0)
+        table.channel.settlements.settle(0)
         assert table.methods == []
 
         table.seat.attach(attachment(FakeLink()))
@@ -625,7 +627,7 @@ class TestWithoutALink:
         table.seat.attach(attachment(other))
         assert other.told == ["pause"]
         for frame in table.channel.submitted:
-            table.outbox.settle(len(frame.text))
+            table.channel.settlements.settle(len(frame.text))
 
         assert other.told == ["pause", "resume"]
         assert table.seat.waiting == 0

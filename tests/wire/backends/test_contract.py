@@ -157,11 +157,12 @@ class House:
     def __init__(self, backend: Backend, limits: Limits) -> None:
         self.backend = backend
         self.limits = limits
+        self.meter = Tally()
         self.states = Awaited()
         self.clients: list[Client] = []
 
     def start(self) -> None:
-        self.backend.start(lambda state, problem: self.states.happen((state, problem)))
+        self.backend.start(lambda state, problem: self.states.happen((state, problem)), self.meter)
 
     async def ready(self) -> None:
         self.start()
@@ -299,7 +300,7 @@ async def test_opened_by_the_listener(build: Build) -> None:
             house.client()
         house.states.happen((state, problem))
 
-    house.backend.start(listen)
+    house.backend.start(listen, house.meter)
     await house.state(BackendState.READY)
     await house.clients[0].ask("echo")
     await house.stop()
@@ -1308,8 +1309,7 @@ async def test_nothing_left_after_stop(build_worker: Build) -> None:
 @pytest_twisted.ensureDeferred
 async def test_answers_are_timed(house: House) -> None:
     """Every request that is answered is measured once, by its group and whether it failed."""
-    tally = Tally()
-    house.backend.meter = tally
+    tally = house.meter
     client = house.client()
     session = (await client.ask("session.create"))["result"]["session_id"]
     await client.ask("no.such.method")
@@ -1327,8 +1327,7 @@ async def test_answers_are_timed(house: House) -> None:
 @pytest_twisted.ensureDeferred
 async def test_lost_requests_are_counted(worker: House) -> None:
     """A request that died with its worker is not a quick answer."""
-    tally = Tally()
-    worker.backend.meter = tally
+    tally = worker.meter
     client = worker.client()
     await client.event("gateway.ready")
 

@@ -23,6 +23,7 @@ from hermes_twisted.hermes.pump import Pump
 from hermes_twisted.limits import MIB, Limits
 from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.seats.ports import BackendState, StateListener
+from hermes_twisted.seats.queues import lot_bytes, lot_count
 from hermes_twisted.server.service import AttachService
 from hermes_twisted.server.settings import Settings
 from hermes_twisted.shared.lanes import LanePool
@@ -49,7 +50,7 @@ class SilentWorker(WorkerBackend):
 
     said: list[bytes]
 
-    def start(self, listener: StateListener) -> None:
+    def start(self, listener: StateListener, meter: Meter) -> None:
         self.said = []
         self.state = BackendState.READY
         listener(BackendState.READY, None)
@@ -290,8 +291,8 @@ def build_back(
             window=2**40,
             threads=LIMITS.max_threads,
             urgent_threads=LIMITS.urgent_threads,
-            settle_count=LIMITS.settle_count,
-            settle_bytes=LIMITS.settle_bytes,
+            settle_count=lot_count(LIMITS),
+            settle_bytes=lot_bytes(LIMITS),
             shutdown=5.0,
             umask=0o077,
             core_limit=None,
