@@ -17,7 +17,7 @@ from typing import Final
 
 from .shared.problem import Problem
 
-#: What tells that a file may have changed.
+#: Differs when a file may have changed: see `signature`.
 Signature = tuple[int, ...]
 
 _PRIVATE: Final = 0o600

@@ -1,6 +1,6 @@
 """The key of Hermes' API server, read where Hermes reads it and checked by Hermes' rule.
 
-`API_SERVER_KEY` is taken from the process's environment, which `.env` in Hermes' home overrides;
+`API_SERVER_KEY` is taken from the process's environment, which `.env` in the Hermes home overrides;
 without one, `platforms.api_server.extra.key` of `config.yaml`. Secrets that Hermes takes from
 elsewhere (vaults, an administrator's own `.env`) are not read here and do not admit.
 """

@@ -89,7 +89,7 @@ def read_certificates(
 ) -> tuple[x509.Certificate, ...]:
     """Read all certificates in a file, at least one. Raises `Problem`.
 
-    *what* names the file in errors; a *secret* one holds the private key, too.
+    *what* names the file in errors; a *secret* one has the private key, too.
     """
     content = read(path, f"TLS {what} file", secret=secret)
     try:

@@ -13,7 +13,7 @@ V = TypeVar("V")
 class BoundedMap(MutableMapping[K, V]):
     """At most *limit* entries. Writing one makes it the newest; the oldest is evicted.
 
-    Reading changes no order. Not thread-safe: whoever shares one holds a lock.
+    Reading changes no order. It is not thread-safe.
     """
 
     def __init__(self, limit: int) -> None:
@@ -35,7 +35,7 @@ class BoundedMap(MutableMapping[K, V]):
         del self._entries[key]
 
     def __iter__(self) -> Iterator[K]:
-        """From the oldest to the newest."""
+        """Iterate from the oldest entry to the newest."""
         return iter(self._entries)
 
     def __len__(self) -> int:
