@@ -22,6 +22,7 @@ from hermes_twisted.hermes.main import Worker
 from hermes_twisted.hermes.pump import Pump
 from hermes_twisted.limits import MIB, Limits
 from hermes_twisted.listen.endpoints import Listener
+from hermes_twisted.meter import Meter
 from hermes_twisted.seats.ports import BackendState, StateListener
 from hermes_twisted.seats.queues import lot_bytes, lot_count
 from hermes_twisted.server.service import AttachService
