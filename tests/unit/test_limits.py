@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from hermes_twisted.config.option import options_of
 from hermes_twisted.limits import Limits
 from hermes_twisted.shared.outbox import SETTLE_BYTES, SETTLE_COUNT
 
@@ -45,3 +46,11 @@ def test_settlements_are_reported_in_time(size: int) -> None:
 
     assert 1 <= limits.settle_count <= max(1, size // 8)
     assert 1 <= limits.settle_bytes <= max(1, size // 8)
+
+
+def test_every_limit_is_an_option() -> None:
+    """An operator can change each of them."""
+    assert [option.field for option in options_of(Limits)] == [
+        field.name for field in dataclasses.fields(Limits)
+    ]
+    assert {option.default for option in options_of(Limits)} >= {120.0, 5.0, 16, 64}

@@ -20,7 +20,6 @@ from hermes_twisted.access.keys import Key
 from hermes_twisted.backends.worker import WorkerBackend
 from hermes_twisted.hermes.main import Worker
 from hermes_twisted.limits import MIB, Limits
-from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.seats.ports import State, StateListener
 from hermes_twisted.server.service import AttachService
 from hermes_twisted.server.settings import Settings
@@ -65,7 +64,9 @@ class Front:
         self.loop = loop
         reactor = cast("AsyncioSelectorReactor", loop)
         self.backend = SilentWorker(reactor, LIMITS, lambda: None, {})  # type: ignore[arg-type, return-value]
-        settings = Settings((Listener("tcp:8643:interface=127.0.0.1"),), home, limits=LIMITS)
+        settings = Settings(
+            listen=("tcp:8643:interface=127.0.0.1",), hermes_home=home, limits=LIMITS
+        )
         self.service = AttachService(
             reactor, settings, self.backend, lambda: Key.of("main", KEY), audit=MemoryAudit()
         )
