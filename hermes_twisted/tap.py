@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
-import click
 from twisted.application.service import IService, MultiService
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.logger import Logger, LogLevel
@@ -22,7 +21,7 @@ from .access.keyring import ServerKeys
 from .backends import registry
 from .config.environment import read_environment
 from .config.gathering import KEY_IS_NO_OPTION, KEY_OPTIONS, SEE_HELP
-from .config.help_text import write_groups
+from .config.help_text import Formatter, write_groups
 from .config.table import did_you_mean
 from .operate import logs, redaction
 from .server import attach_lines, process, settings
@@ -131,8 +130,7 @@ class Options(usage.Options):
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the help, with the options in groups."""
-        formatter = click.HelpFormatter(width=width, max_width=_MAX_WIDTH)
-        formatter.write_usage(self.getSynopsis().removeprefix("Usage: "))
+        formatter = Formatter(width=width, max_width=_MAX_WIDTH)
         formatter.write_paragraph()
         formatter.write_text(DESCRIPTION)
         write_groups(formatter, settings.options().groups())

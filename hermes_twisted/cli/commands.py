@@ -10,13 +10,14 @@ import contextlib
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from .. import __version__
 from ..config.gathering import KEY_IS_NO_OPTION, KEY_OPTIONS
+from ..config.help_text import Formatter
 from ..config.option import Kind, Option, in_words
 from ..config.table import did_you_mean, nearest
 from ..shared.problem import Problem
@@ -57,7 +58,13 @@ def wrong_usage() -> Iterator[None]:
         raise click.UsageError(str(problem)) from None
 
 
-class KindType(click.ParamType[Any]):
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # Not generic before click 8.2.
+
+
+class KindType(_ParamType):
     """A value of a kind of `config.kinds`; the message about a wrong one names its option."""
 
     def __init__(self, kind: Kind[Any]) -> None:
@@ -137,8 +144,16 @@ def given_of(ctx: click.Context) -> dict[str, Any]:
     return {name.replace("_", "-"): value for name, value in ctx.params.items()}
 
 
+class Context(click.Context):
+    """A context whose help is not broken within words."""
+
+    formatter_class = Formatter
+
+
 class Command(click.Command):
     """A command. Options may stand on either side of arguments, and be abbreviated."""
+
+    context_class = Context
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         settings = {**_SETTINGS, "allow_extra_args": True}
@@ -273,6 +288,8 @@ class Entry:
 
 class Commands(click.Group):
     """A group of commands that are imported when they are needed."""
+
+    context_class = Context
 
     def __init__(self, name: str, entries: Iterable[Entry], **more: Any) -> None:
         super().__init__(name, context_settings=_SETTINGS, invoke_without_command=True, **more)

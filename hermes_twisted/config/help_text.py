@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from click import HelpFormatter
 
 from .option import Group, Option
+
+#: Stands for a hyphen while lines are broken; nobody writes it.
+_HYPHEN: Final = "\ue000"
+
+
+class Formatter(HelpFormatter):
+    """Breaks lines between words only: the names of options are copied from here."""
+
+    def write(self, string: str) -> None:
+        """Write *string*."""
+        super().write(string.replace(_HYPHEN, "-"))
+
+    def write_text(self, text: str) -> None:
+        """Write *text*, with its lines broken."""
+        super().write_text(text.replace("-", _HYPHEN))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Write *rows* in two columns, with the lines of the second broken."""
+        unbroken = [(first, second.replace("-", _HYPHEN)) for first, second in rows]
+        super().write_dl(unbroken, col_max, col_spacing)
 
 
 def write_groups(

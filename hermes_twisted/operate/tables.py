@@ -33,10 +33,20 @@ def make(
     return table
 
 
-def as_text(*parts: RenderableType) -> str:
-    """Return the *parts* without colours; no line is broken, none ends in blanks."""
+def as_text(*parts: RenderableType, colours: bool = False) -> str:
+    """Return the *parts* as text; no line is broken, none ends in blanks.
+
+    *colours* are those of a terminal (ECMA-48), whatever the environment says.
+    """
     file = io.StringIO()
-    console = Console(file=file, width=_ENDLESS, color_system=None, highlight=False)
+    console = Console(
+        file=file,
+        width=_ENDLESS,
+        force_terminal=colours,
+        color_system="standard" if colours else None,
+        no_color=False,
+        highlight=False,
+    )
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, Text))
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
