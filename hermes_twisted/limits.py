@@ -221,7 +221,7 @@ class Limits:
         total: backlog.Backlog | None = None,
         answered: Callable[[int, bytes], None] | None = None,
     ) -> outbox.Outbox:
-        """An outbox within these limits; *shared* with the other clients of a backend."""
+        """Return an outbox within these limits. *total* is what all clients of a backend share."""
         return outbox.Outbox(
             wake,
             soft=self.max_queued_soft,

@@ -179,7 +179,7 @@ class Options(usage.Options):
 
     @property
     def daemon(self) -> bool:
-        """Whether twistd will daemonise; `twist` and our own launcher never do."""
+        """Whether twistd will daemonise; `twist` and `hermes-attach serve` never do."""
         return self._below_twistd and not self._parent_option("nodaemon")
 
     @property

@@ -97,4 +97,6 @@ def control_path(named: str | None, home: str | None) -> Path:
         try:
             return parsing.path(named)
         except ValueError as error:
-            raise Problem(f"--control {named!r}: {error}.") from None
+            raise Problem(
+                f"--control {named!r}: {error}.", "Name the socket of a running server."
+            ) from None

@@ -37,8 +37,8 @@ CLOSING: Final = 3.0
 _log = Logger()
 
 
-class Refused(Exception):
-    """The server cannot be started here: what is wrong, and what to do."""
+class CannotStart(Exception):
+    """The server cannot be started in this gateway. The text says what is wrong and what to do."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -46,16 +46,16 @@ class Refused(Exception):
 
 
 @contextlib.contextmanager
-def _refused_as(code: str) -> Iterator[None]:
-    """Turn a `Problem` into a `Refused` with *code*, which names the stage of the start."""
+def _fails_as(code: str) -> Iterator[None]:
+    """Turn a `Problem` into a `CannotStart` with *code*, which names the stage of the start."""
     try:
         yield
     except Problem as problem:
-        raise Refused(code, str(problem)) from None
+        raise CannotStart(code, str(problem)) from None
 
 
 class Hosted:
-    """The one attach server of this process, from its start to its stop."""
+    """The attach server of this process, of which there is one, from its start to its stop."""
 
     _running: ClassVar[Hosted | None] = None
     #: A key from the environment, which children are not to inherit, for the next start.
@@ -72,12 +72,12 @@ class Hosted:
         home: Path,
         patience: float,
     ) -> Hosted:
-        """Listen and serve, with the settings that were *given*. Raises `Refused`.
+        """Listen and serve, with the settings that were *given*. Raises `CannotStart`.
 
         *patience* is how many seconds a stop may take. Called on the gateway's loop.
         """
         if cls._running is not None:
-            raise Refused(
+            raise CannotStart(
                 "second",
                 "This gateway has an attach server already, for the profile that it was "
                 "started with. Disable the platform in the other profiles.",
@@ -96,35 +96,38 @@ class Hosted:
         home: Path,
         patience: float,
     ) -> None:
-        with _refused_as("settings"):
+        with _fails_as("settings"):
             chosen = read_settings(given, read_environment(), home)
             # Hermes counts on a stop within its patience: the rest is for what is last.
             chosen = replace(chosen, drain=min(chosen.drain, max(0.0, patience - CLOSING)))
         try:
             reactor = adopt_running_loop()
         except WrongReactor as wrong:
-            raise Refused(
+            raise CannotStart(
                 "reactor",
                 f"Another plugin has brought Twisted into this gateway first: {wrong}. A process "
                 "has one reactor for good; disable that plugin, or serve terminals beside this "
                 "gateway with `hermes-attach serve`.",
             ) from None
         self._begin_logging()
-        with _refused_as("settings"):
+        with _fails_as("settings"):
             check_tls(reactor, chosen)
-        with _refused_as("start"):
+        with _fails_as("start"):
             loading = Deferred.fromCoroutine(build_gateway_backend(reactor, chosen))
             backend = await loading.asFuture(asyncio.get_running_loop())
-        with _refused_as("key"):
+        with _fails_as("key"):
             # After that: loading Hermes reads its .env file once more.
             keys = find_keys(chosen, self._take_key(read_environment()))
-        with _refused_as("start"):
+        with _fails_as("start"):
             service = build_service(reactor, chosen, keys, backend)
             service.startService()
         self._service = service
 
     def stop(self) -> asyncio.Future[None]:
-        """Tell the clients, close, finalise Hermes' sessions. The gateway's loop goes on."""
+        """Tell the clients, close, finalise Hermes' sessions. Fires when that is done.
+
+        The gateway's loop goes on.
+        """
         service, self._service = self._service, None
         stopped = maybeDeferred(service.stopService) if service is not None else Deferred()
         if service is None:
@@ -146,7 +149,7 @@ class Hosted:
 
     @classmethod
     def _begin_logging(cls) -> None:
-        """Twisted's events go where the gateway's own go."""
+        """Have Twisted's events logged where the gateway's own are. Done once."""
         if not cls._logging:
             cls._logging = True
             redaction.install()
