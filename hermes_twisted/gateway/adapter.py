@@ -45,7 +45,7 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
         self._hosted: Hosted | None = None
 
     async def connect(self, *, is_reconnect: bool = False) -> bool:
-        """Start the server. Return False, and tell `hermes gateway status` why, if that cannot be."""
+        """Start the server. Return False if that cannot be; `hermes gateway status` says why."""
         # Off the loop, which has chats to serve meanwhile; it installs no reactor.
         hosted = await asyncio.to_thread(importlib.import_module, "hermes_twisted.gateway.hosted")
         try:
