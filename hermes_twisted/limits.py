@@ -1,4 +1,4 @@
-"""Every limit of the server, with its default. All sizes in bytes, times in seconds."""
+"""Every limit of the server, with its option. All sizes in bytes, times in seconds."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import rpc
+from .config.kinds import COUNT, SIZE, SOME_TIME
+from .config.option import Group, flag, option
 from .shared import backlog, lanes, outbox
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
-
 
 #: Wrong keys from one source, in this many seconds, after which more are not looked at.
 FAILURES: Final = 10
@@ -21,72 +22,193 @@ MAX_SOURCES: Final = 65_536
 
 @dataclass(frozen=True)
 class Limits:
-    """What one client, and all together, may use."""
+    """What one client, and all clients together, may use."""
 
-    max_message: int = 16 * MIB
-    """One message from a client, on the wire and inflated."""
-    max_fragments: int = 131_072
-    """Fragments of one message; empty ones count."""
-    max_unfinished: int = 64 * MIB
-    """Unfinished messages of all clients together, inflated."""
-    max_pongs: int = 64
-    """Pings in a row that are each answered; beyond, only the latest is, and a client
-    that does not read is not read either."""
-    compress: bool = False
-    """Whether compression is agreed to with clients that offer it."""
-    max_waiting_requests: int = 256
-    """Requests of one client that wait; beyond, its socket is not read."""
-    max_waiting_bytes: int = 16 * MIB
-    """The same, in bytes."""
-    max_depth: int = rpc.MAX_DEPTH
-    """How deep the JSON of one message may nest."""
-    max_containers: int = rpc.MAX_CONTAINERS
-    """Lists and objects in one message."""
-    max_unread: int = 64 * KIB
-    """While a slow client has more than this to read, its ordinary requests wait."""
-    max_queued_soft: int = outbox.SOFT_LIMIT
-    """Bytes queued for one client above which display-only frames are shed."""
-    max_queued_hard: int = outbox.HARD_LIMIT
-    """Bytes queued for one client above which it is disconnected."""
-    max_queued_total: int = backlog.QUEUED_TOTAL
-    """Bytes queued for all clients above which those with the most are disconnected."""
-    credit_window: int = MIB
-    """Bytes of one client on their way between worker and socket."""
-    max_threads: int = lanes.MAX_THREADS
-    """Threads that run requests."""
-    urgent_threads: int = lanes.RESERVED_THREADS
-    """How many of these only urgent requests may use."""
-    max_connections: int = 1024
-    """Open WebSockets."""
-    max_connections_per_address: int = 512
-    """The same, of one address (of IPv6: one /64 network)."""
-    max_held: int = 8
-    """Refused terminal UIs that are told why in the waiting room."""
-    max_held_per_address: int = 2
-    """The same, of one address."""
-    hold_time: float = 60.0
-    """How long each is held."""
-    max_failures: int = FAILURES
-    """Wrong keys of one address, after which more are refused unlooked-at for a while."""
-    failure_period: float = FAILURE_PERIOD
-    """That while, from the first of them on."""
-    max_failure_sources: int = MAX_SOURCES
-    """Addresses that are remembered for it."""
-    max_pending: int = 256
-    """Sockets that have shown no key yet; beyond, the oldest is dropped. At most a quarter
-    of the process's descriptors, whatever this says."""
-    handshake_timeout: float = 10.0
-    """Time for a request's head and between requests on one socket."""
-    max_header: int = 16 * KIB
-    """A request's head."""
-    max_header_lines: int = 64
-    """Its lines, the request line included."""
-    max_body: int = 64 * KIB
-    """A request's body."""
-    ping_interval: float = 20.0
-    """Pause between two pings of a client: proxies and routers forget quiet connections
-    after a minute or so."""
-    dead_after: float = 15 * 60.0
-    """Silence, not even a pong, after which a client counts as gone."""
-    close_timeout: float = 2.0
-    """Time that a client has to answer a close frame."""
+    # Connections.
+    ping_interval: float = option(
+        20.0,
+        SOME_TIME,
+        group=Group.CONNECTIONS,
+        help="Pause between two pings of a client. They keep its connection known to proxies and "
+        "routers, which forget quiet ones after a minute or so",
+        default_text="20s, half of --dead-after at most",
+    )
+    dead_after: float = option(
+        15 * 60.0,
+        SOME_TIME,
+        group=Group.CONNECTIONS,
+        help="Silence, not even a pong, after which a client counts as gone",
+    )
+    close_timeout: float = option(
+        2.0,
+        SOME_TIME,
+        group=Group.CONNECTIONS,
+        help="Time that a client has to answer a close, and to take what was sent before it",
+    )
+
+    # Hermes' process.
+    start_timeout: float = option(
+        120.0,
+        SOME_TIME,
+        group=Group.HERMES,
+        help="Time that the worker has to load Hermes, before it is ended and started again",
+    )
+    shutdown_timeout: float = option(
+        5.0,
+        SOME_TIME,
+        group=Group.HERMES,
+        help="Time that Hermes has to finalise its sessions when the server stops",
+    )
+
+    # Before the key.
+    handshake_timeout: float = option(
+        10.0,
+        SOME_TIME,
+        group=Group.BEFORE_KEY,
+        help="Time for a request's head, and between two requests on one socket",
+    )
+    max_header: int = option(
+        16 * KIB, SIZE, group=Group.BEFORE_KEY, help="Bytes of a request's head"
+    )
+    max_header_lines: int = option(
+        64,
+        COUNT,
+        group=Group.BEFORE_KEY,
+        help="Lines of a request's head, the request line included",
+    )
+    max_body: int = option(64 * KIB, SIZE, group=Group.BEFORE_KEY, help="Bytes of a request's body")
+    max_pending: int = option(
+        256,
+        COUNT,
+        group=Group.BEFORE_KEY,
+        help="Sockets that have shown no key yet; beyond, the oldest is dropped. At most a quarter "
+        "of the process's descriptors, whatever this says",
+    )
+    max_failures: int = option(
+        FAILURES,
+        COUNT,
+        group=Group.BEFORE_KEY,
+        help="Wrong keys of one address in --failure-period, after which further ones are refused "
+        "with 429; a right one is always let in",
+    )
+    failure_period: float = option(
+        FAILURE_PERIOD,
+        SOME_TIME,
+        group=Group.BEFORE_KEY,
+        help="Time in which wrong keys of one address add up",
+    )
+    max_failure_sources: int = option(
+        MAX_SOURCES,
+        COUNT,
+        group=Group.BEFORE_KEY,
+        help="Addresses for which wrong keys are counted",
+    )
+    max_held: int = option(
+        8, COUNT, group=Group.BEFORE_KEY, help="Refused terminal UIs in the waiting room"
+    )
+    max_held_per_address: int = option(
+        2, COUNT, group=Group.BEFORE_KEY, help="The same, from one address"
+    )
+    hold_time: float = option(
+        60.0, SOME_TIME, group=Group.BEFORE_KEY, help="How long each stays there"
+    )
+
+    # Behind the key.
+    max_connections: int = option(
+        1024, COUNT, group=Group.BEHIND_KEY, help="Terminals attached at once"
+    )
+    max_connections_per_address: int = option(
+        512,
+        COUNT,
+        group=Group.BEHIND_KEY,
+        help="The same, from one address (of IPv6: one /64 network)",
+    )
+    max_message: int = option(
+        16 * MIB,
+        SIZE,
+        group=Group.BEHIND_KEY,
+        help="Bytes of one message from a client, on the wire and inflated",
+    )
+    max_fragments: int = option(
+        131_072,
+        COUNT,
+        group=Group.BEHIND_KEY,
+        help="Fragments of one message from a client; empty ones count",
+    )
+    max_unfinished: int = option(
+        64 * MIB,
+        SIZE,
+        group=Group.BEHIND_KEY,
+        help="Bytes of unfinished messages of all clients together, inflated",
+    )
+    max_pongs: int = option(
+        64,
+        COUNT,
+        group=Group.BEHIND_KEY,
+        help="Pings of one client in a row that are each answered; beyond, only the latest is, "
+        "and a client that does not read is not read either",
+    )
+    max_depth: int = option(
+        rpc.MAX_DEPTH,
+        COUNT,
+        group=Group.BEHIND_KEY,
+        help="Levels that the JSON of one message may nest",
+    )
+    max_containers: int = option(
+        rpc.MAX_CONTAINERS,
+        COUNT,
+        group=Group.BEHIND_KEY,
+        help="Lists and objects in one message",
+    )
+    max_waiting_requests: int = option(
+        256,
+        COUNT,
+        group=Group.BEHIND_KEY,
+        help="Requests of one client that wait; beyond, its socket is not read",
+    )
+    max_waiting_bytes: int = option(
+        16 * MIB, SIZE, group=Group.BEHIND_KEY, help="Bytes of these requests"
+    )
+    max_unread: int = option(
+        64 * KIB,
+        SIZE,
+        group=Group.BEHIND_KEY,
+        help="Bytes that a client may leave unread before its ordinary requests wait",
+    )
+    max_queued_soft: int = option(
+        outbox.SOFT_LIMIT,
+        SIZE,
+        group=Group.BEHIND_KEY,
+        help="Bytes queued for a slow client before live text is thinned out",
+    )
+    max_queued_hard: int = option(
+        outbox.HARD_LIMIT,
+        SIZE,
+        group=Group.BEHIND_KEY,
+        help="Bytes queued for a slow client before it is disconnected",
+    )
+    max_queued_total: int = option(
+        backlog.QUEUED_TOTAL,
+        SIZE,
+        group=Group.BEHIND_KEY,
+        help="Bytes queued for all clients before those with the most are disconnected",
+    )
+    credit_window: int = option(
+        MIB,
+        SIZE,
+        group=Group.BEHIND_KEY,
+        help="Bytes for one client on their way between the worker and its socket",
+    )
+    max_threads: int = option(
+        lanes.MAX_THREADS, COUNT, group=Group.BEHIND_KEY, help="Threads that run requests"
+    )
+    urgent_threads: int = option(
+        lanes.RESERVED_THREADS,
+        COUNT,
+        group=Group.BEHIND_KEY,
+        help="How many of these only urgent requests may use, such as an interrupt",
+        default_text=f"a quarter of --max-threads, {lanes.RESERVED_THREADS} at most",
+    )
+    compress: bool = flag(
+        group=Group.BEHIND_KEY, help="Compress frames of 1 KiB to 1 MiB for clients that offer it"
+    )

@@ -1,4 +1,4 @@
-"""Makes the pages of docs/reference/ from the options, the commands and the scope table.
+"""Make the pages of docs/reference/ from the options, the commands and the scope table.
 
 `python -m tools.reference`, or `make reference`.
 """
@@ -6,58 +6,35 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
-import sys
 from unittest import mock
 
 from hermes_twisted.access.scope_table import TABLE
 from hermes_twisted.cli.main import main
-from hermes_twisted.config.option import ENVIRONMENT_PREFIX, Option
-from hermes_twisted.config.parsing import seconds, size, some_seconds
+from hermes_twisted.config.option import Option
 from hermes_twisted.rpc import URGENT_METHODS, URGENT_SUFFIX
 from hermes_twisted.seats.calls import group_of
-from hermes_twisted.server.options import OPTIONS
+from hermes_twisted.server import settings
 from tests.conftest import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
 MADE = "<!-- Made by `make reference`; a test compares. Do not edit. -->"
 
-#: Every option once, in the order in which they are shown.
-GROUPS = {
-    "Listening": "port listen allow-host allow-origin trust-forwarded-from allow-plaintext",
-    "TLS": "tls tls-cert tls-key tls-name tls-client-ca",
-    "Keys": "key-file accept-api-server-key",
-    "Hermes": "backend hermes-home hermes-python script session-grace",
-    "Stopping and keeping connections": "drain ping-interval dead-after close-timeout",
-    "Logs, audit, metrics, control": "log-format log-level audit-file no-audit audit-max-bytes "
-    "audit-keep metrics-need-key control no-control",
-    "Limits before the key": "handshake-timeout max-header max-header-lines max-body max-pending "
-    "max-failures failure-period max-failure-sources no-courtesy-hold max-held "
-    "max-held-per-address hold-time",
-    "Limits behind the key": "max-connections max-connections-per-address max-message "
-    "max-fragments max-unfinished max-depth max-containers max-waiting-requests "
-    "max-waiting-bytes max-unread max-queued-soft max-queued-hard max-queued-total max-threads "
-    "compress",
-    "Where all this may stand": "config",
-}
-
 #: What `--help` is asked of; `serve` and `demo` take the options of the other page.
 COMMANDS = (
     "key", "key new", "key list", "key revoke", "key rotate", "url", "status", "top", "kick",
-    "install-service", "doctor",
+    "install-service", "doctor", "completion",
 )  # fmt: skip
 
 
 def options() -> str:
-    """Each option: its names, its default, its meaning."""
-    rows = {option.name: option for option in OPTIONS}
+    """Return the page of options: each with its names, its default, its meaning."""
     lines = [MADE, "", "# Options", "", OPTIONS_INTRODUCTION.strip(), ""]
-    for title, names in GROUPS.items():
-        lines += [f"## {title}", "", "| Option | Environment | Default | Meaning |"]
-        lines += ["|---|---|---|---|", *(_row(rows.pop(name)) for name in names.split()), ""]
-    if rows:
-        raise SystemExit(f"tools/reference.py: no group has {', '.join(rows)}.")
+    for group, declared in settings.options().groups():
+        lines += [f"## {group}", "", "| Option | Environment | Default | Meaning |"]
+        lines += ["|---|---|---|---|", *map(_row, declared), ""]
     return "\n".join(lines)
 
 
@@ -73,39 +50,46 @@ environment over the file, the file over the default. An empty variable counts a
   `allow-host = ["attach.example.org"]`.
 - Flags take no value on the command line; elsewhere `1`, `true`, `yes`, or `0`, `false`, `no`.
 
+Settings that contradict each other are refused, wherever they were given: `--port` beside
+`--listen`, `--no-audit` beside `--audit-file`. So is an option of another backend, unless the
+backend was chosen nearer to you than that option was given: on the command line, for one in the
+environment. A name that does not exist is refused on the command line and in the file. In the
+environment, which programs share, it is logged as a warning, and ignored.
+
 A key is never an option, nor in the file: [keys](../security.md#keys) says where they come from.
 """
 
 
 def _row(option: Option) -> str:
     short = f", `-{option.short}`" if option.short else ""
-    variable = ENVIRONMENT_PREFIX + option.name.upper().replace("-", "_")
-    default = "" if option.default is None else f"`{_value(option)}`"
-    cells = [f"`--{option.name}`{short}", f"`{variable}`", default, _text(option.help) + "."]
+    cells = [
+        f"`--{option.name}`{short}",
+        f"`{option.variable}`",
+        _default(option),
+        _meaning(option),
+    ]
     return "| " + " | ".join(cells) + " |"
 
 
-def _value(option: Option) -> str:
-    """The default as an operator would write it."""
-    value = option.default
+def _default(option: Option) -> str:
     if option.flag:
-        return "yes" if value else "no"
-    if option.convert is size:
-        for unit, factor in (("m", 1024**2), ("k", 1024)):
-            if value % factor == 0:
-                return f"{value // factor}{unit}"
-    if option.convert in (seconds, some_seconds):
-        return f"{value / 60:g}m" if value >= 60 and value % 60 == 0 else f"{value:g}s"
-    return str(value)
+        return "`no`"
+    if option.default_text:
+        return _text(option.default_text)
+    return f"`{option.default_in_words}`" if option.default_in_words else ""
+
+
+def _meaning(option: Option) -> str:
+    return _text(dataclasses.replace(option, default=None, default_text="").help_text)
 
 
 def _text(text: str) -> str:
-    """Help as Markdown: nothing in it is meant as markup."""
+    """Return help as Markdown: nothing in it is meant as markup."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 
 def commands() -> str:
-    """What each command's --help says."""
+    """Return the page of commands: what `--help` of each says."""
     lines = [MADE, "", "# Commands", "", COMMANDS_INTRODUCTION.strip(), ""]
     lines += ["```text", _help(), "```", ""]
     for command in COMMANDS:
@@ -124,9 +108,6 @@ def _help(*command: str) -> str:
     printed = io.StringIO()
     with (
         mock.patch.dict(os.environ, {"COLUMNS": "90"}),
-        mock.patch.object(sys, "argv", ["hermes-attach", *command, "--help"]),
-        # Twisted shows the docstring of the program where a command has no text of its own.
-        mock.patch.object(sys.modules["__main__"], "__doc__", None),
         contextlib.redirect_stdout(printed),
         contextlib.suppress(SystemExit),
     ):
@@ -136,7 +117,7 @@ def _help(*command: str) -> str:
 
 
 def methods() -> str:
-    """Each method by its name, with the row of the scope table that decides on it."""
+    """Return the page of methods: each with the row of the scope table that decides on it."""
     rows = []
     for group in TABLE:
         for method in group.methods:

@@ -1,4 +1,4 @@
-"""A recorded conversation, played back: for tests and for `hermes-attach demo`."""
+"""The backend `scripted`: plays a recording. For tests and for `hermes-attach demo`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from .. import rpc
+from ..config.kinds import PATH
+from ..config.option import Group, required
 from ..limits import Limits
 from ..meter import Meter
-from ..seats.ports import BackendState, StateListener
+from ..seats.ports import Backend, BackendState, StateListener
 from ..seats.queues import make_outbox, make_settlements
 from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, EVENT, Outbox
 from ..shared.problem import Problem
 from ..shared.schema import Findings
 from ..shared.settlements import Settlements
+from .spec import BackendSpec, Surroundings
 
 #: JSON-RPC 2.0 §5.1
 METHOD_NOT_FOUND = -32601
@@ -32,7 +36,7 @@ class BadScript(Exception):
 
 @dataclass
 class Reaction:
-    """What the server said to one request: frames, each so many seconds after it."""
+    """The recorded answer to one request: frames, each so many seconds after it."""
 
     params: dict[str, Any]
     frames: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
@@ -42,8 +46,8 @@ class Reaction:
 class Script:
     """A recording, as reactions to requests.
 
-    One JSON object a line: `dir` (`c2s` or `s2c`), `t` (seconds), `frame`. What
-    the server sent after a request, up to the next one, is the reaction to it; an
+    Its file has one JSON object a line: `dir` (`c2s` or `s2c`), `t` (seconds), `frame`. The
+    frames that the server sent after a request, up to the next one, are the reaction to it; an
     answer that came later still belongs to its own request.
     """
 
@@ -52,7 +56,7 @@ class Script:
 
     @classmethod
     def parse(cls, lines: Iterable[str]) -> Script:
-        """Read a recording. Raises `BadScript`."""
+        """Return the recording of these *lines*. Raises `BadScript`."""
         script = cls([], defaultdict(list))
         current, began = script.greeting, 0.0
         asked: dict[str, tuple[float, list[tuple[float, dict[str, Any]]]]] = {}
@@ -81,7 +85,10 @@ class Script:
         return script
 
     def react(self, method: str, params: dict[str, Any], turn: int) -> Reaction | None:
-        """The reaction to a request most like this one; equally like ones take turns."""
+        """Return the reaction to the recorded request that is most like this one.
+
+        Equally like ones take turns. None if the method was not recorded.
+        """
         candidates = self.reactions.get(method)
         if not candidates:
             return None
@@ -95,7 +102,7 @@ class Script:
 
 
 class ScriptedChannel:
-    """Plays the script to one seat."""
+    """Plays the recording to one seat."""
 
     def __init__(self, backend: ScriptedBackend, outbox: Outbox, settlements: Settlements) -> None:
         self._backend = backend
@@ -105,11 +112,11 @@ class ScriptedChannel:
         self._timers: set[IDelayedCall] = set()
 
     def begin(self) -> None:
-        """Play what the server says unasked."""
+        """Play what the server sent before the first request."""
         self._play(self._backend.script.greeting, rpc.NULL)
 
     def submit(self, frame: rpc.Frame) -> None:
-        """See `Channel`."""
+        """Play the reaction to *frame*; a method that was not recorded is an error."""
         self.settlements.settle(len(frame.text))
         try:
             params = _params(json.loads(frame.text))
@@ -128,10 +135,10 @@ class ScriptedChannel:
         self._play(reaction.frames, frame.id)
 
     def delivered(self, size: int) -> None:
-        """See `Channel`."""
+        """Do nothing: a recording does not wait for its client."""
 
     def close(self) -> None:
-        """See `Channel`."""
+        """Drop the frames whose time has not come."""
         self._cancel()
         self.outbox.close()
 
@@ -162,19 +169,19 @@ class ScriptedChannel:
 
 
 def _params(request: dict[str, Any]) -> dict[str, Any]:
-    """What it says by name; nothing if it does not."""
+    """Return the parameters by name; empty if they are not named."""
     params = request.get("params")
     return params if isinstance(params, dict) else {}
 
 
 def _answer(recorded: dict[str, Any], identity: bytes) -> bytes:
-    """The *recorded* answer, to the request of this id, which is JSON text as it came."""
+    """Return the *recorded* answer for the request of this id, which is JSON as it came."""
     rest = rpc.encode({name: value for name, value in recorded.items() if name != "id"})
     return b'{"id":%b%b%b' % (identity, b"" if rest == b"{}" else b",", rest[1:])
 
 
 class ScriptedBackend:
-    """Answers every seat from *script*. *pace* 1 plays in recorded time, 0 at once."""
+    """Answers every seat from *script*. With *pace* 1 in recorded time, with 0 at once."""
 
     def __init__(
         self, clock: IReactorTime, limits: Limits, script: Script, *, pace: float = 0.0
@@ -190,27 +197,71 @@ class ScriptedBackend:
         self._listener: StateListener = lambda state, problem: None
 
     def start(self, listener: StateListener, meter: Meter) -> None:
-        """See `Backend`."""
+        """Be ready at once."""
         self._listener = listener
         self.findings = Findings("a recording", methods=len(self.script.reactions))
         self._change(BackendState.READY)
 
     def open(self, number: int, wake: Callable[[], None]) -> ScriptedChannel:
-        """See `Backend`."""
+        """Return a channel that plays the recording from its beginning."""
         outbox = make_outbox(self._limits, wake, total=self._backlog)
         channel = ScriptedChannel(self, outbox, make_settlements(self._limits, wake))
         channel.begin()
         return channel
 
     def drain(self, timeout: float) -> Deferred[bool]:
-        """See `Backend`; nothing runs."""
+        """Return at once: nothing runs here."""
         return succeed(True)
 
     def stop(self) -> Deferred[None]:
-        """See `Backend`."""
+        """Be stopped at once."""
         self._change(BackendState.STOPPED)
         return succeed(None)
 
     def _change(self, state: BackendState) -> None:
         self.state = state
         self._listener(state, None)
+
+
+@dataclass(frozen=True)
+class ScriptedOptions:
+    """The options of the backend `scripted`."""
+
+    script: Path = required(
+        PATH, group=Group.HERMES, help="Recording that the scripted backend plays"
+    )
+
+
+def read_script(path: Path) -> Script:
+    """Return the recording in the file *path*. Raises `Problem`."""
+    try:
+        return Script.parse(path.read_text(encoding="utf-8").splitlines())
+    except OSError as error:
+        raise Problem(
+            f"--script {path} cannot be read: {error.strerror}.",
+            "Name a file that the server's user can read.",
+        ) from None
+    except (BadScript, UnicodeDecodeError) as error:
+        raise Problem(
+            f"--script {path}: {error}.", "Each line of a recording is one object of JSON."
+        ) from None
+
+
+def build(surroundings: Surroundings, options: ScriptedOptions) -> Backend:
+    """Return a backend that plays in recorded time. Raises `Problem`, as `read_script` does."""
+    script = read_script(options.script)
+    return ScriptedBackend(surroundings.reactor, surroundings.limits, script, pace=1.0)
+
+
+def validate(options: ScriptedOptions) -> None:
+    """Raise `Problem` if the recording cannot be played."""
+    read_script(options.script)
+
+
+SPEC: Final = BackendSpec(
+    name="scripted",
+    help="a recording in the place of Hermes",
+    options=ScriptedOptions,
+    build=build,
+    validate=validate,
+)

@@ -1,18 +1,19 @@
-"""For conformance tests: every message comes back, through the protocol of the product.
+"""`hermes-attach echo`, for conformance tests: sends every message back.
 
 The Autobahn test suite wants text and binary messages echoed. Only what a message means
-differs here: handshake, framing, limits, options and the way out are those of
+differs from the product: handshake, framing, limits, options and the way out are those of
 `AttachProtocol`, `Seat` and `FrontSite`. There is no key, so it listens on 127.0.0.1 only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from typing import Any, Final
 
+import click
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.interfaces import IListeningPort, IReactorTime
-from twisted.python import usage
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
@@ -20,9 +21,11 @@ from ..access.handshake import Head, check_handshake
 from ..access.keys import Key
 from ..access.refusals import Refusal
 from ..access.rules import Admitted
+from ..config.option import options_of
 from ..http.site import FrontSite
 from ..http.upgrade import AttachResource
 from ..limits import Limits
+from ..listen.endpoints import port_number
 from ..listen.peers import TrustedProxies
 from ..meter import NullMeter
 from ..rpc import Frame
@@ -30,13 +33,13 @@ from ..seats.directory import Directory
 from ..seats.journal import Journal, NullAudit
 from ..seats.queues import make_outbox, make_settlements
 from ..seats.seat import Seat
-from ..server.options import DEFAULT_PORT, usage_rows
+from ..server import settings
+from ..server.reactor import ensure_asyncio
 from ..server.settings import Settings
 from ..shared.outbox import Outbox
 from ..shared.settlements import Settlements
 from ..websocket.link import AttachFactory, AttachProtocol
-
-_PARAMETERS, _FLAGS = usage_rows()
+from .commands import Command, given_of, server_option, wrong_usage
 
 _TEXT: Final = b"\x01"
 _BINARY: Final = b"\x02"
@@ -51,44 +54,44 @@ def _decide(head: Head, source: str) -> Admitted | Refusal:
 
 
 class EchoChannel:
-    """A backend's end that never says anything by itself."""
+    """A channel without a backend."""
 
     def __init__(self, outbox: Outbox, settlements: Settlements) -> None:
         self.outbox = outbox
         self.settlements = settlements
 
     def submit(self, frame: Frame) -> None:
-        """See `Channel`."""
+        """Do nothing: messages never become frames here."""
 
     def delivered(self, size: int) -> None:
-        """See `Channel`."""
+        """Do nothing: nobody waits for credit."""
 
     def close(self) -> None:
-        """See `Channel`."""
+        """Close the outbox."""
         self.outbox.close()
 
 
 class EchoSeat(Seat):
-    """Puts what comes where a backend's frames would be put, with its opcode in front."""
+    """A seat whose outbox has payloads with their opcode in front."""
 
     def echo(self, opcode: bytes, payload: bytes) -> None:
-        """The client gets *payload* back."""
+        """Send *payload* back to the client."""
         self._channel.outbox.put(opcode + payload)
         self.flush()
 
 
 class EchoProtocol(AttachProtocol):
-    """The product's protocol but for its message hooks."""
+    """The product's protocol with other message hooks."""
 
     takes_binary = True
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """Send it back."""
+        """Send the message back."""
         if isinstance(self._seat, EchoSeat) and self.state == self.STATE_OPEN:
             self._seat.echo(_BINARY if isBinary else _TEXT, payload)
 
     def make_frames(self, payloads: list[bytes]) -> list[bytes]:
-        """Frames with the opcodes that the payloads begin with."""
+        """Return frames with the opcodes that the payloads begin with."""
         parts: list[bytes] = []
         for payload in payloads:
             header, body = super().make_frames([payload[1:]])
@@ -104,14 +107,14 @@ class EchoSite(FrontSite):
         self._attach = attach
 
     def getResourceFor(self, request: Request) -> IResource:
-        """The WebSocket."""
+        """Return the WebSocket, whatever the path."""
         return self._attach
 
 
 def make_echo_site(
     clock: IReactorTime, limits: Limits, later: Callable[[Callable[[], None]], Any]
 ) -> EchoSite:
-    """A site whose WebSockets echo; *later* calls in a later turn of the loop."""
+    """Return a site whose WebSockets echo; *later* calls in a later turn of the loop."""
 
     def open_channel(number: int, wake: Callable[[], None]) -> EchoChannel:
         def wake_later() -> None:
@@ -127,27 +130,30 @@ def make_echo_site(
     return EchoSite(clock, attach, limits)
 
 
-class _EchoOptions(usage.Options):
-    synopsis = "[options]"
-    longdesc = "Echo every message, for conformance tests. Listens on 127.0.0.1, without a key."
-    optParameters = _PARAMETERS
-    optFlags = _FLAGS
-
-
-def read_options(arguments: Sequence[str]) -> tuple[int, Limits]:
-    """The port and the limits that *arguments* name, which are options of the product.
-
-    Raises `usage.UsageError` and `Problem`.
-    """
-    options = _EchoOptions()  # type: ignore[no-untyped-call]
-    options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
-    given = {name: value for name, value in options.items() if value not in (None, 0)}
-    limits = Settings.gather(given, {}).limits
-    return int(given.get("port", DEFAULT_PORT)), limits
-
-
 def listen(reactor: AsyncioSelectorReactor, port: int, limits: Limits) -> IListeningPort:
-    """Echo on this port of 127.0.0.1."""
+    """Echo on this port of 127.0.0.1; 0 is any free one."""
     site = make_echo_site(reactor, limits, lambda call: reactor.callLater(0, call))
     listening: IListeningPort = reactor.listenTCP(port, site, backlog=1024, interface="127.0.0.1")
     return listening
+
+
+class EchoCommand(Command):
+    """A command that takes the port and the limits of the server."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the options."""
+        options = [settings.options()["port"], *options_of(Limits)]
+        return [*map(server_option, options), *super().get_params(ctx)]
+
+
+@click.command("echo", cls=EchoCommand)
+@click.pass_context
+def echo(ctx: click.Context, /, **given: Any) -> None:
+    """Echo every message, for conformance tests. Listens on 127.0.0.1, without a key."""
+    with wrong_usage():
+        chosen = Settings.gather(given_of(ctx), {})
+    reactor = ensure_asyncio()
+    port = listen(reactor, chosen.port, chosen.limits)
+    click.echo(f"echo: ws://127.0.0.1:{port_number(port)}/")
+    sys.stdout.flush()
+    reactor.run()

@@ -1,7 +1,8 @@
-"""`hermes-attach install-service`: write unit files, and say what to do next."""
+"""`hermes-attach install-service`: write unit files for systemd, and say what to do next."""
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import os
 import re
@@ -11,117 +12,154 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.python import usage
+import click
 
-from ..config import parsing
 from ..config.environment import read_environment
+from ..config.kinds import PATH, TIME
+from ..config.option import Kind
+from ..server import settings
 from ..server.assemble import find_hermes_python
+from ..server.settings import Settings
 from ..shared.problem import Problem
-from .units import Plan, service_unit, socket_unit
+from .commands import Command, KindType, given_of, of_server, wrong_usage
+from .serve import serve
+from .units import UnitPlan, service_unit, socket_unit
 
 SYSTEM_UNITS: Final = Path("/etc/systemd/system")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LISTEN: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9.]+):[0-9]{1,5}|[/@].+")
 
 
-def install_service(arguments: Sequence[str]) -> str:
-    """What was written, and what to do. Exits with 2 for wrong usage, 1 if that cannot be."""
-    try:
-        return install(arguments, read_environment())
-    except usage.UsageError as problem:
-        print(f"hermes-attach install-service: {problem}", file=sys.stderr)
-        sys.exit(2)
-    except Problem as problem:
-        print(f"hermes-attach install-service: {problem}", file=sys.stderr)
-        sys.exit(1)
+def _address(text: str) -> str:
+    if _LISTEN.fullmatch(text) is None:
+        raise ValueError("must be an address and port such as 127.0.0.1:8643, or a path")
+    return text
 
 
-class InstallOptions(usage.Options):
-    """What `install-service` takes; more options for the server follow after `--`."""
-
-    synopsis = "Usage: hermes-attach install-service [options] [-- options of hermes-attach serve]"
-    longdesc = (
-        "Write a service and a socket unit for systemd, and say which commands start them. "
-        "systemd keeps listening while the server is started anew."
-    )
-    optFlags = (
-        ["user", None, "For your own systemd instance (the default)."],
-        ["system", None, "For the machine's, in /etc/systemd/system."],
-        ["dry-run", "n", "Show the files, write nothing."],
-        ["force", "f", "Replace files that differ."],
-    )
-    optParameters = (
-        ["name", None, "hermes-attach", "The units' name."],
-        ["listen", "l", "127.0.0.1:8643", "Address to listen on, such as [::1]:8643 or a path."],
-        ["run-as", None, None, "The user of a system service (default: you)."],
-        ["hermes-home", None, None, "Hermes' home directory."],
-        ["key-file", None, None, "File with a key, handed over as a credential."],
-        ["drain", None, "10", "How long a stop waits for what runs, such as 10 or 10m."],
-    )
-
-    def parseArgs(self, *more: str) -> None:
-        """What follows is for the server."""
-        self["more"] = list(more)
+_ADDRESS: Final[Kind[str]] = Kind("ADDRESS", _address)
 
 
-def install(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
-    """Write the units; what to tell the operator. Raises `Problem` and `usage.UsageError`."""
-    options = InstallOptions()  # type: ignore[no-untyped-call]
-    options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]
-    if options["user"] and options["system"]:
-        raise usage.UsageError("--user and --system exclude each other.")
-    name = options["name"]
+@click.command("install-service", cls=Command)
+@click.option("--user", is_flag=True, help="For your own systemd instance (the default).")
+@click.option("--system", is_flag=True, help="For the machine's, in /etc/systemd/system.")
+@click.option(
+    "--name",
+    metavar="NAME",
+    default="hermes-attach",
+    help="The units' name (default: hermes-attach).",
+)
+@click.option(
+    "-l",
+    "--listen",
+    type=KindType(_ADDRESS),
+    metavar="ADDRESS",
+    default="127.0.0.1:8643",
+    help="Address to listen on, such as [::1]:8643 or a path (default: 127.0.0.1:8643).",
+)
+@click.option("--run-as", metavar="USER", help="The user of a system service (default: you).")
+@of_server(settings.options()["hermes-home"], type=KindType(PATH))
+@of_server(
+    settings.options()["key-file"],
+    type=KindType(PATH),
+    help="File with a key, handed over as a credential.",
+)
+@of_server(settings.options()["drain"], type=KindType(TIME), default=Settings.drain)
+@click.option("-n", "--dry-run", is_flag=True, help="Show the files, write nothing.")
+@click.option("-f", "--force", is_flag=True, help="Replace files that differ.")
+@click.argument("more", nargs=-1, metavar="[-- OPTIONS OF SERVE]")
+def install_service(
+    user: bool,
+    system: bool,
+    name: str,
+    dry_run: bool,
+    force: bool,
+    more: tuple[str, ...],
+    **chosen: Any,
+) -> None:
+    """Write a service and a socket unit for systemd, and say which commands start them.
+
+    systemd keeps listening while the server is started anew. More options of `hermes-attach
+    serve` follow after --.
+    """
+    ctx = click.get_current_context()
+    if user and system:
+        raise click.UsageError("--user and --system exclude each other.", ctx)
     if _NAME.fullmatch(name) is None:
-        raise usage.UsageError("--name: letters, digits, - and _ only.")
-    plan = _plan(options, environ)
+        raise click.UsageError("--name: letters, digits, - and _ only.", ctx)
+    environ = read_environment()
+    plan = _plan(ctx, more, environ, system=system, **chosen)
     units = {f"{name}.socket": socket_unit(plan), f"{name}.service": service_unit(plan, name)}
-    folder = SYSTEM_UNITS if options["system"] else _user_units(environ)
-    if options["dry-run"]:
-        return "\n".join(f"# {folder / file}\n{text}" for file, text in units.items())
+    folder = SYSTEM_UNITS if system else _user_units(environ)
+    if dry_run:
+        click.echo("\n".join(f"# {folder / file}\n{text}" for file, text in units.items()))
+        return
     for file, text in units.items():
-        _write(folder / file, text, force=bool(options["force"]))
-    return _next_steps(folder, name, system=bool(options["system"]))
+        _write(folder / file, text, force=force)
+    click.echo(_next_steps(folder, name, system=system))
 
 
-def _plan(options: Any, environ: Mapping[str, str]) -> Plan:
-    if _LISTEN.fullmatch(options["listen"]) is None:
-        raise usage.UsageError(
-            "--listen: an address and port such as 127.0.0.1:8643 or [::1]:8643, or a path."
-        )
-    try:
-        return Plan(
-            command=_own_command(),
-            listen=(options["listen"],),
-            home=parsing.path(options["hermes-home"]) if options["hermes-home"] else None,
-            key_file=parsing.path(options["key-file"]) if options["key-file"] else None,
-            user=(options["run-as"] or getpass.getuser()) if options["system"] else None,
-            drain=parsing.seconds(options["drain"]),
-            options=(*_hermes_python(options["more"], environ), *options["more"]),
-        )
-    except ValueError as error:
-        raise usage.UsageError(f"{error}") from None
+def _plan(
+    ctx: click.Context,
+    more: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    system: bool,
+    listen: str,
+    run_as: str | None,
+    hermes_home: Path | None,
+    key_file: Path | None,
+    drain: float,
+) -> UnitPlan:
+    """Return what the units run. Raises `Problem` and `click.UsageError`."""
+    plan = UnitPlan(
+        command=_own_command(),
+        listen=(listen,),
+        home=hermes_home,
+        key_file=key_file,
+        user=(run_as or getpass.getuser()) if system else None,
+        drain=drain,
+        options=more,
+    )
+    _check_options(ctx, more, plan)
+    return dataclasses.replace(plan, options=(*_hermes_python(more, environ), *more))
+
+
+def _check_options(ctx: click.Context, more: Sequence[str], plan: UnitPlan) -> None:
+    """Refuse what `hermes-attach serve` would refuse. Raises `click.UsageError`.
+
+    Its file of settings is not read: it may be another user's, and may not be there yet.
+    """
+    command = [*more, "--listen=systemd:domain=INET", f"--drain={plan.drain:g}"]
+    given = given_of(serve.make_context("hermes-attach serve", command, parent=ctx))
+    if plan.home is not None:
+        given["hermes-home"] = str(plan.home)
+    del given["config"]
+    with wrong_usage():
+        Settings.gather(given, {})
 
 
 def _hermes_python(more: Sequence[str], environ: Mapping[str, str]) -> Sequence[str]:
-    """Hermes' interpreter as it is found here and now: a service's PATH is another one."""
+    """Return the option for Hermes' interpreter, found here and now: a service has another PATH."""
     if any(word.startswith("--hermes-python") for word in more):
         return ()
     try:
         return (f"--hermes-python={find_hermes_python(environ)}",)
     except Problem as absent:
-        raise Problem(f"{absent} For the unit: -- --hermes-python=PATH.") from None
+        raise Problem(
+            absent.what, f"{absent.advice} For the unit: -- --hermes-python=PATH.".strip()
+        ) from None
 
 
 def _own_command() -> Path:
-    """The program to start: the one beside this interpreter, or else the one on PATH."""
+    """Return the program to start: beside this interpreter, or else on PATH."""
     beside = Path(sys.executable).with_name("hermes-attach")
     if beside.exists():
         return beside
     found = shutil.which("hermes-attach")
     if found is None:
         raise Problem(
-            "The program hermes-attach was found neither beside this Python nor on PATH. "
-            "Install hermes-twisted with pip or pipx first."
+            "The program hermes-attach was found neither beside this Python nor on PATH.",
+            "Install hermes-twisted with pip or pipx first.",
         )
     return Path(found).absolute()
 
@@ -135,14 +173,15 @@ def _write(path: Path, text: str, *, force: bool) -> None:
     try:
         if path.exists() and path.read_text(encoding="utf-8") != text and not force:
             raise Problem(
-                f"{path} is there already and differs. Compare with --dry-run; --force replaces it."
+                f"{path} is there already and differs.",
+                "Compare with --dry-run; --force replaces it.",
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Problem(
-            f"{path} cannot be written: {error.strerror}. For --system, run it as root; "
-            "--dry-run shows what would be written."
+            f"{path} cannot be written: {error.strerror}.",
+            "For --system, run it as root; --dry-run shows what would be written.",
         ) from None
 
 

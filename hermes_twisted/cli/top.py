@@ -8,45 +8,47 @@ import select
 import sys
 import termios
 import tty
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import click
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from ..operate import status_text
-from ..shared.problem import Problem
-from .status import Connection, ControlOptions, fail, parse
+from .commands import Command
+from .control_client import Connection, control_options, control_path
 
 #: Seconds between two looks.
 INTERVAL: Final = 1.0
 _QUIT: Final = frozenset(b"qQ\x03\x1b")
 
 
-class _Top(ControlOptions):
-    command = "top"
-
-
-def top(arguments: Sequence[str]) -> None:
-    """Show it until q or Ctrl-C. Exits with 1 if the server cannot be asked, or goes."""
-    path = parse(_Top(), arguments)  # type: ignore[no-untyped-call]
+@click.command("top", cls=Command)
+@control_options
+def top(control: str | None, hermes_home: str | None) -> None:
+    """Show the status of a running server, refreshed every second, until q or Ctrl-C."""
+    path = control_path(control, hermes_home)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        fail("top", "needs a terminal; `hermes-attach status` does not.", 2)
-    try:
-        with Connection(path) as server, _keys() as quits:
-            watch(lambda: server.ask("status")["status"], quits, Console())
-    except Problem as problem:
-        fail("top", str(problem), 1)
-    except KeyboardInterrupt:
-        return
+        raise click.UsageError(
+            "needs a terminal; `hermes-attach status` does not.", click.get_current_context()
+        )
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Connection(path) as server,
+        _keys() as quits,
+    ):
+        watch(lambda: server.ask("status")["status"], quits, Console())
 
 
 def watch(
     ask: Callable[[], dict[str, Any]], quits: Callable[[float], bool], console: Console
 ) -> None:
-    """Draw what *ask* returns until *quits*, which waits for so many seconds, says so."""
+    """Draw what *ask* returns, again and again.
+
+    *quits* waits for so many seconds, and returns whether to end.
+    """
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             live.update(picture(ask()), refresh=True)
@@ -55,29 +57,13 @@ def watch(
 
 
 def picture(status: dict[str, Any]) -> Group:
-    """One screenful."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in status_text.HEADINGS:
-        table.add_column(name, justify="right" if name in status_text.NUMERIC else "left")
-    for seat in status["seats"]:
-        style = "" if seat["writable"] and seat["reading"] else "yellow"
-        # As text: else what is in brackets, such as an IPv6 address, would be markup.
-        table.add_row(*map(Text, status_text.row(seat)), style=style)
-    first, *others = status_text.summary(status)
-    ready = "green" if status["ready"] else "red"
-    return Group(
-        Text(first, style="bold"),
-        *(Text(line, style=ready) for line in others),
-        Text(),
-        table if status["seats"] else Text(status_text.NOBODY),
-        Text(),
-        Text("q quits", style="dim"),
-    )
+    """Return one screenful."""
+    return Group(*status_text.page(status), Text(), Text("q quits", style="dim"))
 
 
 @contextlib.contextmanager
 def _keys() -> Iterator[Callable[[float], bool]]:
-    """Keys as they are typed, without an echo; the terminal is as before afterwards."""
+    """Read keys as they are typed, without an echo; the terminal is as before afterwards."""
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)

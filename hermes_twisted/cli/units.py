@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-#: What a stop may take beyond its drain: closing, and the end of Hermes.
+#: Seconds that a stop may take beyond its drain: closing, and the end of Hermes.
 STOP_MARGIN: Final = 15.0
 #: Signs of life are due this often, in seconds.
 WATCHDOG: Final = 30
@@ -33,27 +33,27 @@ ProtectSystem=full
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the units are to run, and how."""
+class UnitPlan:
+    """What the units run, and how."""
 
     command: Path
     """The program `hermes-attach`."""
     listen: Sequence[str] = ("127.0.0.1:8643",)
     """What systemd listens on: `ListenStream=` values (systemd.socket(5))."""
     home: Path | None = None
-    """Hermes' home; None for Hermes' own rule."""
+    """The Hermes home; None for Hermes' own rule."""
     key_file: Path | None = None
-    """Handed over as a credential, so that the service's user need not read it."""
+    """A file that systemd hands over as a credential: the service's user need not read it."""
     user: str | None = None
-    """Whom a system service runs as; None for a service of the user's own manager."""
+    """The user of a system service; None for a service of the user's own systemd."""
     drain: float = 10.0
     """Seconds."""
     options: Sequence[str] = ()
     """More options for `hermes-attach serve`."""
 
 
-def socket_unit(plan: Plan) -> str:
-    """The unit that listens, also while the service is started anew."""
+def socket_unit(plan: UnitPlan) -> str:
+    """Return the socket unit, which listens also while the service is started anew."""
     listen = "".join(f"ListenStream={_plain(address)}\n" for address in plan.listen)
     return (
         "[Unit]\n"
@@ -71,8 +71,8 @@ def socket_unit(plan: Plan) -> str:
     )
 
 
-def service_unit(plan: Plan, name: str) -> str:
-    """The unit of the server itself; *name* is the units' common name."""
+def service_unit(plan: UnitPlan, name: str) -> str:
+    """Return the service unit; *name* is the name of both units."""
     system = plan.user is not None
     command = [str(plan.command), "serve"]
     for index in range(len(plan.listen)):
@@ -125,7 +125,7 @@ def _domain(address: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """A word of a command line (systemd.syntax(7), systemd.service(5))."""
+    """Return a word of a command line, quoted (systemd.syntax(7), systemd.service(5))."""
     text = _plain(word).replace("$", "$$")
     if not any(character in text for character in " \t\"'\\;"):
         return text
@@ -133,7 +133,7 @@ def _quoted(word: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without specifiers. Raises `ValueError` for what cannot stand in a unit."""
+    """Return *text* with specifiers escaped. Raises `ValueError` for control characters."""
     if any(ord(character) < 32 for character in text):
         raise ValueError("must not hold control characters")
     return text.replace("%", "%%")

@@ -1,10 +1,4 @@
-"""What the operator decides: from options, environment and a file, into one `Settings`.
-
-Every option has one entry in `options.OPTIONS`, from which come the command line, the name
-in the environment (`HERMES_ATTACH_` and the name in capitals), the key in the TOML
-file and the help. The command line wins over the environment, the environment over
-the file, the file over the default.
-"""
+"""The process's environment, and the Hermes home that it names."""
 
 from __future__ import annotations
 
@@ -17,14 +11,19 @@ from . import parsing
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
-    """Hermes' own rule: `HERMES_HOME`, else `~/.hermes`. Raises `Problem`."""
+    """Return the Hermes home by Hermes' own rule: `HERMES_HOME`, else `~/.hermes`.
+
+    Raises `Problem` if it names the home directory of an unknown user.
+    """
     named = environ.get("HERMES_HOME") or "~/.hermes"
     try:
         return parsing.path(named)
     except ValueError as error:
-        raise Problem(f"Hermes' home {named!r} {error}. Name it with --hermes-home.") from None
+        raise Problem(
+            f"The Hermes home {named!r} {error}.", "Name the directory with --hermes-home."
+        ) from None
 
 
 def read_environment() -> Mapping[str, str]:
-    """The process's environment; the one place that asks for it."""
+    """Return the environment as it is now. Nothing else in this package asks `os` for it."""
     return os.environ

@@ -1,29 +1,204 @@
-"""Every option of the server: one table, for the command line, environment, file and help."""
+"""What an option is: a field of a dataclass, which holds all that is to be said of it.
+
+A field that is made with `option`, `optional`, `repeated`, `flag` or `required` has a kind, a
+help text and a group beside its default. Its name is the option's, with dashes for underscores.
+From the fields come the command line, the names in the environment and in files, the help, and
+the reference documentation: see `options_of` and `config.table`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import MISSING, dataclass
+from enum import StrEnum
+from typing import Any, Final, Generic, TypeVar, cast
 
-from . import parsing
+T = TypeVar("T")
 
 ENVIRONMENT_PREFIX: Final = "HERMES_ATTACH_"
+_KEY: Final = "option"
+
+
+class Group(StrEnum):
+    """Groups of options, in the order in which help and documentation show them."""
+
+    LISTENING = "Listening"
+    TLS = "TLS"
+    KEYS = "Keys"
+    HERMES = "Hermes"
+    CONNECTIONS = "Stopping and keeping connections"
+    OPERATION = "Logs, audit, metrics, control"
+    BEFORE_KEY = "Limits before the key"
+    BEHIND_KEY = "Limits behind the key"
+    FILE = "Where all this may stand"
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """A kind of value: what stands for it in a help text, how it is read and written."""
+
+    metavar: str
+    """In capitals: `SIZE`, `TIME`. Empty for a flag, which takes no value."""
+    parse: Callable[[str], T]
+    """Returns the value of a text. Its `ValueError` says what would do, in an operator's words."""
+    write: Callable[[Any], str] = str
+    """Returns a value's text as an operator would write it."""
+    choices: Callable[[], tuple[str, ...]] | None = None
+    """Returns the texts that are allowed, where these can be counted."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One thing to decide."""
+    """One option, as its field declares it."""
 
-    name: str
+    field: str
+    """The field's name."""
+    kind: Kind[Any]
     help: str
-    convert: Callable[[str], Any] = parsing.text
+    """What it does, with its unit, as a sentence without a full stop."""
+    group: Group
+    default: Any
+    """None where nothing is decided. Of a required option: None, too."""
+    default_text: str = ""
+    """The default in words, where the value would not tell it."""
     short: str | None = None
-    default: Any = None
     repeated: bool = False
-    flag: bool = False
+    required: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name on the command line, without the dashes in front, and in a file."""
+        return self.field.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The name in the environment."""
+        return variable(self.name)
+
+    @property
+    def flag(self) -> bool:
+        """Whether it takes no value on the command line."""
+        return not self.kind.metavar
+
+    @property
+    def default_in_words(self) -> str:
+        """The default as an operator would write it; empty if there is none."""
+        if self.default_text:
+            return self.default_text
+        if self.default is None or self.repeated or self.flag:
+            return ""
+        return self.kind.write(self.default)
+
+    @property
+    def help_text(self) -> str:
+        """The help as a sentence, with the choices and the default."""
+        text = self.help
+        if self.kind.choices is not None:
+            text += f": {in_words(self.kind.choices(), 'or')}"
+        if self.repeated:
+            text += ". May be repeated"
+        default = self.default_in_words
+        return f"{text} (default: {default})." if default else f"{text}."
 
 
 def variable(name: str) -> str:
-    """An option's name in the environment."""
+    """Return an option's name in the environment."""
     return ENVIRONMENT_PREFIX + name.upper().replace("-", "_")
+
+
+def in_words(names: tuple[str, ...], conjunction: str) -> str:
+    """Return an enumeration, such as `a, b or c`."""
+    *most, last = names
+    return f"{', '.join(most)} {conjunction} {last}" if most else last
+
+
+# These declare what they return, as `dataclasses.field` itself does for type checkers.
+
+
+def option(
+    default: T,
+    kind: Kind[T],
+    *,
+    help: str,
+    group: Group,
+    short: str | None = None,
+    default_text: str = "",
+) -> T:
+    """Declare an option that has a value even where nobody gives one."""
+    declared = _Declared(kind, help, group, default_text, short)
+    return dataclasses.field(default=default, metadata={_KEY: declared})
+
+
+def optional(
+    kind: Kind[T], *, help: str, group: Group, short: str | None = None, default_text: str = ""
+) -> T | None:
+    """Declare an option that is None where nobody gives it."""
+    declared = _Declared(kind, help, group, default_text, short)
+    return cast("T | None", dataclasses.field(default=None, metadata={_KEY: declared}))
+
+
+def required(kind: Kind[T], *, help: str, group: Group, default_text: str = "") -> T:
+    """Declare an option that has to be given, or that whoever makes the dataclass fills in."""
+    declared = _Declared(kind, help, group, default_text)
+    return cast(T, dataclasses.field(metadata={_KEY: declared}))
+
+
+def repeated(kind: Kind[T], *, help: str, group: Group, short: str | None = None) -> tuple[T, ...]:
+    """Declare an option that may be given several times."""
+    declared = _Declared(kind, help, group, short=short, repeated=True)
+    return cast("tuple[T, ...]", dataclasses.field(default=(), metadata={_KEY: declared}))
+
+
+def flag(*, help: str, group: Group) -> bool:
+    """Declare an option that is on or off, and off where nobody gives it."""
+    declared = _Declared(FLAG, help, group)
+    return dataclasses.field(default=False, metadata={_KEY: declared})
+
+
+_FLAGS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def _parse_flag(value: str) -> bool:
+    try:
+        return _FLAGS[value.lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+FLAG: Final[Kind[bool]] = Kind("", _parse_flag, lambda value: "yes" if value else "no")
+
+
+@dataclass(frozen=True)
+class _Declared:
+    """The part of an `Option` that its field does not tell itself."""
+
+    kind: Kind[Any]
+    help: str
+    group: Group
+    default_text: str = ""
+    short: str | None = None
+    repeated: bool = False
+
+
+def options_of(owner: type) -> tuple[Option, ...]:
+    """Return the options that the dataclass *owner* declares, in its order."""
+    found = []
+    for field in dataclasses.fields(owner):
+        declared: _Declared | None = field.metadata.get(_KEY)
+        if declared is not None:
+            missing = field.default is MISSING
+            found.append(
+                Option(
+                    field=field.name,
+                    kind=declared.kind,
+                    help=declared.help,
+                    group=declared.group,
+                    default=None if missing else field.default,
+                    default_text=declared.default_text,
+                    short=declared.short,
+                    repeated=declared.repeated,
+                    required=missing,
+                )
+            )
+    return tuple(found)

@@ -1,7 +1,7 @@
-"""What an operator writes, as the value that it means.
+"""Read what an operator writes.
 
-Each function takes the text of one setting. Its `ValueError` says, in the operator's
-words, what would do.
+Each function takes a text and returns the value that it stands for. It raises `ValueError`
+with a text that says, in the operator's words, what would do.
 """
 
 from __future__ import annotations
@@ -13,10 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-BACKENDS: Final = ("worker", "inprocess", "scripted")
-LOG_FORMATS: Final = ("text", "json")
-LOG_LEVELS: Final = ("debug", "info", "warn", "error")
-
 _HOST: Final = re.compile(r"\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+")
 _PORT: Final = re.compile(r":[0-9]{1,5}$")
 _DNS_NAME: Final = re.compile(
@@ -26,18 +22,17 @@ _SIZE_UNITS: Final = {"k": 1024, "m": 1024**2, "g": 1024**3}
 _TIME_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _LIFETIME_UNITS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400}
 _LIFETIME: Final = "must be a time such as 12h, 30d or 8w, or a date such as 2026-12-31"
-_FLAGS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 def text(value: str) -> str:
-    """Any text but an empty one."""
+    """Return *value*, which must not be empty."""
     if not value:
         raise ValueError("must not be empty")
     return value
 
 
 def path(value: str) -> Path:
-    """An absolute path; `~` and `~name` are home directories."""
+    """Return the absolute path; `~` and `~name` stand for home directories."""
     try:
         return Path(text(value)).expanduser().absolute()
     except RuntimeError:
@@ -45,7 +40,7 @@ def path(value: str) -> Path:
 
 
 def count(value: str) -> int:
-    """A number of things."""
+    """Return a whole number of 1 or more."""
     with suppress(ValueError):
         if (number := int(value)) >= 1:
             return number
@@ -53,7 +48,7 @@ def count(value: str) -> int:
 
 
 def port(value: str) -> int:
-    """A TCP port."""
+    """Return a TCP port; 0 stands for any free one."""
     with suppress(ValueError):
         if 0 <= (number := int(value)) <= 65535:
             return number
@@ -61,7 +56,7 @@ def port(value: str) -> int:
 
 
 def size(value: str) -> int:
-    """Bytes."""
+    """Return a number of bytes; `k`, `m` and `g` are powers of 1024."""
     given = value.strip().lower().removesuffix("b").removesuffix("i")
     factor = _SIZE_UNITS.get(given[-1:], 1)
     with suppress(ValueError):
@@ -70,7 +65,7 @@ def size(value: str) -> int:
 
 
 def seconds(value: str) -> float:
-    """A time, perhaps none."""
+    """Return a time in seconds, which may be 0; `s`, `m` and `h` are units."""
     given = value.strip().lower()
     factor = _TIME_UNITS.get(given[-1:])
     with suppress(ValueError):
@@ -81,7 +76,7 @@ def seconds(value: str) -> float:
 
 
 def some_seconds(value: str) -> float:
-    """A time above 0."""
+    """Return a time in seconds that is above 0."""
     with suppress(ValueError):
         if number := seconds(value):
             return number
@@ -89,8 +84,9 @@ def some_seconds(value: str) -> float:
 
 
 def lifetime(value: str, now: float) -> int | None:
-    """When what is made *now* ends, in seconds since 1970: after a time, when a day begins
-    in UTC, or None for `never`.
+    """Return when something that is made *now* expires, in seconds since 1970.
+
+    The text is a time from now, a date, which begins at 0:00 UTC, or `never`, which is None.
     """
     given = value.strip().lower()
     if given == "never":
@@ -109,36 +105,22 @@ def lifetime(value: str, now: float) -> int | None:
     return int(end.timestamp())
 
 
-def backend(value: str) -> str:
-    """The name of a backend."""
-    return _one_of(BACKENDS, value)
-
-
-def log_format(value: str) -> str:
-    """The form of the log's lines."""
-    return _one_of(LOG_FORMATS, value)
-
-
-def log_level(value: str) -> str:
-    """The lowest level that is logged."""
-    return _one_of(LOG_LEVELS, value)
-
-
-def _one_of(names: tuple[str, ...], value: str) -> str:
+def one_of(names: tuple[str, ...], value: str) -> str:
+    """Return *value* if it is one of *names*, in this case."""
     if value not in names:
         raise ValueError(f"must be one of {', '.join(names)}")
     return value
 
 
 def host(value: str) -> str:
-    """A name or address, as it stands in a `Host` header without the port."""
+    """Return a name or address as it stands in a `Host` header, without the port."""
     if _HOST.fullmatch(value) is None:
         raise ValueError("must be a name or address alone, such as attach.example or [2001:db8::1]")
     return value.lower()
 
 
 def origin(value: str) -> str:
-    """A web page's origin (RFC 6454 §6.2), as browsers write it; never `null`."""
+    """Return a web page's origin as browsers write it (RFC 6454 §6.2); never `null`."""
     scheme, _, authority = value.partition("://")
     name = _PORT.sub("", authority)
     if scheme not in ("http", "https") or _HOST.fullmatch(name) is None or name != name.lower():
@@ -147,7 +129,7 @@ def origin(value: str) -> str:
 
 
 def host_name(value: str) -> str:
-    """A DNS name, perhaps with `*.` in front, or an address, as a certificate can hold it."""
+    """Return a DNS name, perhaps with `*.` in front, or an address, as certificates hold them."""
     with suppress(ValueError):
         return str(ipaddress.ip_address(value.strip("[]").partition("%")[0]))
     name = value.lower().rstrip(".")
@@ -157,15 +139,7 @@ def host_name(value: str) -> str:
 
 
 def tls(value: str) -> str:
-    """Where a certificate of ours comes from."""
+    """Return `self`, the one source of certificates that the server makes."""
     if value != "self":
         raise ValueError("must be self; a certificate of yours is given with --tls-cert")
     return value
-
-
-def flag(value: str) -> bool:
-    """Yes or no."""
-    try:
-        return _FLAGS[value.lower()]
-    except KeyError:
-        raise ValueError("must be true or false") from None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from ..backends import registry
 from ..server.settings import Settings
 from . import hermes, keys, listening, node, service, trust
-from .findings import Report
+from .findings import Finding, Report
 from .network import Network
 
 
@@ -28,12 +30,9 @@ class ServerTools:
 
 def examine(settings: Settings, pid_file: Path, tools: ServerTools, report: Report) -> None:
     """Run all checks; none depends on the results of others."""
-    if settings.backend != "scripted":
-        report.add(
-            *hermes.check(settings.hermes_python, tools.environ, settings.home, tools.inspect)
-        )
+    report.add(*check_backend(settings, tools))
     report.add(*keys.check(settings.key_file, tools.environ, settings.home))
-    if (tls := settings.tls) is not None and tls.certificate is not None:
+    if (tls := settings.tls_choice) is not None and tls.certificate is not None:
         key = tls.key or tls.certificate
         report.add(*listening.check_files(tls.certificate, key, tools.utc_now()))
     for listener in settings.listeners:
@@ -43,3 +42,11 @@ def examine(settings: Settings, pid_file: Path, tools: ServerTools, report: Repo
     report.add(*service.check_pid_file(pid_file))
     report.add(*service.check_unit(tools.run))
     report.add(node.check_version(tools.run_node))
+
+
+def check_backend(settings: Settings, tools: ServerTools) -> list[Finding]:
+    """Return the findings of the backend's own check; none if it has no check."""
+    check = registry.find(settings.backend).check
+    if not check:
+        return []
+    return list(pkgutil.resolve_name(check)(settings.backend_options, settings, tools))

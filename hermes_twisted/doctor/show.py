@@ -6,9 +6,12 @@ import json
 import textwrap
 from typing import Final, TextIO
 
+from rich.text import Text
+
+from ..operate import tables
 from .findings import Level, Report
 
-_COLOURS: Final = {Level.OK: "32", Level.WARNING: "33", Level.PROBLEM: "31;1"}
+_STYLES: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
 _MARGIN: Final = " " * 22
 
 
@@ -19,21 +22,19 @@ def as_json(report: Report) -> str:
 
 def as_text(report: Report, *, colours: bool, width: int = 100) -> str:
     """Return lines with level, layer and finding; reasons and next steps below them."""
-    lines = [report.subject, ""]
+    lines = [Text(report.subject), Text()]
     for found in report:
-        level = f"{found.level.value:<9}"
-        if colours:
-            level = f"\x1b[{_COLOURS[found.level]}m{level}\x1b[0m"
         first, *more = _wrap(found.what, width)
-        lines.append(f"  {level} {found.check:<9} {first.strip()}")
-        lines += more
+        level = (f"{found.level.value:<9}", _STYLES[found.level])
+        lines.append(Text.assemble("  ", level, f" {found.check:<9} {first.strip()}"))
         if found.why:
-            lines += _wrap(f"Why: {found.why}", width)
+            more += _wrap(f"Why: {found.why}", width)
         if found.next:
-            lines += _wrap(f"Next: {found.next}", width)
+            more += _wrap(f"Next: {found.next}", width)
+        lines += map(Text, more)
     problems, warnings = report.count(Level.PROBLEM), report.count(Level.WARNING)
-    lines += ["", f"{_some(problems, 'problem')}, {_some(warnings, 'warning')}."]
-    return "\n".join(lines)
+    lines += [Text(), Text(f"{_some(problems, 'problem')}, {_some(warnings, 'warning')}.")]
+    return tables.as_text(*lines, colours=colours)
 
 
 def uses_colours(stream: TextIO, no_color: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""What a gateway sees of the attach server: a platform that it connects and disconnects.
+"""The attach server as a platform, which a gateway connects and disconnects.
 
 It carries no chat: terminals hold their own sessions. The only module that needs the
 gateway's own classes, so that it can be imported only there.
@@ -45,12 +45,12 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
         self._hosted: Hosted | None = None
 
     async def connect(self, *, is_reconnect: bool = False) -> bool:
-        """Start. False, and words in `hermes gateway status`, when that cannot be."""
+        """Start the server. Return False if that cannot be; `hermes gateway status` says why."""
         # Off the loop, which has chats to serve meanwhile; it installs no reactor.
         hosted = await asyncio.to_thread(importlib.import_module, "hermes_twisted.gateway.hosted")
         try:
             self._hosted = await hosted.Hosted.start(self._given(), _home(), _patience())
-        except hosted.Refused as refused:
+        except hosted.CannotStart as refused:
             self._refuse(f"attach_{refused.code}", str(refused))
             return False
         AttachAdapter._reported = ""
@@ -74,7 +74,7 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
         )
 
     async def disconnect(self) -> None:
-        """Stop in order; may be called twice, and after a failed `connect`."""
+        """Stop the server; may be called twice, and after a failed `connect`."""
         self._mark_disconnected()
         hosted, self._hosted = self._hosted, None
         if hosted is not None:
@@ -84,11 +84,11 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
     async def send(
         self, chat_id: str, content: str, reply_to: Any = None, metadata: Any = None
     ) -> Any:
-        """No chat is carried here."""
+        """Refuse: no chat is carried here."""
         return SendResult(success=False, error="terminals hold their own sessions")
 
     async def get_chat_info(self, chat_id: str) -> dict[str, Any]:
-        """No chat is carried here."""
+        """Return a fixed description: no chat is carried here."""
         return {"name": "Terminal attach", "type": "api"}
 
     def _given(self) -> dict[str, Any]:

@@ -16,28 +16,29 @@ from twisted.logger import Logger, STDLibLogObserver, globalLogBeginner
 from ..access import keyring, plaintext
 from ..access.keyring import ServerKeys
 from ..config.environment import read_environment
-from ..config.option import ENVIRONMENT_PREFIX
+from ..config.table import Table
 from ..operate import redaction
-from ..server import attach_lines, process
+from ..server import attach_lines, process, settings
 from ..server.assemble import build_gateway_backend, build_keys, build_service, check_tls
-from ..server.options import OPTIONS
 from ..server.reactor import WrongReactor, adopt_running_loop
 from ..server.service import AttachService
-from ..server.settings import Settings
+from ..server.settings import NO_OPTIONS, Settings
 from ..shared.problem import Problem
 
 #: Where the settings are, for messages.
 WHERE: Final = "platforms.attach.extra in config.yaml"
-#: What the gateway decides, not its operator: Hermes is the one around us.
+#: What the gateway decides, not its operator.
 FIXED: Final = ("backend", "config", "hermes-home", "hermes-python", "script")
+#: Hermes is the one around us.
+BACKEND: Final = "inprocess"
 #: Of the time that a gateway gives for a stop, what closing and finalising may need.
 CLOSING: Final = 3.0
 
 _log = Logger()
 
 
-class Refused(Exception):
-    """The server cannot be started here: what is wrong, and what to do."""
+class CannotStart(Exception):
+    """The server cannot be started in this gateway. The text says what is wrong and what to do."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -45,16 +46,16 @@ class Refused(Exception):
 
 
 @contextlib.contextmanager
-def _refused_as(code: str) -> Iterator[None]:
-    """Turn a `Problem` into a `Refused` with *code*, which names the stage of the start."""
+def _fails_as(code: str) -> Iterator[None]:
+    """Turn a `Problem` into a `CannotStart` with *code*, which names the stage of the start."""
     try:
         yield
     except Problem as problem:
-        raise Refused(code, str(problem)) from None
+        raise CannotStart(code, str(problem)) from None
 
 
 class Hosted:
-    """The one attach server of this process, from its start to its stop."""
+    """The attach server of this process, of which there is one, from its start to its stop."""
 
     _running: ClassVar[Hosted | None] = None
     #: A key from the environment, which children are not to inherit, for the next start.
@@ -71,12 +72,12 @@ class Hosted:
         home: Path,
         patience: float,
     ) -> Hosted:
-        """Listen and serve, with the settings that were *given*. Raises `Refused`.
+        """Listen and serve, with the settings that were *given*. Raises `CannotStart`.
 
         *patience* is how many seconds a stop may take. Called on the gateway's loop.
         """
         if cls._running is not None:
-            raise Refused(
+            raise CannotStart(
                 "second",
                 "This gateway has an attach server already, for the profile that it was "
                 "started with. Disable the platform in the other profiles.",
@@ -95,39 +96,38 @@ class Hosted:
         home: Path,
         patience: float,
     ) -> None:
-        with _refused_as("settings"):
-            settings = read_settings(given, read_environment(), home)
+        with _fails_as("settings"):
+            chosen = read_settings(given, read_environment(), home)
             # Hermes counts on a stop within its patience: the rest is for what is last.
-            settings = replace(
-                settings,
-                backend="inprocess",
-                drain=min(settings.drain, max(0.0, patience - CLOSING)),
-            )
+            chosen = replace(chosen, drain=min(chosen.drain, max(0.0, patience - CLOSING)))
         try:
             reactor = adopt_running_loop()
         except WrongReactor as wrong:
-            raise Refused(
+            raise CannotStart(
                 "reactor",
                 f"Another plugin has brought Twisted into this gateway first: {wrong}. A process "
                 "has one reactor for good; disable that plugin, or serve terminals beside this "
                 "gateway with `hermes-attach serve`.",
             ) from None
         self._begin_logging()
-        with _refused_as("settings"):
-            check_tls(reactor, settings)
-        with _refused_as("start"):
-            loading = Deferred.fromCoroutine(build_gateway_backend(reactor, settings))
+        with _fails_as("settings"):
+            check_tls(reactor, chosen)
+        with _fails_as("start"):
+            loading = Deferred.fromCoroutine(build_gateway_backend(reactor, chosen))
             backend = await loading.asFuture(asyncio.get_running_loop())
-        with _refused_as("key"):
+        with _fails_as("key"):
             # After that: loading Hermes reads its .env file once more.
-            keys = find_keys(settings, self._take_key(read_environment()))
-        with _refused_as("start"):
-            service = build_service(reactor, settings, keys, backend)
+            keys = find_keys(chosen, self._take_key(read_environment()))
+        with _fails_as("start"):
+            service = build_service(reactor, chosen, keys, backend)
             service.startService()
         self._service = service
 
     def stop(self) -> asyncio.Future[None]:
-        """Tell the clients, close, finalise Hermes' sessions. The gateway's loop goes on."""
+        """Tell the clients, close, finalise Hermes' sessions. Fires when that is done.
+
+        The gateway's loop goes on.
+        """
         service, self._service = self._service, None
         stopped = maybeDeferred(service.stopService) if service is not None else Deferred()
         if service is None:
@@ -149,7 +149,7 @@ class Hosted:
 
     @classmethod
     def _begin_logging(cls) -> None:
-        """Twisted's events go where the gateway's own go."""
+        """Have Twisted's events logged where the gateway's own are. Done once."""
         if not cls._logging:
             cls._logging = True
             redaction.install()
@@ -158,35 +158,38 @@ class Hosted:
 
 
 def read_settings(given: Mapping[str, Any], environ: Mapping[str, str], home: Path) -> Settings:
-    """What was decided for this home. Raises `Problem`.
+    """Return the settings that were decided for this home. Raises `Problem`.
 
     The environment wins over what was *given*, as it wins over a file elsewhere.
     """
-    table = _ours(given)
+    table = settings.options()
+    ours = _ours(given, table)
     for name in FIXED:
-        if name in table:
-            raise Problem(f"{WHERE}: {name} has no meaning inside a gateway; remove it.")
-    fixed = {ENVIRONMENT_PREFIX + name.upper().replace("-", "_") for name in FIXED}
+        if name in ours:
+            raise Problem(f"{WHERE}: {name} has no meaning inside a gateway.", "Remove it.")
+    fixed = {table[name].variable for name in FIXED}
     kept = {name: value for name, value in environ.items() if name not in fixed}
-    return Settings.gather({"hermes-home": str(home)}, kept, table, WHERE)
+    for line in table.unknown_variables(kept, NO_OPTIONS):
+        _log.warn("{line}", line=line)
+    decided = {"hermes-home": str(home), "backend": BACKEND}
+    return Settings.gather(decided, kept, ours, WHERE)
 
 
-def _ours(given: Mapping[str, Any]) -> dict[str, Any]:
-    """All but what Hermes puts beside it, for every platform: with underscores."""
-    names = {option.name for option in OPTIONS}
+def _ours(given: Mapping[str, Any], table: Table) -> dict[str, Any]:
+    """Return all but what Hermes puts beside it, for every platform: with underscores."""
     for name in map(str, given):
-        if "_" in name and (meant := name.replace("_", "-")) in names:
-            raise Problem(f"{WHERE}: there is no setting {name!r}; write {meant}.")
+        if "_" in name and (meant := name.replace("_", "-")) in table:
+            raise Problem(f"{WHERE}: there is no setting {name!r}.", f"Write {meant}.")
     return {str(name): value for name, value in given.items() if "_" not in str(name)}
 
 
-def find_keys(settings: Settings, environ: Mapping[str, str]) -> ServerKeys:
-    """All keys that admit, by the rules of the other home. Raises `Problem` if there are none.
+def find_keys(chosen: Settings, environ: Mapping[str, str]) -> ServerKeys:
+    """Return all keys that admit, by the rules of a standalone server. Raises `Problem` for none.
 
     The first one is made only where somebody sees it: a gateway in a terminal.
     """
-    keys = build_keys(settings, environ, redaction.know)
+    keys = build_keys(chosen, environ, redaction.know)
     keys.load()
     if not (keys.admits or (keys.is_first_start and attach_lines.is_there())):
-        raise keyring.no_key(settings.home, environ)
+        raise keyring.no_key(chosen.home, environ)
     return keys

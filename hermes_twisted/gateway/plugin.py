@@ -27,7 +27,7 @@ _COMMAND: Final = "from hermes_twisted.cli.main import main; main()"
 
 
 def register(ctx: Any) -> None:
-    """Called by Hermes once it has found the plugin enabled."""
+    """Register the platform and the command. Called by Hermes if the plugin is enabled."""
     ctx.register_platform(
         name=NAME,
         label=LABEL,
@@ -47,27 +47,27 @@ def register(ctx: Any) -> None:
 
 
 def is_available() -> bool:
-    """Whether a gateway may connect the platform: who enables the plugin wants it.
+    """Return whether a gateway may connect the platform: always.
 
-    What is missing is said by `AttachAdapter.connect`, where there is room for words.
+    `AttachAdapter.connect` says what is missing, where there is room for words.
     """
     return True
 
 
 def make_adapter(config: Any) -> Any:
-    """The platform's adapter, for a gateway that is about to connect it."""
+    """Return the platform's adapter, for a gateway that is about to connect it."""
     from .adapter import AttachAdapter
 
     return AttachAdapter(config)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Everything after `hermes attach` is for hermes-attach."""
+    """Take everything after `hermes attach`: it is for hermes-attach."""
     parser.add_argument("arguments", nargs="...", metavar="COMMAND [options]")
 
 
 def run_command(arguments: Namespace) -> None:
-    """Become hermes-attach: Hermes' own threads and settings are not for it."""
+    """Replace this process by hermes-attach, which has no use for Hermes' threads and settings."""
     sys.stdout.flush()
     sys.stderr.flush()
     given = list(arguments.arguments)

@@ -1,10 +1,15 @@
-"""A server's status for people: lines about it, and a table of who is attached."""
+"""A server's status for people: lines about it, and a table of the seats."""
 
 from __future__ import annotations
 
 import time
 from datetime import datetime
 from typing import Any, Final
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from . import tables
 
 HEADINGS: Final = (
     "SEAT", "KEY", "SCOPE", "FROM", "SINCE", "IN", "OUT", "QUEUE", "SHED", "WAITING", "PING",
@@ -14,25 +19,32 @@ HEADINGS: Final = (
 NUMERIC: Final = frozenset(("SEAT", "IN", "OUT", "QUEUE", "SHED", "WAITING", "PING", "SILENT"))
 
 
-def text(status: dict[str, Any]) -> str:
-    """All of it, in plain text."""
-    rows = [HEADINGS, *map(row, status["seats"])]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if name in NUMERIC else cell.ljust(width)
-            for name, cell, width in zip(HEADINGS, cells, widths, strict=True)
-        ).rstrip()
-        for cells in rows
-    ]
-    return "\n".join([*summary(status), "", *(lines if status["seats"] else [NOBODY])])
-
-
+#: In the place of the table.
 NOBODY: Final = "Nobody is attached."
 
 
+def text(status: dict[str, Any]) -> str:
+    """Return all of it in plain text, with columns that do not depend on a terminal."""
+    return tables.as_text(*page(status))
+
+
+def page(status: dict[str, Any]) -> list[RenderableType]:
+    """Return the lines about the server, and the table, for rich to draw."""
+    first, *others = summary(status)
+    style = "green" if status["ready"] else "red"
+    # A client that does not read, or is not read, stands out.
+    styles = ["" if seat["writable"] and seat["reading"] else "yellow" for seat in status["seats"]]
+    table = tables.make(HEADINGS, map(row, status["seats"]), numeric=NUMERIC, styles=styles)
+    return [
+        Text(first, style="bold"),
+        *(Text(line, style=style) for line in others),
+        Text(),
+        table if status["seats"] else Text(NOBODY),
+    ]
+
+
 def summary(status: dict[str, Any], now: float | None = None) -> list[str]:
-    """What there is to say of the server as a whole."""
+    """Return the lines about the server as a whole: itself, Hermes, and a problem, if any."""
     backend = status["backend"]
     up = duration((time.time() if now is None else now) - status["started"])
     hermes = f"Hermes {backend['hermes']}" if backend["hermes"] else "Hermes"
@@ -47,7 +59,7 @@ def summary(status: dict[str, Any], now: float | None = None) -> list[str]:
 
 
 def row(seat: dict[str, Any]) -> tuple[str, ...]:
-    """One line of the table, as `HEADINGS` has it."""
+    """Return one line of the table, in the order of `HEADINGS`."""
     rates = seat["per_second"]
     return (
         str(seat["seat"]),
@@ -66,7 +78,7 @@ def row(seat: dict[str, Any]) -> tuple[str, ...]:
 
 
 def duration(seconds: float) -> str:
-    """Such as `42s`, `3m`, `5h12m`, `4d2h`."""
+    """Return a time in words, such as `42s`, `3m`, `5h12m`, `4d2h`."""
     whole = max(0, int(seconds))
     for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "m", 60)):
         if whole >= length:
@@ -75,7 +87,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes, with a binary unit."""
+    """Return a number of bytes with a binary unit."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.0f}{unit}" if unit == "B" else f"{count:.1f}{unit}"
@@ -84,7 +96,7 @@ def size(count: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Such as `0.8ms`, `134ms`."""
+    """Return a time in milliseconds, such as `0.8ms`, `134ms`."""
     value = seconds * 1000
     return f"{value:.1f}ms" if value < 10 else f"{value:.0f}ms"
 

@@ -1,10 +1,9 @@
-"""Put the pieces together: settings in, a service out. Opens and starts nothing."""
+"""Make the service, and its parts, from settings. Opens and starts nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.interfaces import IListeningPort
@@ -13,29 +12,28 @@ from ..access import api_server
 from ..access.keyring import FIRST_NAME, ServerKeys, former_key
 from ..access.keys import Keyring
 from ..access.plaintext import Secret
-from ..backends.inprocess import InProcessBackend, load_in_gateway
-from ..backends.locate import Hermes, locate, worker_environment
-from ..backends.scripted import BadScript, Script, ScriptedBackend
-from ..backends.worker import WorkerBackend
+from ..backends import registry
+from ..backends.inprocess import load_in_gateway
+from ..backends.locate import locate
+from ..backends.spec import Surroundings
 from ..config.environment import read_environment
 from ..listen.tls import TLS, OwnCredentials, build_loader
 from ..operate.audit import AuditLog
 from ..operate.metrics import Metrics
 from ..seats.journal import Audit, NullAudit
 from ..seats.ports import Backend
-from ..shared.problem import Problem
 from . import attach_lines
 from .service import AttachService
 from .settings import Settings
-
-#: Hermes' own name for `--session-grace`; who has set it there meant it.
-SESSION_GRACE: Final = "HERMES_TUI_WS_ORPHAN_REAP_GRACE_S"
 
 
 def build_keys(
     settings: Settings, environ: Mapping[str, str], tell: Callable[[str], None]
 ) -> ServerKeys:
-    """The keys that *settings* name; nothing is read yet. *tell*: see `ServerKeys`."""
+    """Return the keys that *settings* name; nothing is read yet.
+
+    *tell* is called with each secret that becomes known, so that logs can hide it.
+    """
     return ServerKeys(
         settings.home,
         environ,
@@ -51,7 +49,7 @@ def build_service(
     keys: ServerKeys,
     backend: Backend,
 ) -> AttachService:
-    """The service before *backend*. The first key is made when it starts."""
+    """Return the service in front of *backend*. The first key is made when it starts."""
     made: Secret | None = None
     first: str | None = None
     tls = build_tls(reactor, settings)
@@ -88,22 +86,22 @@ def build_service(
 
 
 def build_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> TLS | None:
-    """TLS as *settings* have it; nothing is read or written yet."""
-    choice = settings.tls
+    """Return TLS as *settings* have it, or None for none; nothing is read or written yet."""
+    choice = settings.tls_choice
     if choice is None:
         return None
     return TLS(reactor, build_loader(choice, settings.home), choice.client_ca)
 
 
 def check_tls(reactor: AsyncioSelectorReactor, settings: Settings) -> None:
-    """Read certificate and key where a mistake can still be shown. Raises `Problem`."""
+    """Read certificate and private key. Raises `Problem` if they cannot be used."""
     tls = build_tls(reactor, settings)
     if tls is not None:
         tls.check()
 
 
 def build_audit(settings: Settings) -> Audit:
-    """The audit log that *settings* name."""
+    """Return the audit log that *settings* name; nothing is opened yet."""
     if settings.audit_file is None:
         return NullAudit()
     return AuditLog(
@@ -114,57 +112,36 @@ def build_audit(settings: Settings) -> Audit:
 def build_backend(
     reactor: AsyncioSelectorReactor,
     settings: Settings,
-    script: Script | None,
     *,
     umask: int,
     core_limit: int | None = None,
 ) -> Backend:
-    """The backend that *settings* name.
+    """Return the backend that *settings* name.
 
     *umask* and *core_limit* are those of the user's files and programs, for Hermes.
     """
-    if script is not None:
-        return ScriptedBackend(reactor, settings.limits, script, pace=1.0)
-    if settings.backend == "inprocess":
-        return InProcessBackend(reactor, settings.limits, settings.home, own_process=True)
     environ = dict(read_environment())
     if settings.accept_api_server_key:
         environ.pop(api_server.VARIABLE, None)  # It is one of our secrets now.
-
-    def find() -> Hermes:
-        return locate(settings.hermes_python, environ)
-
-    environment = worker_environment(environ, settings.home)
-    environment.setdefault(SESSION_GRACE, f"{settings.session_grace:g}")
-    return WorkerBackend(
-        reactor, settings.limits, find, environment, umask=umask, core_limit=core_limit
+    surroundings = Surroundings(
+        reactor, settings.limits, settings.home, environ, umask=umask, core_limit=core_limit
     )
+    return registry.find(settings.backend).build(surroundings, settings.backend_options)
+
+
+def check_backend(settings: Settings) -> None:
+    """Raise `Problem` for options of the backend that it cannot use."""
+    registry.find(settings.backend).validate(settings.backend_options)
 
 
 def find_hermes_python(environ: Mapping[str, str]) -> Path:
-    """Hermes' interpreter, where it is looked for by itself. Raises `Problem`."""
+    """Return the interpreter that Hermes is found in. Raises `Problem` if there is none."""
     return locate(None, environ).python
 
 
 async def build_gateway_backend(reactor: AsyncioSelectorReactor, settings: Settings) -> Backend:
-    """Hermes in this process, a gateway's, whose loop calls this. Raises `Problem`.
+    """Return the backend for a gateway's process, on whose loop this is called.
 
-    Before that Hermes is loaded, off the loop, and what protects the gateway is tried.
+    Loads Hermes off the loop, and tries what protects the gateway. Raises `Problem`.
     """
     return await load_in_gateway(reactor, settings.limits, settings.home)
-
-
-def read_script(settings: Settings) -> Script | None:
-    """The recording that the scripted backend plays. Raises `Problem`."""
-    if settings.backend != "scripted" or settings.script is None:
-        return None
-    return _parse(settings.script)
-
-
-def _parse(path: Path) -> Script:
-    try:
-        return Script.parse(path.read_text(encoding="utf-8").splitlines())
-    except OSError as error:
-        raise Problem(f"--script {path} cannot be read: {error.strerror}.") from None
-    except (BadScript, UnicodeDecodeError) as error:
-        raise Problem(f"--script {path}: {error}.") from None

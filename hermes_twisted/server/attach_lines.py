@@ -1,4 +1,4 @@
-"""What the person who starts the server is shown: on the terminal, never in a log."""
+"""Lines that a person pastes to attach: written to the terminal, never to a log."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _ANY = ("0.0.0.0", "::", "")  # noqa: S104  (compared with, not bound to)
 
 
 def open_terminal() -> TextIO:
-    """The terminal that controls this process. Raises `OSError` if there is none."""
+    """Open the terminal that controls this process. Raises `OSError` if there is none."""
     return open("/dev/tty", "w")
 
 
 def is_there() -> bool:
-    """Whether there is a terminal to show a secret on."""
+    """Return whether there is a terminal to show a secret on."""
     try:
         open_terminal().close()
     except OSError:
@@ -52,12 +52,15 @@ def show_attach_lines(
 
 
 def show_authority_lines(certificate: Path, pin: str) -> None:
-    """Write to the same terminal how a client comes to trust a certificate of our own making."""
+    """Write to the same terminal how clients come to trust this server's own authority."""
     _show(authority_lines(certificate, pin))
 
 
 def authority_lines(certificate: Path, pin: str) -> str:
-    """How to make the terminal UI trust the authority in *certificate*, and check that it does."""
+    """Return how the terminal UI is made to trust the authority in the file *certificate*.
+
+    *pin* is the server's public key, for people to compare.
+    """
     copy = f"~/{AUTHORITY_COPY}"
     host = _user() + socket.gethostname()
     return (
@@ -74,7 +77,7 @@ def authority_lines(certificate: Path, pin: str) -> str:
 def attach_lines(
     listener: Listener, address: IAddress, secret: Secret | None, *, every_shell: bool = False
 ) -> str:
-    """How to attach to *listener*, in a shell on the client's machine."""
+    """Return how to attach to *listener*, in a shell on the client's machine."""
     host = getattr(address, "host", None)
     if host is None:
         url = attach_url("127.0.0.1", "PORT", secret)
@@ -90,7 +93,7 @@ def attach_lines(
 
 
 def paste_lines(url: str, *, every_shell: bool, key_known: bool = True) -> str:
-    """What to paste on the client's machine, and what to run there."""
+    """Return what to paste on the client's machine, and what to run there."""
     text = "On the machine with the terminal UI, paste"
     if every_shell:
         text += " the line of your shell"
@@ -105,7 +108,7 @@ def paste_lines(url: str, *, every_shell: bool, key_known: bool = True) -> str:
 def attach_url(
     host: str, port: int | str, secret: Secret | None, *, encrypted: bool = False
 ) -> str:
-    """The address that the terminal UI takes, key and all; KEY stands for one not known."""
+    """Return the address that the terminal UI takes, with its key; KEY for one not known."""
     scheme = "wss" if encrypted else "ws"
     name = f"[{host}]" if ":" in host else host
     token = "KEY" if secret is None else quote(secret.text, safe="")
@@ -113,7 +116,7 @@ def attach_url(
 
 
 def export_line(url: str, shell: str = "posix") -> str:
-    """The line that makes *url* known to the terminal UI."""
+    """Return the line of *shell* that makes *url* known to the terminal UI."""
     return assignment(shell, VARIABLE, url)
 
 
@@ -143,21 +146,26 @@ SHELLS: Final[dict[str, tuple[str, Callable[[str, str], str]]]] = {
 _ALIASES: Final = {"bash": "posix", "zsh": "posix", "sh": "posix", "pwsh": "powershell"}
 
 
+def shell_names() -> tuple[str, ...]:
+    """Return the names of shells that `shell` knows, one for each."""
+    return ("bash", "zsh", "fish", "powershell", "cmd")
+
+
 def shell(name: str) -> str:
-    """The shell of that name. Raises `ValueError`."""
+    """Return the key in `SHELLS` of the shell of that name. Raises `ValueError`."""
     found = _ALIASES.get(name.lower(), name.lower())
     if found not in SHELLS:
-        raise ValueError("must be one of bash, zsh, fish, powershell, cmd")
+        raise ValueError(f"must be one of {', '.join(shell_names())}")
     return found
 
 
 def assignment(shell: str, name: str, value: str) -> str:
-    """The line that sets a variable for the programs that are started from *shell*."""
+    """Return the line of *shell* that sets a variable for the programs that it starts."""
     return SHELLS[shell][1](name, value)
 
 
 def assignments(name: str, value: str) -> str:
-    """The same for each shell, with its name above it."""
+    """Return the line of each shell, with the shell's name above it."""
     return "\n".join(f"  {title}:\n    {line(name, value)}" for title, line in SHELLS.values())
 
 

@@ -1,22 +1,42 @@
-"""What the operator decides: from options, environment and a file, into one `Settings`.
+"""What the operator decides, from the command line, the environment and a file.
 
-Every option has one entry in `options.OPTIONS`, from which come the command line, the name
-in the environment (`HERMES_ATTACH_` and the name in capitals), the key in the TOML
-file and the help. The command line wins over the environment, the environment over
-the file, the file over the default.
+Each option is a field, here, in `Limits`, or in the options of a backend. `options` puts them
+together in one table, from which come the command lines, the names in the environment and in
+files, the help and docs/reference/options.md.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from ..access import plaintext
+from ..backends import registry
+from ..config import gathering
 from ..config.environment import default_home
-from ..config.option import Option, variable
-from ..limits import Limits
+from ..config.gathering import SEE_HELP, Given
+from ..config.kinds import (
+    COUNT,
+    ENDPOINT,
+    HOST,
+    HOST_NAME,
+    LOG_FORMAT,
+    LOG_LEVEL,
+    ORIGIN,
+    PATH,
+    PORT,
+    SIZE,
+    TIME,
+    TLS,
+    choice,
+)
+from ..config.option import Group, Kind, flag, option, optional, options_of, repeated, required
+from ..config.table import Table
+from ..limits import MIB, Limits
+from ..listen import peers
 from ..listen.endpoints import (
     Listener,
     TLSChoice,
@@ -28,226 +48,276 @@ from ..listen.endpoints import (
 from ..listen.peers import TrustedProxies
 from ..operate.control import CONTROL
 from ..shared.problem import Problem
-from .options import AUDIT_KEEP, AUDIT_MAX_BYTES, BY_NAME, OPTIONS
+from . import contradictions
 
-#: Levels of JSON that every Python reads, with room for those who walk through them.
-DEEPEST: Final = 500
+DEFAULT_PORT: Final = 8643
+#: The audit log below the Hermes home, unless the operator names another.
+AUDIT: Final = Path("attach", "audit.jsonl")
+#: Variables that begin as those of the options do.
+NO_OPTIONS: Final = frozenset({plaintext.VARIABLE})
+
+_PROXY: Final[Kind[str]] = Kind("PROXY", peers.parse_proxy)
+_BACKEND: Final = choice("BACKEND", registry.names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that was decided, checked."""
+    """All settings of a server, checked. Make them with `gather`; tests may name fields alone."""
 
-    listeners: tuple[Listener, ...]
-    home: Path
-    """Hermes' home directory."""
-    allow_plaintext: bool = False
-    tls: TLSChoice | None = None
-    hosts: frozenset[str] = frozenset()
-    origins: frozenset[bytes] = frozenset()
-    proxies: TrustedProxies = field(default_factory=TrustedProxies)
-    courtesy_hold: bool = True
-    key_file: Path | None = None
-    accept_api_server_key: bool = False
-    backend: str = "worker"
-    script: Path | None = None
-    hermes_python: Path | None = None
-    drain: float = 10.0
-    log_format: str | None = None
-    log_level: str | None = None
-    """None where the operator has not decided: `twist` has options of its own."""
-    session_grace: float = 300.0
-    audit_file: Path | None = None
-    """Where the audit log is kept; None for none."""
-    audit_max_bytes: int = AUDIT_MAX_BYTES
-    audit_keep: int = AUDIT_KEEP
-    metrics_need_key: bool = False
-    control: Path | None = None
-    """Where the control socket is; None for none."""
+    port: int = option(
+        DEFAULT_PORT, PORT, group=Group.LISTENING, short="p", help="Port to listen on, on 127.0.0.1"
+    )
+    listen: tuple[str, ...] = repeated(
+        ENDPOINT,
+        group=Group.LISTENING,
+        short="l",
+        help="Endpoint to listen on instead, in Twisted's syntax, such as "
+        "unix:/run/hermes/attach.sock:mode=600 or "
+        "ssl:8643:privateKey=key.pem:certKey=cert.pem",
+    )
+    allow_host: tuple[str, ...] = repeated(
+        HOST,
+        group=Group.LISTENING,
+        help="Another name that clients use for this server, with any port",
+    )
+    allow_origin: tuple[str, ...] = repeated(
+        ORIGIN, group=Group.LISTENING, help="Origin of a web page that may attach"
+    )
+    trust_forwarded_from: tuple[str, ...] = repeated(
+        _PROXY,
+        group=Group.LISTENING,
+        help="Proxy (address, network, or unix) whose X-Forwarded-For tells the client's address, "
+        "for logs and limits",
+    )
+    allow_plaintext: bool = flag(
+        group=Group.LISTENING,
+        help="Listen without TLS beyond loopback: keys and conversations can be read on the way",
+    )
+
+    tls: str | None = optional(
+        TLS, group=Group.TLS, help="Speak TLS with a certificate of the server's own making: self"
+    )
+    tls_cert: Path | None = optional(
+        PATH,
+        group=Group.TLS,
+        help="Speak TLS with this certificate: PEM file with the chain, the server's own first",
+    )
+    tls_key: Path | None = optional(
+        PATH,
+        group=Group.TLS,
+        help="Its private key: PEM file, readable by you alone",
+        default_text="in --tls-cert",
+    )
+    tls_name: tuple[str, ...] = repeated(
+        HOST_NAME,
+        group=Group.TLS,
+        help="Another name or address of this server, for the certificate of --tls self",
+    )
+    tls_client_ca: Path | None = optional(
+        PATH,
+        group=Group.TLS,
+        help="Only clients with a certificate from an authority in this PEM file",
+    )
+
+    key_file: Path | None = optional(
+        PATH,
+        group=Group.KEYS,
+        help="File with one more key, readable by you alone, such as a credential of systemd",
+    )
+    accept_api_server_key: bool = flag(
+        group=Group.KEYS,
+        help="Admit with the key of Hermes' API server, too: whoever has that one can then attach",
+    )
+
+    backend: str = option("worker", _BACKEND, group=Group.HERMES, help="Where Hermes runs")
+    hermes_home: Path = required(
+        PATH,
+        group=Group.HERMES,
+        help="The Hermes home",
+        default_text="$HERMES_HOME, or ~/.hermes",
+    )
+
+    drain: float = option(
+        10.0, TIME, group=Group.CONNECTIONS, help="How long a stop waits for what runs"
+    )
+
+    log_format: str | None = optional(
+        LOG_FORMAT,
+        group=Group.OPERATION,
+        help="Lines of the log, for people or for programs",
+        default_text="text",
+    )
+    log_level: str | None = optional(
+        LOG_LEVEL,
+        group=Group.OPERATION,
+        help="What is logged, from this level upwards",
+        default_text="info",
+    )
+    audit_file: Path | None = optional(
+        PATH,
+        group=Group.OPERATION,
+        help="Audit log",
+        default_text=f"{AUDIT} in the Hermes home",
+    )
+    no_audit: bool = flag(group=Group.OPERATION, help="Keep no audit log")
+    audit_max_bytes: int = option(
+        10 * MIB,
+        SIZE,
+        group=Group.OPERATION,
+        help="Bytes of the audit log's file before the next is begun",
+    )
+    audit_keep: int = option(
+        5, COUNT, group=Group.OPERATION, help="Earlier files of the audit log that are kept"
+    )
+    metrics_need_key: bool = flag(
+        group=Group.OPERATION,
+        help="Show /metrics to nobody without a key. Else programs on this machine need none",
+    )
+    control: Path | None = optional(
+        PATH,
+        group=Group.OPERATION,
+        help="Socket on which `hermes-attach status` talks to the server",
+        default_text=f"{CONTROL} in the Hermes home",
+    )
+    no_control: bool = flag(group=Group.OPERATION, help="Open no such socket")
+
+    no_courtesy_hold: bool = flag(
+        group=Group.BEFORE_KEY,
+        help="Refuse terminal UIs over HTTP alone. Else a few are let into a waiting room without "
+        "any function, where their users read what is wrong",
+    )
+
+    config: Path | None = optional(
+        PATH, group=Group.FILE, help="TOML file with any of these settings"
+    )
+
     limits: Limits = field(default_factory=Limits)
+    backend_options: object = None
+    """The options of the backend, an instance of its `BackendSpec.options`."""
 
     @classmethod
     def gather(
         cls,
         given: Mapping[str, Any],
         environ: Mapping[str, str],
-        table: Mapping[str, Any] | None = None,
+        more: Mapping[str, Any] | None = None,
         where: str = "",
     ) -> Settings:
-        """From the options *given* (text, or lists of text), and the rest. Raises `Problem`.
+        """Return the settings that somebody gave on the command line, and elsewhere.
 
-        *table* is more of what a file may hold, from another file, named by *where*.
+        *given*, *more* and *where* are those of `gathering.collect`. Raises `Problem` for what
+        cannot be used, and for settings that contradict each other.
         """
-        values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
-        config = given.get("config") or environ.get(variable("config"))
-        if config:
-            values.update(_from_file(_convert(BY_NAME["config"], config, "--config")))
-        values.update(_from_table(table or {}, where))
-        values.update(_from_environment(environ))
-        for name, value in given.items():
-            if value not in (None, []):
-                values[name] = _convert(BY_NAME[name], value, f"--{name}")
-        return cls._of(values, environ)
+        found = gathering.collect(options(), given, environ, more, where)
+        contradictions.check(found)
+        values = {name: value.value for name, value in found.items()}
+        home = values.get("hermes-home") or default_home(environ)
+        limits = _limits(values)
+        contradictions.check_limits(limits, found)
+        own = _fields_of(cls, values)
+        own |= {"hermes_home": home, "audit_file": _audit(values, home)}
+        own |= {"control": _control(values, home), "limits": limits}
+        settings = cls(**own, backend_options=_backend_options(found))
+        settings.listeners  # noqa: B018  (Raises.)
+        return settings
 
-    @classmethod
-    def _of(cls, values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-        if values["backend"] == "scripted" and values["script"] is None:
-            raise Problem("--backend scripted needs --script, the recording to play.")
-        if values["max-queued-soft"] > values["max-queued-hard"]:
-            raise Problem("--max-queued-soft must not be above --max-queued-hard.")
-        if values["max-message"] > values["max-unfinished"]:
-            raise Problem(
-                "--max-message must not be above --max-unfinished, which all clients share."
+    @property
+    def home(self) -> Path:
+        """The Hermes home."""
+        return self.hermes_home
+
+    @cached_property
+    def tls_choice(self) -> TLSChoice | None:
+        """TLS as it was chosen; None for no TLS. Raises `Problem` for a contradiction."""
+        try:
+            return choose_tls(
+                self.tls, self.tls_cert, self.tls_key, self.tls_name, self.tls_client_ca
             )
-        if values["max-queued-hard"] > values["max-queued-total"]:
-            raise Problem("--max-queued-hard must not be above --max-queued-total.")
-        if values["max-depth"] > DEEPEST:
-            raise Problem(f"--max-depth must be {DEEPEST} or less: Python reads no deeper.")
-        if values["max-threads"] < 2:
-            raise Problem("--max-threads must be 2 or more: one is kept for urgent requests.")
-        tls = _tls(values)
-        described = values["listen"] or [f"tcp:{values['port']}:interface=127.0.0.1:backlog=1024"]
-        threads = values["max-threads"]
-        home = values["hermes-home"] or default_home(environ)
-        audit_file = values["audit-file"] or home / "attach" / "audit.jsonl"
-        return cls(
-            listeners=_listeners(described, tls),
-            home=home,
-            allow_plaintext=values["allow-plaintext"],
-            tls=tls,
-            hosts=frozenset(name.lower() for name in values["allow-host"] or ()),
-            origins=frozenset(origin.encode() for origin in values["allow-origin"] or ()),
-            proxies=TrustedProxies.parse(values["trust-forwarded-from"] or ()),
-            courtesy_hold=not values["no-courtesy-hold"],
-            key_file=values["key-file"],
-            accept_api_server_key=values["accept-api-server-key"],
-            backend=values["backend"],
-            script=values["script"],
-            hermes_python=values["hermes-python"],
-            drain=values["drain"],
-            log_format=values["log-format"],
-            log_level=values["log-level"],
-            session_grace=values["session-grace"],
-            audit_file=None if values["no-audit"] else audit_file,
-            audit_max_bytes=values["audit-max-bytes"],
-            audit_keep=values["audit-keep"],
-            metrics_need_key=values["metrics-need-key"],
-            control=_control(values, home),
-            limits=Limits(
-                max_message=values["max-message"],
-                max_fragments=values["max-fragments"],
-                max_unfinished=values["max-unfinished"],
-                compress=values["compress"],
-                max_waiting_requests=values["max-waiting-requests"],
-                max_waiting_bytes=values["max-waiting-bytes"],
-                max_depth=values["max-depth"],
-                max_containers=values["max-containers"],
-                max_unread=values["max-unread"],
-                max_queued_soft=values["max-queued-soft"],
-                max_queued_hard=values["max-queued-hard"],
-                max_queued_total=values["max-queued-total"],
-                max_threads=threads,
-                urgent_threads=min(Limits.urgent_threads, max(1, threads // 4)),
-                max_connections=values["max-connections"],
-                max_connections_per_address=values["max-connections-per-address"],
-                max_failures=values["max-failures"],
-                failure_period=values["failure-period"],
-                max_failure_sources=values["max-failure-sources"],
-                max_held=values["max-held"],
-                max_held_per_address=values["max-held-per-address"],
-                hold_time=values["hold-time"],
-                max_pending=values["max-pending"],
-                handshake_timeout=values["handshake-timeout"],
-                ping_interval=values["ping-interval"],
-                max_header=values["max-header"],
-                max_header_lines=values["max-header-lines"],
-                max_body=values["max-body"],
-                close_timeout=values["close-timeout"],
-                dead_after=values["dead-after"],
-            ),
-        )
+        except ValueError as error:
+            raise Problem(str(error), SEE_HELP) from None
+
+    @cached_property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Where to listen. Raises `Problem` for what cannot be an endpoint."""
+        described = self.listen or (f"tcp:{self.port}:interface=127.0.0.1:backlog=1024",)
+        listeners = tuple(_listener(text) for text in described)
+        if self.tls_choice is None:
+            return listeners
+        try:
+            return with_tls(listeners)
+        except ValueError as error:
+            raise Problem(str(error), SEE_HELP) from None
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """More names that clients use for this server."""
+        return frozenset(self.allow_host)
+
+    @property
+    def origins(self) -> frozenset[bytes]:
+        """Origins of web pages that may attach."""
+        return frozenset(origin.encode() for origin in self.allow_origin)
+
+    @cached_property
+    def proxies(self) -> TrustedProxies:
+        """Proxies whose word on a client's address counts."""
+        return TrustedProxies.parse(self.trust_forwarded_from)
+
+    @property
+    def courtesy_hold(self) -> bool:
+        """Whether refused terminal UIs may be let into the waiting room."""
+        return not self.no_courtesy_hold
+
+
+def options() -> Table:
+    """Return every option of the server: its own, the limits, and those of all backends."""
+    return Table((Settings, Limits, *(spec.options for spec in registry.specs())))
+
+
+def _fields_of(owner: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the *values* of the options that *owner* declares, by its fields' names."""
+    return {
+        declared.field: values[declared.name]
+        for declared in options_of(owner)
+        if declared.name in values
+    }
+
+
+def _limits(values: Mapping[str, Any]) -> Limits:
+    given = _fields_of(Limits, values)
+    threads = given.get("max_threads", Limits.max_threads)
+    dead_after = given.get("dead_after", Limits.dead_after)
+    # Of two that depend on each other, the one that nobody gave follows the other.
+    given.setdefault("urgent_threads", min(Limits.urgent_threads, max(1, threads // 4)))
+    given.setdefault("ping_interval", min(Limits.ping_interval, dead_after / 2))
+    return Limits(**given)
+
+
+def _backend_options(found: Mapping[str, Given]) -> object:
+    """Return the options of the chosen backend. Raises `Problem`, as `check_backend` does."""
+    spec = registry.find(found["backend"].value if "backend" in found else Settings.backend)
+    contradictions.check_backend(spec, registry.specs(), found)
+    return spec.options(
+        **_fields_of(spec.options, {name: given.value for name, given in found.items()})
+    )
+
+
+def _audit(values: Mapping[str, Any], home: Path) -> Path | None:
+    named: Path | None = values.get("audit-file")
+    return None if values.get("no-audit") else named or home / AUDIT
 
 
 def _control(values: Mapping[str, Any], home: Path) -> Path | None:
-    if values["no-control"]:
+    if values.get("no-control"):
         return None
-    path: Path = values["control"] or home / CONTROL
-    if values["control"] is not None and (problem := socket_path_problem(path)):
+    named: Path | None = values.get("control")
+    if named is not None and (problem := socket_path_problem(named)):
         raise Problem(f"--control {problem}")
-    return path
+    return named or home / CONTROL
 
 
 def _listener(text: str) -> Listener:
     try:
         return parse_listener(text)
     except ValueError as error:
-        raise Problem(f"--listen {text}: {error}") from None
-
-
-def _listeners(described: Sequence[str], tls: TLSChoice | None) -> tuple[Listener, ...]:
-    listeners = tuple(_listener(text) for text in described)
-    try:
-        return listeners if tls is None else with_tls(listeners)
-    except ValueError as error:
-        raise Problem(str(error)) from None
-
-
-def _tls(values: Mapping[str, Any]) -> TLSChoice | None:
-    names = ("tls", "tls-cert", "tls-key", "tls-name", "tls-client-ca")
-    kind, certificate, key, more, client_ca = (values[name] for name in names)
-    try:
-        return choose_tls(kind, certificate, key, more or (), client_ca)
-    except ValueError as error:
-        raise Problem(str(error)) from None
-
-
-def _convert(option: Option, value: Any, source: str) -> Any:
-    try:
-        if option.repeated:
-            return [option.convert(item) for item in value]
-        return option.convert(value) if isinstance(value, str) else option.convert(str(value))
-    except ValueError as error:
-        raise Problem(f"{source} {value!r}: {error}.") from None
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    found = {}
-    for option in OPTIONS:
-        name = variable(option.name)
-        text = environ.get(name)
-        if text:
-            value: Any = text.split() if option.repeated else text
-            found[option.name] = _convert(option, value, name)
-    return found
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Problem(f"--config {path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Problem(f"--config {path} is not valid TOML: {error}.") from None
-    return _from_table(content, f"--config {path}")
-
-
-def _from_table(content: Mapping[str, Any], where: str) -> dict[str, Any]:
-    found = {}
-    for name, value in content.items():
-        option = BY_NAME.get(name)
-        if option is None or name == "config":
-            raise Problem(
-                f"{where}: there is no setting {name!r}. `twistd hermes-attach --help` "
-                "lists them; names are as there, without the dashes in front."
-            )
-        if not _fits(option, value):
-            raise Problem(f"{where}: {name} has a value of the wrong type.")
-        found[name] = _convert(option, value, f"{where}: {name} =")
-    return found
-
-
-def _fits(option: Option, value: Any) -> bool:
-    """Whether a value of a file is of a type that *option* takes."""
-    if option.repeated:
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return isinstance(value, str | int | float | bool)
+        raise Problem(f"--listen {text}: {error}.", SEE_HELP) from None

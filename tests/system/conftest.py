@@ -339,7 +339,9 @@ class World:
 
     def twistd(self, port: int, *options: str, **popen: Any) -> Server:
         """`twistd --nodaemon hermes-attach`, once it listens."""
-        command = ["twistd", "--nodaemon", "--pidfile=", "hermes-attach", f"--port={port}"]
+        command = ["twistd", "--nodaemon", "--pidfile=", "hermes-attach"]
+        if not any(option.startswith("--listen") for option in options):
+            command.append(f"--port={port}")
         return self.start([*command, *options], port, **popen).wait_for_port()
 
     def scoped(self, port: int, *options: str) -> Server:

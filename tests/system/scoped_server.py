@@ -34,7 +34,7 @@ def main() -> None:
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     options = Options()
     options.parseOptions(sys.argv[1:])
-    backend = build_backend(reactor, options.settings, None, umask=0o077)
+    backend = build_backend(reactor, options.settings, umask=0o077)
     service = AttachService(reactor, options.settings, backend, lambda: ring)
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)

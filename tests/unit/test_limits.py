@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from hermes_twisted.config.option import options_of
 from hermes_twisted.limits import Limits
 
 
@@ -27,3 +28,11 @@ def test_defaults_fit_together() -> None:
     # One message of the largest size must not close its sender's tap for good.
     assert limits.max_message <= limits.max_waiting_bytes
     assert limits.max_message < limits.max_unfinished
+
+
+def test_every_limit_is_an_option() -> None:
+    """An operator can change each of them."""
+    assert [option.field for option in options_of(Limits)] == [
+        field.name for field in dataclasses.fields(Limits)
+    ]
+    assert {option.default for option in options_of(Limits)} >= {120.0, 5.0, 16, 64}

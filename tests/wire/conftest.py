@@ -23,7 +23,6 @@ from zope.interface import implementer
 
 from hermes_twisted.access.keys import Key, Keyring, Scope
 from hermes_twisted.limits import Limits
-from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.listen.tls import TLS
 from hermes_twisted.meter import Tally
 from hermes_twisted.operate.metrics import Metrics
@@ -48,6 +47,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("wire")
 
+#: Where the servers of the tests listen.
+ENDPOINT = "tcp:8643:interface=127.0.0.1"
 KEY = "hat_0123456789abcdefghijklmnopqrstuvwxyz"
 
 LogEvent = dict[str, Any]
@@ -213,7 +214,7 @@ def start(clock: MemoryLoop, tmp_path: Path) -> Iterator[Start]:
         metrics: Metrics | None = None,
         **limits: Any,
     ) -> Server:
-        usual = Settings((Listener("tcp:8643:interface=127.0.0.1"),), tmp_path, drain=0.0)
+        usual = Settings(listen=(ENDPOINT,), hermes_home=tmp_path, drain=0.0)
         changed = dataclasses.replace(usual, limits=Limits(**limits), **(settings or {}))
         servers.append(Server(clock, changed, keyring, tls, scope, metrics))
         return servers[-1]

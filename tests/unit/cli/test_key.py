@@ -61,7 +61,7 @@ def fails(run: Run, *arguments: str, status: int = 1) -> str:
     """The one line that says why."""
     found, out, err = run(*arguments)
     assert (found, out) == (status, "")
-    assert err.startswith("hermes-attach key ")
+    assert err.startswith("hermes-attach key")
     assert err.count("\n") == 1
     return err
 
@@ -292,7 +292,8 @@ def test_help_of_a_command(run: Run, command: str) -> None:
 
 
 def test_unknown_command(run: Run) -> None:
-    assert "no such command" in fails(run, "delete", "a", status=2)
+    assert "There is no command 'delete'" in fails(run, "delete", "a", status=2)
+    assert "did you mean revoke?" in fails(run, "revok", "a", status=2)
 
 
 def test_no_home(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

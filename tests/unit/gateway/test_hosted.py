@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.logger import formatEvent, globalLogPublisher
 
 from hermes_twisted.gateway.hosted import FIXED, WHERE, find_keys, read_settings
 from hermes_twisted.limits import Limits
@@ -17,6 +21,22 @@ from hermes_twisted.shared.problem import Problem
 HOME = Path("/some/home")
 GOOD = "k3y-for_tests-0123456789abcdef"
 OTHER = "k3y-of_others-0123456789abcdef"
+
+
+@contextlib.contextmanager
+def log_of(namespace: str) -> Iterator[list[str]]:
+    """What a module logs with Twisted's logger."""
+    lines: list[str] = []
+
+    def observe(event: dict[str, Any]) -> None:
+        if event.get("log_namespace") == namespace:
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield lines
+    finally:
+        globalLogPublisher.removeObserver(observe)
 
 
 class TestSettings:
@@ -36,7 +56,7 @@ class TestSettings:
     def test_defaults_are_those_of_the_other_home(self) -> None:
         settings = read_settings({}, {}, HOME)
 
-        assert settings == Settings.gather({"hermes-home": str(HOME)}, {})
+        assert settings == Settings.gather({"hermes-home": str(HOME), "backend": "inprocess"}, {})
         assert settings.home == HOME
         assert settings.limits == Limits()
 
@@ -55,13 +75,34 @@ class TestSettings:
         assert read_settings({}, {variable: "/x"}, HOME) == read_settings({}, {}, HOME)
 
     def test_unknown_names(self) -> None:
-        with pytest.raises(Problem, match=f"{WHERE}: there is no setting 'prot'"):
+        """Refused, with the name that was meant."""
+        told = f"{WHERE}: there is no setting 'prot'; did you mean port\\?"
+        with pytest.raises(Problem, match=told):
             read_settings({"prot": 1}, {}, HOME)
+
+    def test_contradictions(self) -> None:
+        """Both are named, with where they are."""
+        told = f"port in {WHERE} contradict"
+        with pytest.raises(Problem, match=told):
+            read_settings({"port": 9, "listen": ["tcp:1"]}, {}, HOME)
+
+    def test_hermes_is_the_one_around_us(self) -> None:
+        assert read_settings({"session-grace": 3}, {}, HOME).backend == "inprocess"
+
+    def test_unknown_variables(self) -> None:
+        """Logged, not refused: a variable may be for another version."""
+        with log_of("hermes_twisted.gateway.hosted") as lines:
+            read_settings({}, {"HERMES_ATTACH_PROT": "1", "HERMES_ATTACH_KEY": "k"}, HOME)
+
+        assert lines == [
+            "HERMES_ATTACH_PROT in the environment is no setting, and is ignored; did you mean "
+            "HERMES_ATTACH_PORT?"
+        ]
 
     @pytest.mark.parametrize("name", ["allow_plaintext", "accept_api_server_key"])
     def test_underscores(self, name: str) -> None:
         """A name that was meant to be ours; Hermes' own have underscores too and are left."""
-        with pytest.raises(Problem, match=f"write {name.replace('_', '-')}"):
+        with pytest.raises(Problem, match=f"Write {name.replace('_', '-')}"):
             read_settings({name: True}, {}, HOME)
 
         read_settings({"_enabled_explicit": True, "group_sessions_per_user": True}, {}, HOME)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import pwd
 from ipaddress import ip_network
 from pathlib import Path
@@ -7,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from hermes_twisted.backends.scripted import ScriptedOptions
+from hermes_twisted.backends.worker_spec import WorkerOptions
 from hermes_twisted.config.environment import default_home, read_environment
+from hermes_twisted.config.option import Option
 from hermes_twisted.limits import Limits
 from hermes_twisted.listen.endpoints import Listener, TLSChoice
 from hermes_twisted.listen.peers import TrustedProxies
-from hermes_twisted.server.options import OPTIONS, usage_rows
-from hermes_twisted.server.settings import Settings
+from hermes_twisted.server.settings import Settings, options
 from hermes_twisted.shared.problem import Problem
 
 HOME = {"HERMES_HOME": "/srv/hermes"}
@@ -47,15 +51,20 @@ def complaint_about_file(file: Path, content: str) -> str:
 
 def test_defaults() -> None:
     """Without any setting: loopback only, the worker, the documented limits."""
-    assert gather() == Settings(
-        listeners=(Listener("tcp:8643:interface=127.0.0.1:backlog=1024"),),
-        home=Path("/srv/hermes"),
+    settings = gather()
+
+    assert settings == Settings(
+        port=8643,
+        hermes_home=Path("/srv/hermes"),
         audit_file=Path("/srv/hermes/attach/audit.jsonl"),
         audit_max_bytes=10 * MIB,
         audit_keep=5,
         control=Path("/srv/hermes/attach/control.sock"),
         limits=Limits(),
+        backend_options=WorkerOptions(hermes_python=None, session_grace=300.0),
     )
+    assert settings.listeners == (Listener("tcp:8643:interface=127.0.0.1:backlog=1024"),)
+    assert settings.home == Path("/srv/hermes")
 
 
 def test_everything_can_be_given() -> None:
@@ -72,8 +81,7 @@ def test_everything_can_be_given() -> None:
             "trust-forwarded-from": ["127.0.0.1", "2001:db8::/32", "unix"],
             "key-file": "/etc/key",
             "accept-api-server-key": 1,
-            "backend": "scripted",
-            "script": "/tmp/talk.jsonl",
+            "backend": "worker",
             "hermes-home": "/home/h",
             "hermes-python": "/venv/bin/python",
             "drain": "20",
@@ -111,27 +119,25 @@ def test_everything_can_be_given() -> None:
     )
 
     assert settings == Settings(
-        listeners=(
-            Listener("tcp:1:interface=127.0.0.1", tls=True),
-            Listener("unix:/run/a.sock:mode=600"),
-        ),
-        home=Path("/home/h"),
+        listen=("tcp:1:interface=127.0.0.1", "unix:/run/a.sock:mode=600"),
+        hermes_home=Path("/home/h"),
         allow_plaintext=True,
-        tls=TLSChoice(Path("/etc/a.crt"), Path("/etc/a.key"), client_ca=Path("/etc/clients.pem")),
-        hosts=frozenset({"attach.example", "b"}),
-        origins=frozenset({b"https://mine.example"}),
-        proxies=TrustedProxies(
-            (ip_network("127.0.0.1/32"), ip_network("2001:db8::/32")), unix=True
-        ),
+        tls_cert=Path("/etc/a.crt"),
+        tls_key=Path("/etc/a.key"),
+        tls_client_ca=Path("/etc/clients.pem"),
+        allow_host=("attach.example", "b"),
+        allow_origin=("https://mine.example",),
+        trust_forwarded_from=("127.0.0.1", "2001:db8::/32", "unix"),
         key_file=Path("/etc/key"),
         accept_api_server_key=True,
-        backend="scripted",
-        script=Path("/tmp/talk.jsonl"),
-        hermes_python=Path("/venv/bin/python"),
+        backend="worker",
+        backend_options=WorkerOptions(
+            hermes_python=Path("/venv/bin/python"),
+            session_grace=21.0,
+        ),
         drain=20.0,
         log_format="json",
         log_level="warn",
-        session_grace=21.0,
         audit_file=Path("/var/log/audit.jsonl"),
         audit_max_bytes=14 * 1024,
         audit_keep=15,
@@ -163,17 +169,82 @@ def test_everything_can_be_given() -> None:
             close_timeout=19.0,
         ),
     )
+    assert settings.listeners == (
+        Listener("tcp:1:interface=127.0.0.1", tls=True),
+        Listener("unix:/run/a.sock:mode=600"),
+    )
+    assert settings.tls_choice == TLSChoice(
+        Path("/etc/a.crt"), Path("/etc/a.key"), client_ca=Path("/etc/clients.pem")
+    )
+    assert settings.hosts == {"attach.example", "b"}
+    assert settings.origins == {b"https://mine.example"}
+    assert settings.proxies == TrustedProxies(
+        (ip_network("127.0.0.1/32"), ip_network("2001:db8::/32")), unix=True
+    )
+
+
+def test_the_recording_can_be_given() -> None:
+    """The scripted backend has an option of its own."""
+    settings = gather({"backend": "scripted", "script": "/tmp/talk.jsonl"})
+
+    assert settings.backend == "scripted"
+    assert settings.backend_options == ScriptedOptions(script=Path("/tmp/talk.jsonl"))
+
+
+#: A value for each kind that is nobody's default.
+SAMPLES = {
+    "PORT": "7", "ENDPOINT": "tcp:7", "HOST": "a", "ORIGIN": "https://a", "PROXY": "10.0.0.7",
+    "self": "self", "PATH": "/a/7", "NAME": "a.example", "BACKEND": "inprocess", "TIME": "7",
+    "COUNT": "7", "SIZE": "7m", "FORMAT": "json", "LEVEL": "error", "": "yes",
+}  # fmt: skip
+#: What some options need beside them.
+NEEDED = {
+    "tls-key": {"tls-cert": "/a"},
+    "tls-name": {"tls": "self"},
+    "tls-client-ca": {"tls": "self"},
+    "script": {"backend": "scripted"},
+    "max-unfinished": {"max-message": "7m"},
+    "max-queued-hard": {"max-queued-soft": "7m"},
+    "max-queued-total": {"max-queued-soft": "7m", "max-queued-hard": "7m"},
+}
+
+
+@pytest.mark.parametrize("option", list(options()), ids=lambda option: option.name)
+def test_each_option_reaches_its_field(option: Option, tmp_path: Path) -> None:
+    """By its one name, on the command line, in the environment, and in the file."""
+    sample = SAMPLES[option.kind.metavar]
+    if option.name == "config":
+        sample = str(tmp_path / "empty.toml")
+        Path(sample).touch()
+    needed = NEEDED.get(option.name, {})
+    value: Any = [sample] if option.repeated else sample
+
+    on_the_command_line = gather({option.name: value, **needed})
+    in_the_environment = gather(needed, {option.variable: sample})
+
+    holders = (on_the_command_line, on_the_command_line.limits, on_the_command_line.backend_options)
+    (found,) = [getattr(it, option.field) for it in holders if hasattr(it, option.field)]
+    meant = option.kind.parse(sample)
+    if option.name not in ("no-audit", "no-control"):
+        assert found == ((meant,) if option.repeated else meant)
+        assert found != option.default
+    assert in_the_environment == on_the_command_line
+    if option.name != "config":
+        file = tmp_path / "attach.toml"
+        file.write_text(f"{option.name} = {json.dumps(value)}")
+        settings = gather({"config": str(file), **needed})
+        assert dataclasses.replace(settings, config=None) == on_the_command_line
 
 
 def test_no_audit() -> None:
-    """The audit log can be switched off, whatever else is said of it."""
-    assert gather({"no-audit": 1, "audit-file": "/var/log/audit.jsonl"}).audit_file is None
+    """The audit log can be switched off."""
+    assert gather({"no-audit": 1}).audit_file is None
     assert gather(environ={"HERMES_ATTACH_NO_AUDIT": "yes"}).audit_file is None
 
 
 def test_no_control() -> None:
-    """The control socket can be left out, whatever else is said of it."""
-    assert gather({"no-control": 1, "control": "/run/c"}).control is None
+    """The control socket can be left out."""
+    assert gather({"no-control": 1}).control is None
     assert gather(environ={"HERMES_ATTACH_NO_CONTROL": "yes"}).control is None
 
 
@@ -200,7 +271,7 @@ def test_tls_of_our_own() -> None:
     """`--tls self`, on the default port too, with every name that is given."""
     settings = gather({"tls": "self", "tls-name": ["Attach.Example.", "[::1]", "10.0.0.1"]})
 
-    assert settings.tls == TLSChoice(names=("attach.example", "::1", "10.0.0.1"))
+    assert settings.tls_choice == TLSChoice(names=("attach.example", "::1", "10.0.0.1"))
     assert [listener.encrypted for listener in settings.listeners] == [True]
 
 
@@ -208,7 +279,7 @@ def test_no_tls() -> None:
     """Unless it is asked for."""
     settings = gather()
 
-    assert settings.tls is None
+    assert settings.tls_choice is None
     assert [listener.encrypted for listener in settings.listeners] == [False]
 
 
@@ -241,12 +312,12 @@ def test_wildcard_and_scope() -> None:
     """A certificate may be for all of a domain; an address has no zone there."""
     settings = gather({"tls": "self", "tls-name": ["*.Example", "fe80::1%eth0", "my_host"]})
 
-    assert settings.tls == TLSChoice(names=("*.example", "fe80::1", "my_host"))
+    assert settings.tls_choice == TLSChoice(names=("*.example", "fe80::1", "my_host"))
 
 
 def test_listen_replaces_the_port() -> None:
-    """An endpoint stands instead of the port, not beside it."""
-    assert gather({"port": "9000", "listen": ["tcp:1"]}).listeners == (Listener("tcp:1"),)
+    """An endpoint stands instead of the default port, not beside it."""
+    assert gather({"listen": ["tcp:1"]}).listeners == (Listener("tcp:1"),)
 
 
 @pytest.mark.parametrize(
@@ -561,7 +632,9 @@ def test_absent_file(tmp_path: Path) -> None:
     """A configuration file that cannot be read is named, with the reason."""
     text = complaint({"config": str(tmp_path / "absent.toml")})
 
-    assert text == f"--config {tmp_path}/absent.toml cannot be read: No such file or directory."
+    assert text.startswith(
+        f"--config {tmp_path}/absent.toml cannot be read: No such file or directory. "
+    )
 
 
 def test_directory_as_file(tmp_path: Path) -> None:
@@ -604,7 +677,7 @@ def test_wrong_type(file: Path, name: str, value: str) -> None:
     """A value of another type than the setting's is refused by name."""
     text = complaint_about_file(file, f"{name} = {value}\n")
 
-    assert text == f"--config {file}: {name} has a value of the wrong type."
+    assert text.startswith(f"--config {file}: {name} has a value of the wrong type. Write a ")
 
 
 def test_bad_value_in_the_file(file: Path) -> None:
@@ -633,7 +706,7 @@ def test_default_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_no_drain() -> None:
     """A stop that waits for nothing may be asked for."""
     assert gather({"drain": "0"}).drain == 0
-    assert gather({"session-grace": "0"}).session_grace == 0
+    assert gather({"session-grace": "0"}).backend_options == WorkerOptions(session_grace=0.0)
 
 
 def test_unknown_default_home(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -667,22 +740,24 @@ def test_a_message_fits_among_the_unfinished() -> None:
     )
 
 
-def test_usage_rows() -> None:
-    """Every option that is not repeated has a row in the help, with its default."""
-    parameters, flags = usage_rows()
-    rows = {row[0]: row for row in [*parameters, *flags]}
+def test_help_text() -> None:
+    """The help of an option ends in its default, as an operator would write it."""
+    table = options()
 
-    assert set(rows) == {option.name for option in OPTIONS if not option.repeated}
-    assert [row[0] for row in flags] == [option.name for option in OPTIONS if option.flag]
-    assert "allow-plaintext" in rows
-    assert list(rows["port"][1:3]) == ["p", None]
-    assert rows["port"][3].endswith("(default: 8643).")
-    assert rows["script"][3] == "Recording that the scripted backend plays."
+    assert table["port"].help_text == "Port to listen on, on 127.0.0.1 (default: 8643)."
+    assert table["script"].help_text == "Recording that the scripted backend plays."
+    assert table["max-message"].default_in_words == "16m"
+    assert table["dead-after"].default_in_words == "15m"
+    assert table["close-timeout"].default_in_words == "2s"
+    assert table["hermes-home"].default_in_words == "$HERMES_HOME, or ~/.hermes"
+    assert table["no-audit"].help_text == "Keep no audit log."
+    assert table["allow-host"].help_text.endswith("with any port. May be repeated.")
+    assert "worker, inprocess or scripted (default: worker)" in table["backend"].help_text
 
 
 def test_no_option_takes_a_secret() -> None:
     """A key on a command line would be seen by every user of the machine."""
-    assert not {"key", "token", "secret", "password"} & {option.name for option in OPTIONS}
+    assert not {"key", "token", "secret", "password"} & {option.name for option in options()}
 
 
 @pytest.mark.parametrize("proxy", ["localhost", "10.0.0.1/8", "10.0.0.0/99"])

@@ -300,7 +300,7 @@ def test_origin(server: Any, origin: str) -> None:
 
 def test_allowed_origin(start: Start) -> None:
     """Unless the operator has named its origin."""
-    server = start({"origins": frozenset({b"https://mine.example"})})
+    server = start({"allow_origin": ("https://mine.example",)})
 
     response = server.wire().upgrade(server.key, headers=[("Origin", "https://mine.example")])
 

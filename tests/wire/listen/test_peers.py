@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address
 
-from hermes_twisted.listen.peers import TrustedProxies
 from hermes_twisted.testing.wire import handshake
 from tests.wire.conftest import KEY, LogEvent, Server, Start
 
 PROXY = IPv4Address("TCP", "10.0.0.1", 4711)
-TRUSTING = {"proxies": TrustedProxies.parse(["10.0.0.1"])}
+TRUSTING = {"trust_forwarded_from": ("10.0.0.1",)}
 
 
 def attach(server: Server, client: str, key: str = KEY, **wire: Any) -> int:

@@ -13,7 +13,6 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IProtocolFactory, IProtocolNegotiationFactory
 
 from hermes_twisted.http.site import LOGGED_TLS_FAILURES
-from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.listen.tls import TLS, FileCredentials
 from hermes_twisted.shared.problem import Problem
 from hermes_twisted.testing.wire import MemoryWire, client_frame, handshake, read_frames, request
@@ -56,7 +55,7 @@ def serve(start: Start, clock: Any, pair: tuple[Path, Path]) -> Start:
         **limits: Any,
     ) -> Any:
         tls = TLS(clock, FileCredentials(*pair), client_ca)
-        return start({"listeners": (Listener(endpoint, tls=True),)}, tls, **limits)
+        return start({"listen": (endpoint,), "tls": "self"}, tls, **limits)
 
     return serve
 
@@ -534,7 +533,7 @@ def test_proxy_header_is_needed(serve: Start, authority: Issued) -> None:
 )
 def test_bad_proxy_header(start: Start, sent: bytes) -> None:
     """It ends the connection, in silence: no traceback for whoever finds the port."""
-    wire = start({"listeners": (Listener("haproxy:tcp:8643:interface=127.0.0.1"),)}).wire()
+    wire = start({"listen": ("haproxy:tcp:8643:interface=127.0.0.1",)}).wire()
 
     wire.feed(sent)
 
@@ -544,7 +543,7 @@ def test_bad_proxy_header(start: Start, sent: bytes) -> None:
 
 def test_proxy_header_in_pieces(start: Start, log: list[LogEvent]) -> None:
     """A connection may be cut anywhere."""
-    server = start({"listeners": (Listener("haproxy:tcp:8643:interface=127.0.0.1"),)})
+    server = start({"listen": ("haproxy:tcp:8643:interface=127.0.0.1",)})
     wire = server.wire()
     wire.feed(*(bytes([byte]) for byte in PROXY))
     wire.feed(handshake(f"/api/ws?token={server.key}"))
@@ -555,7 +554,7 @@ def test_proxy_header_in_pieces(start: Start, log: list[LogEvent]) -> None:
 
 def test_client_behind_a_proxy_in_the_clear(start: Start, log: list[LogEvent]) -> None:
     """Its address reaches the log, whatever carries it."""
-    server = start({"listeners": (Listener("haproxy:tcp:8643:interface=127.0.0.1"),)})
+    server = start({"listen": ("haproxy:tcp:8643:interface=127.0.0.1",)})
     wire = server.wire()
     wire.feed(PROXY + handshake(f"/api/ws?token={server.key}"))
 
@@ -564,7 +563,7 @@ def test_client_behind_a_proxy_in_the_clear(start: Start, log: list[LogEvent]) -
 
 
 def test_refused_client_behind_a_proxy(start: Start, log: list[LogEvent]) -> None:
-    server = start({"listeners": (Listener("haproxy:tcp:8643:interface=127.0.0.1"),)})
+    server = start({"listen": ("haproxy:tcp:8643:interface=127.0.0.1",)})
     wire = server.wire(peer=IPv4Address("TCP", "127.0.0.1", 1))
     wire.feed(PROXY + handshake("/api/ws?token=wrong"))
 
@@ -596,7 +595,7 @@ def test_tls_counts_as_encrypted(serve: Start, authority: Issued) -> None:
 )
 def test_plain_beyond_loopback(start: Start, endpoint: str) -> None:
     with pytest.raises(Problem, match=r"in the clear.*--tls self.*--allow-plaintext"):
-        start({"listeners": (Listener(endpoint),)})
+        start({"listen": (endpoint,)})
 
 
 def test_bad_certificate_ends_the_start(serve: Start, pair: tuple[Path, Path]) -> None:

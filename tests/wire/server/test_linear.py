@@ -21,7 +21,6 @@ from hermes_twisted.hermes.host import Host
 from hermes_twisted.hermes.main import Worker
 from hermes_twisted.hermes.pump import Pump
 from hermes_twisted.limits import MIB, Limits
-from hermes_twisted.listen.endpoints import Listener
 from hermes_twisted.meter import Meter
 from hermes_twisted.seats.ports import BackendState, StateListener
 from hermes_twisted.seats.queues import lot_bytes, lot_count
@@ -70,7 +69,9 @@ class Front:
         self.loop = loop
         reactor = cast("AsyncioSelectorReactor", loop)
         self.backend = SilentWorker(reactor, LIMITS, lambda: None, {})  # type: ignore[arg-type, return-value]
-        settings = Settings((Listener("tcp:8643:interface=127.0.0.1"),), home, limits=LIMITS)
+        settings = Settings(
+            listen=("tcp:8643:interface=127.0.0.1",), hermes_home=home, limits=LIMITS
+        )
         self.service = AttachService(
             reactor, settings, self.backend, lambda: Key.of("main", KEY), audit=MemoryAudit()
         )

@@ -66,7 +66,7 @@ def test_nobody_else(server: Any, headers: list[tuple[str, str]]) -> None:
 
 def test_can_be_switched_off(start: Start) -> None:
     """Then it is HTTP for everyone."""
-    server = start({"courtesy_hold": False})
+    server = start({"no_courtesy_hold": True})
 
     assert server.wire().upgrade("wrong", headers=[UI]).status == 401
 

@@ -1,0 +1,33 @@
+"""The backend `inprocess`: Hermes in the server's own process, outside a gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..seats.ports import Backend
+from .spec import BackendSpec, Surroundings
+
+
+@dataclass(frozen=True)
+class InProcessOptions:
+    """The backend `inprocess` has no options of its own."""
+
+
+def build(surroundings: Surroundings, options: InProcessOptions) -> Backend:
+    """Return the backend. Hermes is imported when it starts."""
+    from .inprocess import InProcessBackend  # Commands that serve nothing can do without it.
+
+    return InProcessBackend(
+        surroundings.reactor, surroundings.limits, surroundings.home, own_process=True
+    )
+
+
+SPEC: Final = BackendSpec(
+    name="inprocess",
+    help="Hermes in this process",
+    options=InProcessOptions,
+    build=build,
+    check="hermes_twisted.doctor.backends:check_in_process",
+    in_process=True,
+)
