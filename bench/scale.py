@@ -198,13 +198,17 @@ def _stream(session: str) -> dict[str, Any]:
     return {"session_id": session, "count": round(STREAM * RATE), "rate": RATE}
 
 
-async def busy(server: Server, step: int, among: int = 0) -> Row:
-    """The line of *step* busy clients among *among* clients in all."""
+async def busy(server: Server, steps: list[int], among: int = 0) -> list[list[Row]]:
+    """A line for each number of busy clients, among *among* clients in all."""
+    return [[await _busy(server, step, among) for step in steps]]
+
+
+async def _busy(server: Server, step: int, among: int) -> Row:
     clients = await connect_many(server.url, max(step, among), at_once=32)
-    busy = [BusyClient(client, await open_session(client)) for client in clients[:step]]
+    active = [BusyClient(client, await open_session(client)) for client in clients[:step]]
     costs = Costs(server)
     began = time.perf_counter()
-    for number, client in enumerate(busy):  # Spread over a second, as people are.
+    for number, client in enumerate(active):  # Spread over a second, as people are.
         await asyncio.sleep(max(0.0, began + number / step - time.perf_counter()))
         client.begin()
     await asyncio.sleep(max(0.0, began + LEAD - time.perf_counter()))
@@ -214,7 +218,7 @@ async def busy(server: Server, step: int, among: int = 0) -> Row:
     front, worker = costs.cpu()
     elapsed = time.perf_counter() - since
     memory = costs.memory()
-    for client in busy:
+    for client in active:
         await client.end()
     await _close(clients)
     events = elapsed * step * RATE
@@ -225,11 +229,11 @@ async def busy(server: Server, step: int, among: int = 0) -> Row:
         "worker CPU, %": worker / elapsed * 100,
         "CPU per event, µs": (front + worker) / events * 1e6,
         "front's part, µs": front / events * 1e6,
-        **latencies("event", [delay for client in busy for delay in client.events]),
-        **latencies("request", [trip for client in busy for trip in client.trips]),
+        **latencies("event", [delay for client in active for delay in client.events]),
+        **latencies("request", [trip for client in active for trip in client.trips]),
         "front, MiB": memory[0],
         "worker, MiB": memory[1],
-        "lost": sum(client.lost for client in busy),
+        "lost": sum(client.lost for client in active),
     }
     return _show(row)
 
@@ -262,29 +266,22 @@ def _serving(backend: str) -> Iterator[Server]:
 def main() -> None:
     """Measure what the command line says; print tables."""
     options = _parser().parse_args()
-    descriptors = 2 * options.idle + 1000  # Of this process and of the server that inherits it.
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, max(hard, descriptors)))
-    most_idle, most_busy = options.idle, options.busy
-    tables: list[list[Row]] = []
-
-    def run(measure: Callable[[Server], Coroutine[Any, Any, Any]]) -> Any:
-        with _serving(options.backend) as server:
-            return asyncio.run(measure(server))
-
-    async def busy_steps(server: Server) -> list[Row]:
-        return [await busy(server, step) for step in _steps(most_busy, (0.1, 0.25, 0.5, 1))]
-
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    descriptors = max(soft, 2 * options.idle + 1000)  # The server inherits this limit.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+    idle_steps = _steps(options.idle, (0.1, 0.2, 0.5, 1))
+    busy_steps = _steps(options.busy, (0.1, 0.25, 0.5, 1))
     gc.disable()  # A pause of ours would be measured as the server's.
-    if "idle" in options.only:
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            steps = _steps(most_idle, (0.1, 0.2, 0.5, 1))
-            tables += run(lambda server: idle(server, steps, pool))
-    if "busy" in options.only:
-        tables.append(run(busy_steps))
-    if "mixed" in options.only:
-        tables.append([run(lambda server: busy(server, most_busy, among=most_idle))])
+    tables: list[list[Row]] = []
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        parts: dict[str, Callable[[Server], Coroutine[Any, Any, list[list[Row]]]]] = {
+            "idle": lambda server: idle(server, idle_steps, pool),
+            "busy": lambda server: busy(server, busy_steps),
+            "mixed": lambda server: busy(server, busy_steps[-1:], among=options.idle),
+        }
+        for name in options.only:
+            with _serving(options.backend) as server:
+                tables += asyncio.run(parts[name](server))
     for rows in tables:
         print(table([*rows[0]], [[digits(value) for value in row.values()] for row in rows]), "\n")
 
