@@ -22,7 +22,7 @@ MAX_SOURCES: Final = 65_536
 
 @dataclass(frozen=True)
 class Limits:
-    """What one client, and all clients together, may use."""
+    """Limits of one client, and of all clients together."""
 
     # Connections.
     ping_interval: float = option(

@@ -8,7 +8,7 @@ from ..shared.problem import Problem
 from . import inprocess_spec, scripted, worker_spec
 from .spec import BackendSpec, Surroundings
 
-__all__ = ["BackendSpec", "Surroundings", "find", "forget", "names", "register", "specs"]
+__all__ = ["BackendSpec", "Surroundings", "choices", "find", "forget", "register", "specs"]
 
 _SPECS: dict[str, BackendSpec[Any]] = {}
 
@@ -30,9 +30,9 @@ def specs() -> tuple[BackendSpec[Any], ...]:
     return tuple(_SPECS.values())
 
 
-def names() -> tuple[str, ...]:
-    """Return the names of all backends."""
-    return tuple(_SPECS)
+def choices() -> dict[str, str]:
+    """Return the names of all backends, each with its help."""
+    return {spec.name: spec.help for spec in _SPECS.values()}
 
 
 def find(name: str) -> BackendSpec[Any]:

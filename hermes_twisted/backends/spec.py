@@ -1,4 +1,4 @@
-"""What a backend brings along: its name, its options, its factory, and the doctor's check."""
+"""The description of a backend: its name, its options, its factory, and the doctor's check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OptionsT = TypeVar("OptionsT")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a factory may use beside the backend's own options."""
+    """Things that a factory may use beside the backend's own options."""
 
     reactor: AsyncioSelectorReactor
     limits: Limits

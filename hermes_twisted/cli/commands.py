@@ -1,4 +1,4 @@
-"""What the commands of `hermes-attach` are made of, on top of click.
+"""The base of all commands of `hermes-attach`, on top of click.
 
 Help is in groups; the name of an option may be abbreviated; a mistake is one line; and a group
 imports a command only when it runs, or its help or completion is asked for.
@@ -100,8 +100,12 @@ def complete(kind: Kind[Any], incomplete: str) -> list[CompletionItem]:
     """Return the choices of *kind* that begin so; or have the shell complete paths."""
     if kind.metavar == "PATH":
         return [CompletionItem(incomplete, type="file")]
-    choices = kind.choices() if kind.choices is not None else ()
-    return [CompletionItem(choice) for choice in choices if choice.startswith(incomplete)]
+    choices = kind.choices() if kind.choices is not None else {}
+    return [
+        CompletionItem(name, help=note or None)
+        for name, note in choices.items()
+        if name.startswith(incomplete)
+    ]
 
 
 class GroupedOption(click.Option):

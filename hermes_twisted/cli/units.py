@@ -34,12 +34,12 @@ ProtectSystem=full
 
 @dataclass(frozen=True)
 class UnitPlan:
-    """What the units run, and how."""
+    """The command that a pair of units runs, its addresses, and its user."""
 
     command: Path
     """The program `hermes-attach`."""
     listen: Sequence[str] = ("127.0.0.1:8643",)
-    """What systemd listens on: `ListenStream=` values (systemd.socket(5))."""
+    """Addresses that systemd listens on: `ListenStream=` values (systemd.socket(5))."""
     home: Path | None = None
     """The Hermes home; None for Hermes' own rule."""
     key_file: Path | None = None

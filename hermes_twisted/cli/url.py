@@ -14,7 +14,9 @@ from ..server import attach_lines, settings
 from .address import address_options, home_of, home_option, read_address
 from .commands import Command, KindType, of_server, wrong_usage
 
-_SHELL: Kind[str] = Kind("SHELL", attach_lines.shell, choices=attach_lines.shell_names)
+_SHELL: Kind[str] = Kind(
+    "SHELL", attach_lines.shell, choices=lambda: dict.fromkeys(attach_lines.SHELL_NAMES, "")
+)
 
 
 @click.command("url", cls=Command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,16 +12,20 @@ from .option import Kind
 
 def one_of(metavar: str, *names: str) -> Kind[str]:
     """Return the kind whose values are these *names*."""
-    return choice(metavar, lambda: names)
+    notes = dict.fromkeys(names, "")
+    return choice(metavar, lambda: notes)
 
 
-def choice(metavar: str, names: Callable[[], tuple[str, ...]]) -> Kind[str]:
-    """Return the kind whose values are what *names* returns at the time of parsing."""
+def choice(metavar: str, choices: Callable[[], Mapping[str, str]]) -> Kind[str]:
+    """Return the kind whose values are those that *choices* returns at the time of parsing.
+
+    Each has a note, for the help, which may be empty.
+    """
 
     def parse(value: str) -> str:
-        return parsing.one_of(names(), value)
+        return parsing.one_of(tuple(choices()), value)
 
-    return Kind(metavar, parse, choices=names)
+    return Kind(metavar, parse, choices=choices)
 
 
 def _write_size(value: int) -> str:

@@ -1,4 +1,4 @@
-"""What an option is: a field of a dataclass, which holds all that is to be said of it.
+"""Options as fields of dataclasses.
 
 A field that is made with `option`, `optional`, `repeated`, `flag` or `required` has a kind, a
 help text and a group beside its default. Its name is the option's, with dashes for underscores.
@@ -9,7 +9,7 @@ the reference documentation: see `options_of` and `config.table`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar, cast
@@ -44,8 +44,8 @@ class Kind(Generic[T]):
     """Returns the value of a text. Its `ValueError` says what would do, in an operator's words."""
     write: Callable[[Any], str] = str
     """Returns a value's text as an operator would write it."""
-    choices: Callable[[], tuple[str, ...]] | None = None
-    """Returns the texts that are allowed, where these can be counted."""
+    choices: Callable[[], Mapping[str, str]] | None = None
+    """Returns the texts that are allowed, where these can be counted, each with a note or none."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,9 @@ class Option:
         """The help as a sentence, with the choices and the default."""
         text = self.help
         if self.kind.choices is not None:
-            text += f": {in_words(self.kind.choices(), 'or')}"
+            choices = self.kind.choices().items()
+            noted = tuple(f"{name} ({note})" if note else name for name, note in choices)
+            text += f": {in_words(noted, 'or')}"
         if self.repeated:
             text += ". May be repeated"
         default = self.default_in_words

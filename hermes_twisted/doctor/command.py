@@ -1,4 +1,4 @@
-"""What `hermes-attach doctor` does: look at one server, and report."""
+"""Look at one server, for `hermes-attach doctor`, and report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VARIABLE: Final = "HERMES_TUI_GATEWAY_URL"
 
 @dataclass(frozen=True)
 class Request:
-    """What to look at, and how."""
+    """The server to look at, and the options of the command."""
 
     url: str | None
     """The server's address on the command line; None for the one in the environment."""

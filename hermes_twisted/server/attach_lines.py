@@ -143,19 +143,16 @@ SHELLS: Final[dict[str, tuple[str, Callable[[str, str], str]]]] = {
     "powershell": ("PowerShell", lambda name, value: f"$env:{name} = {_single(value)}"),
     "cmd": ("cmd", lambda name, value: f'set "{name}={value}"'),
 }
+#: Names that people use for them.
+SHELL_NAMES: Final = ("bash", "zsh", "fish", "powershell", "cmd")
 _ALIASES: Final = {"bash": "posix", "zsh": "posix", "sh": "posix", "pwsh": "powershell"}
-
-
-def shell_names() -> tuple[str, ...]:
-    """Return the names of shells that `shell` knows, one for each."""
-    return ("bash", "zsh", "fish", "powershell", "cmd")
 
 
 def shell(name: str) -> str:
     """Return the key in `SHELLS` of the shell of that name. Raises `ValueError`."""
     found = _ALIASES.get(name.lower(), name.lower())
     if found not in SHELLS:
-        raise ValueError(f"must be one of {', '.join(shell_names())}")
+        raise ValueError(f"must be one of {', '.join(SHELL_NAMES)}")
     return found
 
 

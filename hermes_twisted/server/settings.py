@@ -1,4 +1,4 @@
-"""What the operator decides, from the command line, the environment and a file.
+"""The settings of a server, from the command line, the environment and a file.
 
 Each option is a field, here, in `Limits`, or in the options of a backend. `options` puts them
 together in one table, from which come the command lines, the names in the environment and in
@@ -57,7 +57,7 @@ AUDIT: Final = Path("attach", "audit.jsonl")
 NO_OPTIONS: Final = frozenset({plaintext.VARIABLE})
 
 _PROXY: Final[Kind[str]] = Kind("PROXY", peers.parse_proxy)
-_BACKEND: Final = choice("BACKEND", registry.names)
+_BACKEND: Final = choice("BACKEND", registry.choices)
 
 
 @dataclass(frozen=True, kw_only=True)

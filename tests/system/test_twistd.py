@@ -14,6 +14,7 @@ import pytest
 import websockets.exceptions
 
 import hermes_twisted
+from hermes_twisted import __version__
 from tests.conftest import STUB
 from tests.system.conftest import (
     PATIENCE,
@@ -262,6 +263,45 @@ class TestMistakes:
 
         assert ended.returncode == 1
         assert_advice(ended.stdout, *parts)
+        assert ended.stdout.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("command", "status"),
+        [(TWISTD, 1), (TWIST, 64), (SERVE, 2)],
+        ids=["twistd", "twist", "serve"],
+    )
+    def test_wrong_name(self, world: World, command: list[str], status: int) -> None:
+        """One line names it and the nearest right one, not a page of help."""
+        ended = world.run(*command, "--prot", "1")
+
+        assert ended.returncode == status
+        assert_advice(ended.stdout, "no option --prot", "did you mean --port?", "--help")
+        assert ended.stdout.count("\n") == 1
+
+    def test_contradiction(self, world: World) -> None:
+        """Each of the two is called by its name where it was given."""
+        world.environment["HERMES_ATTACH_PORT"] = "1"
+
+        ended = world.run(*TWISTD, "--listen=tcp:1")
+
+        assert ended.returncode == 1
+        assert_advice(ended.stdout, "--listen and HERMES_ATTACH_PORT contradict each other")
+
+    @pytest.mark.parametrize("command", [TWISTD, TWIST, SERVE], ids=lambda c: c[0])
+    def test_version(self, world: World, command: list[str]) -> None:
+        """Ours, not Twisted's."""
+        ended = world.run(*command, "--version")
+
+        assert (ended.returncode, ended.stdout) == (0, f"hermes-twisted {__version__}\n")
+
+    def test_unknown_variable(self, world: World, free_port: int) -> None:
+        """The log says so, and the server starts: the variable may be for another version."""
+        world.environment["HERMES_ATTACH_PROT"] = "1"
+
+        server = world.twistd(free_port)
+
+        assert "HERMES_ATTACH_PROT in the environment is no setting" in server.output
+        assert server.client().call("echo") == {}
 
     @pytest.mark.parametrize("option", ["--key", "--token"])
     def test_a_key_is_no_option(self, world: World, option: str) -> None:

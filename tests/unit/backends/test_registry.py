@@ -36,7 +36,7 @@ def gather(tmp_path: Path, *, environ: dict[str, str] | None = None, **given: An
 
 
 def test_those_of_the_project() -> None:
-    assert registry.names() == ("worker", "inprocess", "scripted")
+    assert tuple(registry.choices()) == ("worker", "inprocess", "scripted")
     assert [spec.in_process for spec in registry.specs()] == [False, True, False]
 
 
@@ -88,7 +88,7 @@ def test_help(registered: None, capsys: pytest.CaptureFixture[str]) -> None:
 
     for text in (capsys.readouterr().out, str(Options())):
         plain = " ".join(text.split())
-        assert "worker, inprocess, scripted or echoing" in plain
+        assert "or echoing (nothing but an echo) (default: worker)" in plain
         assert "--echo-count COUNT How often each word comes back (default: 3)." in plain
 
 

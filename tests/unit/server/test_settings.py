@@ -752,7 +752,11 @@ def test_help_text() -> None:
     assert table["hermes-home"].default_in_words == "$HERMES_HOME, or ~/.hermes"
     assert table["no-audit"].help_text == "Keep no audit log."
     assert table["allow-host"].help_text.endswith("with any port. May be repeated.")
-    assert "worker, inprocess or scripted (default: worker)" in table["backend"].help_text
+    assert table["backend"].help_text == (
+        "Where Hermes runs: worker (Hermes in a process of its own), inprocess (Hermes in this "
+        "process) or scripted (a recording in the place of Hermes) (default: worker)."
+    )
+    assert table["log-format"].help_text.endswith(": text or json (default: text).")
 
 
 def test_no_option_takes_a_secret() -> None:
