@@ -296,7 +296,8 @@ class Commands(click.Group):
     context_class = Context
 
     def __init__(self, name: str, entries: Iterable[Entry], **more: Any) -> None:
-        super().__init__(name, context_settings=_SETTINGS, invoke_without_command=True, **more)
+        more |= {"invoke_without_command": True, "subcommand_metavar": "COMMAND [ARGS]..."}
+        super().__init__(name, context_settings=_SETTINGS, **more)
         self._entries = {entry.name: entry for entry in entries}
         self.params.append(_version_option())
         self.callback = self._show_help

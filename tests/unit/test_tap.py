@@ -23,6 +23,12 @@ def below(parent: dict[str, Any]) -> Options:
     return found
 
 
+@pytest.fixture(autouse=True)
+def no_reactor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' own reactor, whose timers run, is left as it is."""
+    monkeypatch.setattr("hermes_twisted.tap.ensure_asyncio", lambda: None)
+
+
 @pytest.fixture
 def home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HERMES_HOME", str(tmp_path))
