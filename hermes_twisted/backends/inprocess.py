@@ -28,7 +28,7 @@ from ..shared.backlog import Backlog
 from ..shared.lanes import LanePool
 from ..shared.outbox import Outbox
 from ..shared.problem import Problem
-from ..shared.schema import SHUTDOWN_LIMIT, Findings
+from ..shared.schema import Findings
 from ..shared.settlements import Settlements
 from .early_requests import EarlyRequests
 from .threads import in_thread
@@ -184,10 +184,11 @@ class InProcessBackend:
         if self.state is BackendState.STARTING:
             await self._end_of_loading
         host, self._host = self._host, None
+        limit = self._limits.shutdown_timeout
         if host is not None and not await in_thread(
-            self._reactor, lambda: host.shutdown(SHUTDOWN_LIMIT), "hermes-stop"
+            self._reactor, lambda: host.shutdown(limit), "hermes-stop"
         ):
-            self._log.warn("sessions were not finalised within {limit} s", limit=SHUTDOWN_LIMIT)
+            self._log.warn("sessions were not finalised within {limit} s", limit=limit)
         self._change(BackendState.STOPPED)
 
     def _loaded(self, host: Host) -> None:

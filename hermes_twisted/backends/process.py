@@ -23,9 +23,6 @@ from ..tcp import write_promptly
 from .locate import Hermes
 from .output import OutputLines
 
-#: Seconds that a worker may take to load Hermes. A cold disk and a first byte-compilation
-#: take several.
-START_LIMIT: Final = 120.0
 #: Seconds beyond its own limit that a worker may take to end: until TERM, and until KILL.
 END_MARGIN: Final = 1.0
 #: Descriptor of the socket in the child.
@@ -59,8 +56,11 @@ class WorkerProcess:
         owner: ProcessOwner,
         hermes: Hermes,
         environment: dict[str, str],
+        *,
+        start_limit: float,
         shutdown_limit: float,
     ) -> None:
+        """*start_limit* and *shutdown_limit*: seconds to load Hermes, and to end."""
         self._reactor = reactor
         self._owner = owner
         self._shutdown_limit = shutdown_limit
@@ -70,7 +70,7 @@ class WorkerProcess:
         self._stopping = False
         self._said = 0.0
         self._stream = _Stream(self)
-        self._timer: IDelayedCall | None = reactor.callLater(START_LIMIT, self._too_late)
+        self._timer: IDelayedCall | None = reactor.callLater(start_limit, self._too_late)
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ours.setblocking(False)

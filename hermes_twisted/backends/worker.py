@@ -26,7 +26,6 @@ from ..shared.outbox import ANSWER, Outbox
 from ..shared.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
 from ..shared.problem import Problem
 from ..shared.schema import (
-    SHUTDOWN_LIMIT,
     Findings,
     SessionNote,
     WorkerSettings,
@@ -168,12 +167,17 @@ class WorkerBackend:
             urgent_threads=self._limits.urgent_threads,
             settle_count=lot_count(self._limits),
             settle_bytes=lot_bytes(self._limits),
-            shutdown=SHUTDOWN_LIMIT,
+            shutdown=self._limits.shutdown_timeout,
             umask=self._umask,
             core_limit=self._core_limit,
         )
         self._process = WorkerProcess(
-            self._reactor, self, hermes, self._environment, SHUTDOWN_LIMIT
+            self._reactor,
+            self,
+            hermes,
+            self._environment,
+            start_limit=self._limits.start_timeout,
+            shutdown_limit=self._limits.shutdown_timeout,
         )
         self._process.say(pack(Op.HELLO, body=encode(settings)))
 

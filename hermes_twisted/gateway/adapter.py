@@ -18,8 +18,6 @@ from gateway.config import Platform
 from gateway.platforms.base import BasePlatformAdapter, SendResult
 from gateway.status import write_runtime_status
 
-from .plugin import NAME
-
 if TYPE_CHECKING:
     from .hosted import Hosted
 
@@ -40,8 +38,10 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
     supports_async_delivery = False
     _reported: ClassVar[str] = ""
 
-    def __init__(self, config: Any) -> None:
-        super().__init__(config, Platform(NAME))
+    def __init__(self, config: Any, name: str) -> None:
+        """*name* is the platform's, as the plugin registered it."""
+        super().__init__(config, Platform(name))
+        self._name = name
         self._hosted: Hosted | None = None
 
     async def connect(self, *, is_reconnect: bool = False) -> bool:
@@ -70,7 +70,7 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
         # Hermes makes that "retrying" next, of which `hermes gateway status` says nothing.
         report = {"platform_state": "fatal", "error_code": code, "error_message": message}
         asyncio.get_running_loop().call_later(
-            REPORT_DELAY, lambda: write_runtime_status(platform=NAME, **report)
+            REPORT_DELAY, lambda: write_runtime_status(platform=self._name, **report)
         )
 
     async def disconnect(self) -> None:

@@ -58,7 +58,7 @@ def make_adapter(config: Any) -> Any:
     """Return the platform's adapter, for a gateway that is about to connect it."""
     from .adapter import AttachAdapter
 
-    return AttachAdapter(config)
+    return AttachAdapter(config, NAME)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -229,24 +229,14 @@ class Settings:
     @cached_property
     def tls_choice(self) -> TLSChoice | None:
         """TLS as it was chosen; None for no TLS. Raises `Problem` for a contradiction."""
-        try:
-            return choose_tls(
-                self.tls, self.tls_cert, self.tls_key, self.tls_name, self.tls_client_ca
-            )
-        except ValueError as error:
-            raise Problem(str(error), SEE_HELP) from None
+        return choose_tls(self.tls, self.tls_cert, self.tls_key, self.tls_name, self.tls_client_ca)
 
     @cached_property
     def listeners(self) -> tuple[Listener, ...]:
         """Where to listen. Raises `Problem` for what cannot be an endpoint."""
         described = self.listen or (f"tcp:{self.port}:interface=127.0.0.1:backlog=1024",)
         listeners = tuple(_listener(text) for text in described)
-        if self.tls_choice is None:
-            return listeners
-        try:
-            return with_tls(listeners)
-        except ValueError as error:
-            raise Problem(str(error), SEE_HELP) from None
+        return listeners if self.tls_choice is None else with_tls(listeners)
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -12,15 +12,12 @@ import functools
 import json
 import types
 import typing
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from .packets import BadPacket
 from .problem import Problem
 
 M = TypeVar("M")
-
-#: Seconds that Hermes may take to finalise its sessions when it is stopped.
-SHUTDOWN_LIMIT: Final = 5.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from twisted.internet import reactor as global_reactor
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 
 from hermes_twisted.access.keys import Key
 from hermes_twisted.backends.inprocess import InProcessBackend
@@ -748,6 +748,40 @@ async def test_stop_with_a_blocked_handler(build: Build, shutdown_mark: Path) ->
 
     assert shutdown_mark.exists()
     assert house.backend.state is BackendState.STOPPED
+
+
+@pytest_twisted.ensureDeferred
+async def test_stop_does_not_wait_for_ever(
+    build: Build, shutdown_mark: Path, log: list[Any]
+) -> None:
+    """Hermes has `shutdown_timeout` to finalise its sessions; the log says that it was not enough."""
+    os.mkfifo(shutdown_mark)  # The stub waits for a reader, and there is none.
+    house = build(limits=Limits(shutdown_timeout=0.05))
+    await house.ready()
+
+    await house.stop()
+
+    assert house.backend.state is BackendState.STOPPED
+    told = [formatEvent(event) for event in log]
+    assert any("sessions were not finalised within 0.05 s" in text for text in told)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_worker_that_does_not_get_ready(home: Path, tmp_path: Path) -> None:
+    """A worker that has not loaded Hermes after `start_timeout` is ended, and started again."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec sleep 1000\n")
+    python.chmod(0o755)
+    limits = Limits(start_timeout=0.05)
+    backend = WorkerBackend(reactor, limits, lambda: Hermes(python, "a test"), {})
+    house = House(backend, limits)
+    house.start()
+
+    problem = await house.state(BackendState.RESTARTING)
+
+    assert problem is not None
+    assert "was killed by SIGTERM" in problem.what
+    await house.stop()
 
 
 @pytest_twisted.ensureDeferred
