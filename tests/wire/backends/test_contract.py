@@ -754,7 +754,7 @@ async def test_stop_with_a_blocked_handler(build: Build, shutdown_mark: Path) ->
 async def test_stop_does_not_wait_for_ever(
     build: Build, shutdown_mark: Path, log: list[Any]
 ) -> None:
-    """Hermes has `shutdown_timeout` to finalise its sessions; the log says that it was not enough."""
+    """Hermes has `shutdown_timeout` to finalise its sessions; the log says if that is over."""
     os.mkfifo(shutdown_mark)  # The stub waits for a reader, and there is none.
     house = build(limits=Limits(shutdown_timeout=0.05))
     await house.ready()
