@@ -18,6 +18,8 @@ from ..shared.problem import Problem
 from ..shared.schema import Findings
 from ..shared.settlements import Settlements
 
+__all__ = ["Backend", "BackendState", "Channel", "Link", "StateListener"]
+
 
 class BackendState(Enum):
     """What a backend can do for its clients."""

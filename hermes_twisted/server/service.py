@@ -39,6 +39,8 @@ from .key_watch import KeyWatch
 from .operations import Operations
 from .settings import Settings
 
+__all__ = ["Announce", "AttachService", "MakeKeyring"]
+
 #: Pause between two entries in the audit log on refusals that were only counted, in seconds.
 SUMMARY_INTERVAL: Final = 20.0
 #: Pause between two looks, in a stop, whether all queued frames have gone out, in seconds.

@@ -50,6 +50,8 @@ from ..operate.control import CONTROL
 from ..shared.problem import Problem
 from . import contradictions
 
+__all__ = ["DEFAULT_PORT", "NO_OPTIONS", "Settings", "options"]
+
 DEFAULT_PORT: Final = 8643
 #: The audit log below the Hermes home, unless the operator names another.
 AUDIT: Final = Path("attach", "audit.jsonl")
