@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import hermes_twisted
+from hermes_twisted.access.refusals import KEY_WRONG
 from tests.conftest import hermes_python
 from tests.fake_model import FakeModel
 from tests.system.conftest import Server, World, kill_worker, wait_until
@@ -104,9 +105,7 @@ def test_wrong_key(world: World, free_port: int, screens: list[Screen]) -> None:
 
     screen = attach(world, server, screens)
 
-    screen.shows(
-        "Not attached. This key is not known here", "─ Not attached: This key is not known"
-    )
+    screen.shows(f"Not attached. {KEY_WRONG.title}", f"─ Not attached: {KEY_WRONG.title}")
     assert "ready │" not in screen.text
 
 
