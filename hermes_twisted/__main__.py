@@ -1,4 +1,4 @@
-"""`python -m hermes_twisted` is `hermes-attach`."""
+"""Runs `hermes-attach` as `python -m hermes_twisted`."""
 
 from .cli.main import main
 

@@ -1,6 +1,6 @@
-"""Private files: read with suspicion, written atomically, locked, and opened for a log.
+"""Private files: checked reads, atomic writes, locks, and log files.
 
-What is private belongs to the user of this process, who alone may read or change it.
+A private file belongs to the user of this process, and no other user may read or change it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Final
 
 from .shared.problem import Problem
 
-#: Differs when a file may have changed: see `signature`.
+#: The type of `signature`: two of one path are equal if the file has not changed.
 Signature = tuple[int, ...]
 
 _PRIVATE: Final = 0o600
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-#: Opens what may be a pipe without waiting for its other end, and takes over no terminal.
-_AT_ONCE: Final = os.O_NONBLOCK | os.O_NOCTTY
-#: Seconds between two attempts to get a lock.
+#: Open a pipe without waiting for its other end; never acquire a controlling terminal.
+_NO_WAIT: Final = os.O_NONBLOCK | os.O_NOCTTY
+#: Seconds between two attempts to take a lock.
 _POLL: Final = 0.02
 
 
@@ -32,29 +32,30 @@ _POLL: Final = 0.02
 
 
 def read_regular(
-    path: Path, what: str, limit: int, *, follow: bool = True
+    path: Path, subject: str, limit: int, *, follow: bool = True
 ) -> tuple[bytes, os.stat_result]:
     """Return the first *limit* bytes of a regular file, and its status. Raises `Problem`.
 
-    *what* begins the sentence that says what is wrong. A symbolic link is refused unless *follow*.
+    *subject* names the file in the error, as in "The key file". A symbolic link is refused unless
+    *follow*.
     """
     link = 0 if follow else os.O_NOFOLLOW
     try:
-        with open(path, "rb", opener=lambda p, flags: os.open(p, flags | _AT_ONCE | link)) as file:
+        with open(path, "rb", opener=lambda p, flags: os.open(p, flags | _NO_WAIT | link)) as file:
             status = os.fstat(file.fileno())
             content = file.read(limit) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
         if not follow and os.path.islink(path):
-            raise Problem(f"{what} {path} is a link, not a regular file.") from None
-        raise Problem(f"{what} {path} cannot be read: {error.strerror}.") from None
+            raise Problem(f"{subject} {path} is a link, not a regular file.") from None
+        raise Problem(f"{subject} {path} cannot be read: {error.strerror}.") from None
     if not stat.S_ISREG(status.st_mode):
-        raise Problem(f"{what} {path} is not a regular file.")
+        raise Problem(f"{subject} {path} is not a regular file.")
     return content, status
 
 
 def read_private(
     path: Path,
-    what: str,
+    subject: str,
     limit: int,
     *,
     owners: Collection[int] | None = (),
@@ -63,27 +64,28 @@ def read_private(
 ) -> bytes:
     """Return the first *limit* bytes of a private file. Raises `Problem`.
 
-    The users *owners* may own it, too, or any user if that is None. The permission bits in
-    *shared* are ignored. The rest is as in `read_regular`.
+    The file may also belong to one of the users *owners* (user ids), or to anybody if that is
+    None. The permission bits in *shared* are ignored. *subject*, *limit* and *follow* are those of
+    `read_regular`.
     """
-    content, status = read_regular(path, what, limit, follow=follow)
+    content, status = read_regular(path, subject, limit, follow=follow)
     if owners is not None and status.st_uid not in (os.geteuid(), *owners):
         raise Problem(
-            f"{what} {path} belongs to another user (number {status.st_uid}).",
-            "Start as that user, or give the file to the one that runs this.",
+            f"{subject} {path} belongs to another user (number {status.st_uid}).",
+            "Run this as that user, or change the file's owner to the user that runs this.",
         )
     if status.st_mode & _OTHERS & ~shared:
         raise Problem(
-            f"{what} {path} can be read or changed by others than its owner.",
-            f"If nobody has, run: chmod 600 {path}. Else make a new key.",
+            f"{subject} {path} can be read or changed by users other than its owner.",
+            f"If nobody did, run: chmod 600 {path}. Otherwise make a new key.",
         )
     return content
 
 
-def check_directory(path: Path, otherwise: str = "remove it and make new keys") -> None:
-    """Check that only we can look into a directory and exchange its files. Raises `Problem`.
+def check_directory(path: Path, remedy: str = "remove it and make new keys") -> None:
+    """Check that a directory is private: ours, and of mode 0700 or less. Raises `Problem`.
 
-    *otherwise* says what to do if somebody else has been there.
+    *remedy* is the advice, after "Otherwise", for a directory that others may have changed.
     """
     try:
         status = os.stat(path)
@@ -94,12 +96,12 @@ def check_directory(path: Path, otherwise: str = "remove it and make new keys") 
     if status.st_uid != os.geteuid():
         raise Problem(
             f"The directory {path} belongs to another user (number {status.st_uid}).",
-            "Start as that user, or give it to the one that runs this.",
+            "Run this as that user, or change its owner to the user that runs this.",
         )
     if status.st_mode & _OTHERS:
         raise Problem(
-            f"The directory {path} can be read or changed by others than its owner.",
-            f"If nobody has, run: chmod 700 {path}. Else {otherwise}.",
+            f"The directory {path} can be read or changed by users other than its owner.",
+            f"If nobody did, run: chmod 700 {path}. Otherwise {remedy}.",
         )
 
 
@@ -115,10 +117,10 @@ def credential_permissions(path: Path, environ: Mapping[str, str]) -> int:
 
 
 def signature(path: Path) -> Signature:
-    """Return a value that changes with a file's content, owner, permissions or absence.
+    """Return a value that changes with a file's content, owner or permissions, or if it is removed.
 
-    Of a directory, what is made in it changes nothing. Entry 6, for a file, is the time of its
-    last change in ns.
+    For a directory, changes of its entries make no difference. For a file, entry 6 is the time of
+    its last change, in ns.
     """
     try:
         status = os.stat(path)
@@ -134,10 +136,10 @@ def signature(path: Path) -> Signature:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace a file by one with *content* and mode 0600, all or nothing. Raises `OSError`.
+    """Atomically replace a file by one with *content* and mode 0600. Raises `OSError`.
 
-    It outlasts a loss of power once this returns. Only one process may write it at a time (see
-    `locked`): what an interrupted write has left is removed first.
+    The content is on the disk when this returns. Callers must exclude each other, as with
+    `locked`: the temporary file of an interrupted write is removed first.
     """
     new = path.with_name(f".{path.name}.new")
     with contextlib.suppress(FileNotFoundError):
@@ -158,7 +160,7 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    """Make names in a directory outlast a loss of power."""
+    """Flush the names in a directory to the disk. Raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -167,13 +169,14 @@ def _sync_directory(path: Path) -> None:
 
 
 def open_private(path: str, flags: int, *, follow: bool = True, tolerated: int = 0) -> int:
-    """Open a regular file, made with mode 0600 if need be; return its descriptor.
+    """Open a regular file and return its descriptor. Raises `OSError`.
 
-    Never waits for a pipe's reader. A file with another mode gets 0600, unless it differs in the
-    permission bits *tolerated* alone. Raises `OSError`.
+    With `O_CREAT` in *flags* a new file gets mode 0600. An existing one gets it, too, unless its
+    mode differs only in the permission bits *tolerated*. Anything but a regular file, such as a
+    pipe, is refused without waiting.
     """
     link = 0 if follow else os.O_NOFOLLOW
-    descriptor = os.open(path, flags | _AT_ONCE | link, _PRIVATE)
+    descriptor = os.open(path, flags | _NO_WAIT | link, _PRIVATE)
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
@@ -190,37 +193,39 @@ def open_private(path: str, flags: int, *, follow: bool = True, tolerated: int =
 
 
 @contextlib.contextmanager
-def locked(path: Path, patience: float) -> Iterator[None]:
-    """Keep an exclusive lock on *path*, a directory or a lock file, which is made if need be.
+def locked(path: Path, timeout: float) -> Iterator[None]:
+    """Lock *path* exclusively for the `with` block. Raises `Problem`.
 
-    Waits up to *patience* seconds, blocking the thread, for another process or thread that has
-    it. Raises `Problem`.
+    *path* is a directory, or a lock file, which is created if it is missing. Blocks the thread for
+    up to *timeout* seconds while another process or thread has the lock.
     """
     try:
         descriptor = os.open(path, _lock_flags(path) | os.O_CLOEXEC, _PRIVATE)
     except OSError as error:
         raise Problem(f"{path} cannot be opened: {error.strerror}.") from None
     try:
-        end = time.monotonic() + patience
+        end = time.monotonic() + timeout
         while not _try_lock(descriptor, path):
             if time.monotonic() > end:
                 raise Problem(
-                    f"Another program has kept {path} locked for {patience:.0f} s.",
-                    "Try again when it is done.",
+                    f"Another program has kept {path} locked for {timeout:.0f} s.",
+                    "Try again when it has finished.",
                 )
             time.sleep(_POLL)
         yield
     finally:
-        os.close(descriptor)  # Ends the lock.
+        os.close(descriptor)  # Releases the lock.
 
 
 def _lock_flags(path: Path) -> int:
+    """Return the flags that open a directory, or open or create a lock file."""
     if path.is_dir() and not path.is_symlink():
         return os.O_RDONLY | os.O_DIRECTORY
     return os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 
 
 def _try_lock(descriptor: int, path: Path) -> bool:
+    """Try to lock once; return whether that succeeded. Raises `Problem` if it never can."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Every limit of the server, with its option. All sizes in bytes, times in seconds."""
+"""Every limit of the server, with its option. Sizes are in bytes, times in seconds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .shared import backlog, lanes, outbox
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
-#: Wrong keys from one source, in this many seconds, after which more are not looked at.
+#: Wrong keys of one source in `FAILURE_PERIOD` seconds, after which further ones are refused.
 FAILURES: Final = 10
 FAILURE_PERIOD: Final = 60.0
-#: Sources that are remembered; beyond, the one that was quiet longest is forgotten.
+#: Sources for which wrong keys are counted; beyond, that with the oldest last failure is dropped.
 MAX_SOURCES: Final = 65_536
 
 
@@ -29,21 +29,21 @@ class Limits:
         20.0,
         SOME_TIME,
         group=Group.CONNECTIONS,
-        help="Pause between two pings of a client. They keep its connection known to proxies and "
-        "routers, which forget quiet ones after a minute or so",
+        help="Time between two pings of a client. Pings keep its connection open in proxies and "
+        "routers, which drop idle ones after a minute or so",
         default_text="20s, half of --dead-after at most",
     )
     dead_after: float = option(
         15 * 60.0,
         SOME_TIME,
         group=Group.CONNECTIONS,
-        help="Silence, not even a pong, after which a client counts as gone",
+        help="Time without a byte from a client, not even a pong, after which it is disconnected",
     )
     close_timeout: float = option(
         2.0,
         SOME_TIME,
         group=Group.CONNECTIONS,
-        help="Time that a client has to answer a close, and to take what was sent before it",
+        help="Time that a client has to answer a close, and to read the data sent before it",
     )
 
     # Hermes' process.
@@ -51,7 +51,7 @@ class Limits:
         120.0,
         SOME_TIME,
         group=Group.HERMES,
-        help="Time that the worker has to load Hermes, before it is ended and started again",
+        help="Time that the worker has to load Hermes, before it is killed and restarted",
     )
     shutdown_timeout: float = option(
         5.0,
@@ -89,13 +89,13 @@ class Limits:
         COUNT,
         group=Group.BEFORE_KEY,
         help="Wrong keys of one address in --failure-period, after which further ones are refused "
-        "with 429; a right one is always let in",
+        "with 429; a correct one is always admitted",
     )
     failure_period: float = option(
         FAILURE_PERIOD,
         SOME_TIME,
         group=Group.BEFORE_KEY,
-        help="Time in which wrong keys of one address add up",
+        help="Period for which wrong keys of one address are counted",
     )
     max_failure_sources: int = option(
         MAX_SOURCES,
@@ -107,10 +107,16 @@ class Limits:
         8, COUNT, group=Group.BEFORE_KEY, help="Refused terminal UIs in the waiting room"
     )
     max_held_per_address: int = option(
-        2, COUNT, group=Group.BEFORE_KEY, help="The same, from one address"
+        2,
+        COUNT,
+        group=Group.BEFORE_KEY,
+        help="Refused terminal UIs of one address in the waiting room",
     )
     hold_time: float = option(
-        60.0, SOME_TIME, group=Group.BEFORE_KEY, help="How long each stays there"
+        60.0,
+        SOME_TIME,
+        group=Group.BEFORE_KEY,
+        help="Time that a refused terminal UI stays in the waiting room",
     )
 
     # Behind the key.
@@ -121,13 +127,13 @@ class Limits:
         512,
         COUNT,
         group=Group.BEHIND_KEY,
-        help="The same, from one address (of IPv6: one /64 network)",
+        help="Terminals attached at once from one address (for IPv6: from one /64 network)",
     )
     max_message: int = option(
         16 * MIB,
         SIZE,
         group=Group.BEHIND_KEY,
-        help="Bytes of one message from a client, on the wire and inflated",
+        help="Bytes of one message from a client, both on the wire and inflated",
     )
     max_fragments: int = option(
         131_072,
@@ -139,14 +145,14 @@ class Limits:
         64 * MIB,
         SIZE,
         group=Group.BEHIND_KEY,
-        help="Bytes of unfinished messages of all clients together, inflated",
+        help="Inflated bytes of the incomplete messages of all clients together",
     )
     max_pongs: int = option(
         64,
         COUNT,
         group=Group.BEHIND_KEY,
-        help="Pings of one client in a row that are each answered; beyond, only the latest is, "
-        "and a client that does not read is not read either",
+        help="Consecutive pings of one client that are each answered; beyond, only the latest is, "
+        "and a client that does not read the answers is not read either",
     )
     max_depth: int = option(
         rpc.MAX_DEPTH,
@@ -167,7 +173,10 @@ class Limits:
         help="Requests of one client that wait; beyond, its socket is not read",
     )
     max_waiting_bytes: int = option(
-        16 * MIB, SIZE, group=Group.BEHIND_KEY, help="Bytes of these requests"
+        16 * MIB,
+        SIZE,
+        group=Group.BEHIND_KEY,
+        help="Bytes of the waiting requests of one client; beyond, its socket is not read",
     )
     max_unread: int = option(
         64 * KIB,
@@ -179,25 +188,25 @@ class Limits:
         outbox.SOFT_LIMIT,
         SIZE,
         group=Group.BEHIND_KEY,
-        help="Bytes queued for a slow client before live text is thinned out",
+        help="Bytes queued for a slow client above which streamed text is shed",
     )
     max_queued_hard: int = option(
         outbox.HARD_LIMIT,
         SIZE,
         group=Group.BEHIND_KEY,
-        help="Bytes queued for a slow client before it is disconnected",
+        help="Bytes queued for a slow client above which it is disconnected",
     )
     max_queued_total: int = option(
         backlog.QUEUED_TOTAL,
         SIZE,
         group=Group.BEHIND_KEY,
-        help="Bytes queued for all clients before those with the most are disconnected",
+        help="Bytes queued for all clients above which those with the most are disconnected",
     )
     credit_window: int = option(
         MIB,
         SIZE,
         group=Group.BEHIND_KEY,
-        help="Bytes for one client on their way between the worker and its socket",
+        help="Bytes for one client that may be in transit between the worker and its socket",
     )
     max_threads: int = option(
         lanes.MAX_THREADS, COUNT, group=Group.BEHIND_KEY, help="Threads that run requests"
@@ -206,7 +215,7 @@ class Limits:
         lanes.RESERVED_THREADS,
         COUNT,
         group=Group.BEHIND_KEY,
-        help="How many of these only urgent requests may use, such as an interrupt",
+        help="Threads, out of --max-threads, for urgent requests only, such as an interrupt",
         default_text=f"a quarter of --max-threads, {lanes.RESERVED_THREADS} at most",
     )
     compress: bool = flag(

@@ -1,4 +1,4 @@
-"""The interface for metrics: what the server counts and measures, wherever it is kept."""
+"""The interface through which the server counts and measures, and two implementations."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Protocol
 
 
 class Meter(Protocol):
-    """Receives everything that is counted or measured. It must not raise.
+    """Records counters and durations. No method raises.
 
-    Labels are few and ours: nothing that a client sends becomes one.
+    Labels come from small fixed sets, never from client input.
     """
 
     def count(self, name: str, label: str = "", by: int = 1) -> None:
-        """Add *by* to the counter *name*, with a *label* if it has cases. On the loop only."""
+        """Add *by* to the counter *name*, of its *label* if it has labels. On the loop only."""
 
     def observe(self, name: str, seconds: float, *labels: str) -> None:
-        """Record a duration of *name*. Any thread may call it."""
+        """Record a duration, in seconds, of *name*. Thread-safe."""
 
 
 class NullMeter:
-    """Discards everything."""
+    """A meter that records nothing."""
 
     def count(self, name: str, label: str = "", by: int = 1) -> None:
         """Do nothing."""
@@ -30,14 +30,14 @@ class NullMeter:
 
 
 class Tally:
-    """Keeps sums and durations in memory, for tests."""
+    """A meter that keeps sums and durations in memory, for tests."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.observed: list[tuple[str, float, tuple[str, ...]]] = []
 
     def count(self, name: str, label: str = "", by: int = 1) -> None:
-        """Add to the sum of *name* and *label*."""
+        """Add *by* to the sum of *name* and *label*."""
         self.counts[name, label] += by
 
     def observe(self, name: str, seconds: float, *labels: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Quota:
-    """Allows *count* uses in every *period* seconds. *now* is a monotonic clock."""
+    """Allows *count* uses in every *period* seconds. *now* is a monotonic clock, in seconds."""
 
     def __init__(self, count: int, period: float, now: Callable[[], float]) -> None:
         self._count = count

@@ -1,8 +1,8 @@
-"""JSON-RPC texts, as far as the front has to parse them.
+"""Parses and encodes JSON-RPC frames in the front.
 
-An inbound frame is parsed once, and no further than its outermost object: `params` may have
-megabytes and is for Hermes. The front's own texts (errors, notices) are made here, too. Hermes'
-frames are passed on unparsed.
+An inbound frame is parsed once, and only its outermost object: `params` may have megabytes and is
+for Hermes. Errors and notices of the front are encoded here. Frames of Hermes are passed on
+unparsed.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
-#: Levels of nesting. A terminal's frames have less than a dozen; Python's recursion limit is a
-#: thousand, of which recursive code takes two or three for each level.
+#: Levels of nesting. A terminal's frames have fewer than a dozen. Python's recursion limit is 1000
+#: calls, of which recursive code needs two or three for each level.
 MAX_DEPTH: Final = 128
-#: Lists and objects in one frame: a transcript of some ten thousand messages. Each takes sixty
+#: Lists and objects in one frame: enough for a transcript of some 10,000 messages. Each takes 60
 #: bytes of memory or more.
 MAX_CONTAINERS: Final = 262_144
 
-#: All bytes but brackets and quotes, to be deleted.
+#: All bytes but brackets and quotes.
 _OTHERS: Final = bytes(set(range(256)) - set(b'[]{}"'))
 #: Translates opening brackets to 1 and closing ones to -1, as signed characters.
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
 
-def is_within(text: bytes, depth: int, containers: int) -> bool:
-    """Return whether *text*, valid JSON, has at most *depth* levels and *containers* containers.
+def is_within_limits(text: bytes, depth: int, containers: int) -> bool:
+    """Return whether *text* has at most *depth* levels, and *containers* lists and objects.
 
-    For most texts their length or number of brackets decides. For the others the work is done in
-    C, in at most twenty milliseconds for a megabyte.
+    *text* must be valid JSON. For most texts the length or the number of brackets decides. Others
+    take at most 20 ms for a megabyte, in C.
     """
     # A text that is n levels deep has n opening brackets, and as many closing ones.
     if len(text) <= 2 * depth or _openings(text) <= depth:
@@ -45,13 +45,14 @@ def is_within(text: bytes, depth: int, containers: int) -> bool:
 
 
 def _openings(text: bytes) -> int:
+    """Count the opening brackets of *text*."""
     return text.count(b"[") + text.count(b"{")
 
 
 def _outside_strings(text: bytes) -> bytes:
     """Return the brackets of *text* that are not in strings."""
     if b"\\" in text:
-        # First the pairs: a backslash that is left then escapes the byte after it.
+        # Pairs of backslashes first: any other backslash escapes the byte after it.
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     # Empty strings can be dropped without changing which brackets are in other strings.
     text = text.translate(None, _OTHERS).replace(b'""', b"")
@@ -72,11 +73,11 @@ MAX_ECHO: Final = 64
 
 NULL: Final = b"null"
 
-#: Urgent requests, besides every `*.respond`: they stop a turn, or answer a question that Hermes
-#: waits for, so they may overtake slow requests.
+#: Urgent requests, besides every `*.respond`: they stop a turn or answer a question of Hermes, so
+#: they may overtake slow requests.
 URGENT_METHODS: Final = frozenset({"session.interrupt"})
 URGENT_SUFFIX: Final = ".respond"
-#: Answered by the front: Hermes' dispatcher does not know it.
+#: Answered by the front: Hermes' dispatcher has no such method.
 PING_METHOD: Final = "gateway.ping"
 
 
@@ -135,9 +136,10 @@ def _param_decoder(name: str) -> Callable[[msgspec.Raw], Any]:
 
 
 class BadFrame(Exception):
-    """The inbound text is no valid frame. `answer` is the error to send.
+    """The inbound text is no valid frame.
 
-    `why` is the label for metrics: `not_json`, `nesting` or `not_a_request`.
+    `answer` is the error to send. `why` is the label for metrics: `not_json`, `nesting` or
+    `not_a_request`.
     """
 
     def __init__(self, answer: bytes, why: str) -> None:
@@ -151,16 +153,16 @@ def parse(
     max_depth: int = MAX_DEPTH,
     max_containers: int = MAX_CONTAINERS,
 ) -> Frame:
-    """Parse *text*, UTF-8 of one WebSocket message.
+    """Parse *text*, one WebSocket message in UTF-8.
 
-    Raises `BadFrame` with the errors of Hermes (`tui_gateway.server`): -32700 for what is not
-    JSON, -32600 for what is not a request. It is stricter than Hermes: `NaN` and lone surrogates
+    Raises `BadFrame` with the errors of Hermes (`tui_gateway.server`): -32700 if the text is not
+    JSON, -32600 if it is not a request. It is stricter than Hermes: `NaN` and lone surrogates
     are not JSON (RFC 8259), and nesting is limited (RFC 8259 §9).
     """
     try:
         envelope = _decode(text)
         identity = bytes(envelope.id)
-        identity.decode()  # It will be echoed, and msgspec has skipped it without decoding.
+        identity.decode()  # Answers echo it, and msgspec has not decoded it.
     except msgspec.ValidationError:
         answer = error(NULL, INVALID_REQUEST, "invalid request: expected an object")
         raise BadFrame(answer, "not_a_request") from None
@@ -168,7 +170,7 @@ def parse(
         raise BadFrame(error(NULL, PARSE_ERROR, "parse error"), "not_json") from None
     except RecursionError:
         raise _too_nested(max_depth, max_containers) from None
-    if not is_within(text, max_depth, max_containers):
+    if not is_within_limits(text, max_depth, max_containers):
         raise _too_nested(max_depth, max_containers)
     if not envelope.method and (envelope.result or envelope.error):
         return Frame(text, identity, "")
@@ -191,8 +193,8 @@ def _too_nested(depth: int, containers: int) -> BadFrame:
     return BadFrame(error(NULL, PARSE_ERROR, message), "nesting")
 
 
-def string(text: bytes) -> str | None:
-    """Decode a JSON string; return None if *text* is anything else."""
+def decode_string(text: bytes) -> str | None:
+    """Return the value of a JSON string; None if *text* is anything else."""
     try:
         return _decode_text(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -200,12 +202,12 @@ def string(text: bytes) -> str | None:
 
 
 def shorten(method: str) -> str:
-    """Cut a method's name to `MAX_ECHO` characters: a client may send a long one."""
+    """Return a method's name, cut to `MAX_ECHO` characters."""
     return method if len(method) <= MAX_ECHO else method[:MAX_ECHO] + "…"
 
 
-def encode(value: Any) -> bytes:
-    """Return compact JSON, in ASCII."""
+def encode(value: object) -> bytes:
+    """Return *value* as compact JSON, in ASCII."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
@@ -215,21 +217,21 @@ def error(identity: bytes, code: int, message: str) -> bytes:
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (identity, detail)
 
 
-def result(identity: bytes, value: Any) -> bytes:
-    """Return a result; *identity* is the request's id as JSON text."""
+def result(identity: bytes, value: object) -> bytes:
+    """Return an answer with the result *value*; *identity* is the request's id as JSON text."""
     return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (identity, encode(value))
 
 
-def event(kind: str, payload: dict[str, Any]) -> bytes:
-    """Return an event that belongs to no session."""
+def event(kind: str, payload: Mapping[str, object]) -> bytes:
+    """Return an event of the type *kind* that belongs to no session."""
     params = {"type": kind, "payload": payload}
     return encode({"jsonrpc": "2.0", "method": "event", "params": params})
 
 
 def notice(message: str) -> bytes:
-    """Return a notice: a line that every release of the terminal UI shows in its transcript.
+    """Return a notice: an event that every release of the terminal UI shows in its transcript.
 
-    `browser.progress` is the one event that 0.15 to 0.19 and later print unchanged, at any time
+    `browser.progress` is the only event that releases from 0.15 on print unchanged, at any time
     and without a session.
     """
     return event("browser.progress", {"message": message})

@@ -1,8 +1,8 @@
-"""Accepted TCP sockets: their options, and writing without a turn of the loop.
+"""Accepted TCP sockets: their options, and writes that do not wait for the loop.
 
-Small frames are sent without delay. A lost peer is noticed, but not before `--dead-after`: the
-kernel must not end a connection that the server would keep, such as that of a laptop that sleeps
-for ten minutes.
+Small writes are sent without delay (TCP_NODELAY). The kernel detects a lost peer, but only after
+`--dead-after`: it must not end a connection that the server keeps, such as that of a laptop that
+sleeps for ten minutes.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ IDLE: Final = 30
 INTERVAL: Final = 10
 #: The most probes that Linux allows (tcp(7)).
 MAX_PROBES: Final = 127
-#: Seconds beyond `--dead-after` that the kernel waits, so that the server ends a link, not it.
+#: Seconds that the kernel waits longer than `--dead-after`, so that the server ends the link first.
 MARGIN: Final = 60
 
 
 def tune(transport: Any, dead_after: float) -> None:
-    """Set the options of the TCP socket under *transport*, with TLS or not.
+    """Set the options of the TCP socket of *transport*, with or without TLS.
 
-    *dead_after*: seconds of silence after which the server ends a link. Sockets of other kinds are
-    left alone.
+    *dead_after* is the number of seconds of silence after which the server ends a link. Other kinds
+    of sockets are not changed.
     """
     sock = getattr(transport, "socket", None)
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
@@ -38,7 +38,7 @@ def tune(transport: Any, dead_after: float) -> None:
     probes = max(1, math.ceil((limit - IDLE) / interval))
     _set(sock, socket.IPPROTO_TCP, "TCP_NODELAY", 1)
     _set(sock, socket.SOL_SOCKET, "SO_KEEPALIVE", 1)
-    # macOS has the first under another name.
+    # macOS has another name for TCP_KEEPIDLE.
     idle = "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE"
     _set(sock, socket.IPPROTO_TCP, idle, IDLE)
     _set(sock, socket.IPPROTO_TCP, "TCP_KEEPINTVL", min(interval, 32767))
@@ -49,22 +49,23 @@ def tune(transport: Any, dead_after: float) -> None:
 
 
 def _set(sock: socket.socket, level: int, name: str, value: int) -> None:
+    """Set the option *name*, if the platform and the kernel have it."""
     number = getattr(socket, name, None)
     if number is not None:
-        # The peer may have gone already, and not every kernel has every option.
+        # The connection may have ended already, and not every kernel has every option.
         with contextlib.suppress(OSError):
             sock.setsockopt(level, number, value)
 
 
 def write_promptly(transport: Any, data: bytes) -> None:
-    """Write *data*; what the socket accepts at once is sent before this returns.
+    """Write *data*; the bytes that the socket accepts at once are sent before this returns.
 
-    Twisted waits until the loop reports the socket as writable, which costs a turn of the loop and
-    two system calls. Here that happens only for the bytes that the socket did not accept.
+    `transport.write` would wait until the loop reports the socket as writable, which costs a turn
+    of the loop and two system calls. Here only bytes that the socket did not accept wait for it.
     """
     if _is_idle(transport):
         sent = transport.writeSomeData(data)
-        # Otherwise it is an error, which the loop will meet again and handle.
+        # Otherwise it is an error, which `transport.write` meets again and handles.
         if isinstance(sent, int):
             data = data[sent:]
     if data:

@@ -119,10 +119,10 @@ def _help(*command: str) -> str:
 def methods() -> str:
     """Return the page of methods: each with the row of the scope table that decides on it."""
     rows = []
-    for group in TABLE:
-        for method in group.methods:
+    for row in TABLE:
+        for method in row.methods:
             counted = "" if method.endswith(".*") else f"`{group_of(method)}`"
-            cells = [f"`{method}`", group.what, str(group.chat), str(group.watch)]
+            cells = [f"`{method}`", row.description, str(row.chat), str(row.watch)]
             rows.append([*cells, "urgent" if _urgent(method) else "", counted])
     head = ["Method", "Belongs to", "`chat`", "`watch`", "Lane", "Counted as"]
     table = [head, ["---"] * len(head), *sorted(rows, key=_order)]

@@ -1,1 +1,1 @@
-"""Who may attach, and what they may do: keys, admission, scopes."""
+"""Keys, the admission decision, and the scopes that restrict what a key may do."""

@@ -1,4 +1,4 @@
-"""The admission of a running server: the decision, and the counters that it depends on."""
+"""The admission of a running server: applies `rules`, and keeps the counters that they use."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .sources import Failures, SourceCounts
 
 
 class Admission:
-    """Decides on handshakes, and counts failures and links by source.
+    """Decides on handshakes, and counts wrong keys and links by source.
 
-    It refuses everything until `open` and after `close`. *now* is a monotonic clock.
-    With *readers_need_key* the metrics page needs a key also on this machine.
+    Everything is refused before `open` and after `close`. *now* is a monotonic clock, in seconds.
+    With *readers_need_key* the metrics page requires a key even from this machine.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Admission:
         self._rules = rules
 
     def close(self) -> None:
-        """Refuse everybody from now on."""
+        """Refuse everything from now on."""
         self._rules = None
 
     def decide(self, head: Head, source: str) -> Admitted | Refusal:
-        """Decide on a handshake from *source*."""
+        """Decide on a handshake from *source*, and count a wrong key."""
         rules = self._rules
         decision = SERVER_STOPS if rules is None else self._decide(rules, head, source)
         outcome = decision.code if isinstance(decision, Refusal) else "admitted"
@@ -56,9 +56,9 @@ class Admission:
         return decision
 
     def may_read(self, head: Head, source: str, local: bool) -> Refusal | None:
-        """Decide on a request for the metrics from *source*: None if it may have them.
+        """Return why a request for the metrics page is refused, None if it is allowed.
 
-        *local*: it comes from this machine.
+        *local* says whether it comes from this machine.
         """
         rules = self._rules
         if rules is None:
@@ -89,11 +89,11 @@ class Admission:
         return decision
 
     def entered(self, source: str) -> None:
-        """Count the link of an admitted client."""
+        """Count one more link of *source*."""
         self._links += 1
         self._counts.enter(source)
 
     def left(self, source: str) -> None:
-        """Count the end of such a link."""
+        """Count one link less of *source*."""
         self._links -= 1
         self._counts.leave(source)

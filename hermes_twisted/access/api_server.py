@@ -1,8 +1,8 @@
 """The key of Hermes' API server, read where Hermes reads it and checked by Hermes' rule.
 
 `API_SERVER_KEY` is taken from the process's environment, which `.env` in the Hermes home overrides;
-without one, `platforms.api_server.extra.key` of `config.yaml`. Secrets that Hermes takes from
-elsewhere (vaults, an administrator's own `.env`) are not read here and do not admit.
+without one, `platforms.api_server.extra.key` of `config.yaml`. Secrets from other places that
+Hermes supports (vaults, an administrator's own `.env`) are not read and do not admit.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .keys import FROM_API_SERVER, MIN_LENGTH, Key, digest_of
 from .plaintext import Secret
 
 VARIABLE: Final = "API_SERVER_KEY"
-#: Bytes of `.env` and of `config.yaml`.
+#: The most bytes of `.env`, and of `config.yaml`.
 MAX_FILE: Final = 4 * 1024 * 1024
-#: Values that `hermes_cli.auth.has_usable_secret` takes for no key, in lower case.
+#: Values that Hermes treats as no key (`hermes_cli.auth.has_usable_secret`), in lower case.
 PLACEHOLDERS: Final = frozenset(
     {
         "*",
@@ -45,19 +45,19 @@ _ROOT: Final = 0
 
 
 def paths(home: Path) -> tuple[Path, ...]:
-    """Return the files that the key may be in, the one that takes precedence first."""
+    """Return the files that may contain the key, in order of precedence."""
     return home / ".env", home / "config.yaml"
 
 
 def read(home: Path, environ: Mapping[str, str]) -> Secret:
-    """Return the key that Hermes would use. Raises `Problem` for none, or a weak one."""
+    """Return the key that Hermes would use. Raises `Problem` if there is none, or a weak one."""
     dotenv, config = paths(home)
     value, origin = environ.get(VARIABLE), f"{VARIABLE} in the environment"
     if os.path.lexists(dotenv):
         found = _from_dotenv(dotenv)
         if found is not None:
             value, origin = found, f"{VARIABLE} in {dotenv}"
-        # Hermes does this to every key once it has read the file.
+        # Hermes strips non-ASCII characters from every key once it has read the file.
         value = value and value.encode("ascii", "ignore").decode()
     if value:
         return _checked(value, origin)
@@ -72,12 +72,12 @@ def read(home: Path, environ: Mapping[str, str]) -> Secret:
 
 
 def key_of(secret: Secret) -> Key:
-    """Return the key to compare with."""
+    """Return the key whose hash admits *secret*."""
     return Key(FROM_API_SERVER, digest_of(secret.text.encode()), id=FROM_API_SERVER)
 
 
 def _checked(value: Any, origin: str) -> Secret:
-    """Apply the rule of Hermes 0.18, also for other releases. Raises `Problem`."""
+    """Check *value* by the rule of Hermes 0.18, for all releases. Raises `Problem`."""
     if not isinstance(value, str):
         raise Problem(f"The API server's key, {origin}, is not text.", "Put it in quotes.")
     cleaned = value.strip()
@@ -95,6 +95,7 @@ def _checked(value: Any, origin: str) -> Secret:
 
 
 def _from_dotenv(path: Path) -> str | None:
+    """Return the variable's value in a `.env` file, None if it is not set there."""
     content = read_private(path, "Hermes' file", MAX_FILE, owners=(_ROOT,))
     try:
         text = content.decode()
@@ -104,11 +105,12 @@ def _from_dotenv(path: Path) -> str | None:
 
 
 def _from_config(path: Path) -> Any:
+    """Return the value in `config.yaml`, which may be of any type; None if there is none."""
     content = read_private(path, "Hermes' file", MAX_FILE, owners=(_ROOT,))
     try:
         config = yaml.safe_load(content.decode())
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
-        # Without the parser's reason, which quotes the file.
+        # The parser's message is left out: it quotes the file.
         raise Problem(f"{path} is not valid YAML: the API server's key cannot be read.") from None
     value = None
     # Hermes reads both places; the second takes precedence.

@@ -1,6 +1,6 @@
-"""A handshake's head: whether it is valid (RFC 6455 §4.2.1), and which key it shows.
+"""Checks the head of a handshake (RFC 6455 §4.2.1), and extracts the key from it.
 
-Everything is compared as raw bytes. Only the token is decoded, once, from percent-encoding.
+Everything is compared as raw bytes. Only the token is percent-decoded, once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .refusals import (
 )
 
 PATH: Final = b"/api/ws"
-#: RFC 6455 §4.1: 16 bytes in base64.
+#: `Sec-WebSocket-Key`: 16 bytes in base64 (RFC 6455 §4.1).
 _WEBSOCKET_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 #: Headers that are ambiguous when they are repeated.
 _SINGLE: Final = (
@@ -45,7 +45,7 @@ class Head:
     headers: Mapping[bytes, list[bytes]]
 
     def one(self, name: bytes) -> bytes | None:
-        """Return the value of a header that came exactly once, else None."""
+        """Return the value of a header that occurs exactly once, else None."""
         values = self.headers.get(name, [])
         return values[0] if len(values) == 1 else None
 
@@ -56,7 +56,7 @@ class Head:
 
 
 def check_handshake(head: Head) -> Refusal | None:
-    """Return why a request is no valid handshake, None if it is one."""
+    """Return the refusal of an invalid handshake, None for a valid one."""
     if head.method != b"GET":
         return METHOD_NOT_ALLOWED
     if head.version != b"HTTP/1.1" or any(len(head.headers.get(n, [])) > 1 for n in _SINGLE):
@@ -74,10 +74,10 @@ def check_handshake(head: Head) -> Refusal | None:
     return BAD_HANDSHAKE if has_body else None
 
 
-def presented(head: Head) -> bytes | Refusal:
-    """Return the key that the client shows, from the query or the `Authorization` header.
+def presented_key(head: Head) -> bytes | Refusal:
+    """Return the key from the query or the `Authorization: Bearer` header.
 
-    A refusal if it shows none, or more than one.
+    Returns a refusal if there is none, or more than one.
     """
     keys = list(_query_tokens(head.target))
     authorization = head.one(b"authorization")
@@ -91,6 +91,7 @@ def presented(head: Head) -> bytes | Refusal:
 
 
 def _query_tokens(target: bytes) -> Iterable[bytes]:
+    """Yield the value of each `token` parameter."""
     _path, _, query = target.partition(b"?")
     for part in query.split(b"&"):
         name, _, value = part.partition(b"=")

@@ -1,4 +1,4 @@
-"""The keyring of a running server: the keys of the store, and those given in the clear."""
+"""The keyring of a running server: the keys of the key store and those given in the clear."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from .plaintext import Secret
 
 #: The name of the key that the first start makes.
 FIRST_NAME: Final = "default"
-#: In ns. A file that was changed this short a time before it was read is read again: within one
-#: tick of the file system's clock another change would not be noticed.
+#: In ns. A file that changed less than this before it was read is read again the next time: another
+#: change within the same tick of the file system's clock would go unnoticed.
 _TICK: Final = 100_000_000
 
 
 class KeyLoader:
-    """Reads keys from files, again when these have changed.
+    """Reads keys from files, and reads them again when the files change.
 
-    While the files cannot be read or trusted, none of their keys admits; that is logged once for
-    each reason. Links stay open: no key was revoked.
+    While the files cannot be read or trusted, none of their keys admits; each reason is logged
+    once. Open links stay open, because no key was revoked. *label* names the files in the log.
     """
 
     _log = Logger()
 
-    def __init__(self, what: str, paths: Sequence[Path], read: Callable[[], Keyring]) -> None:
-        self._what = what
+    def __init__(self, label: str, paths: Sequence[Path], read: Callable[[], Keyring]) -> None:
+        self._label = label
         self._paths = tuple(paths)
         self._read = read
         self._seen: tuple[Signature, ...] | None = None
         self._problem: str | None = None
         self.latest: Keyring | None = None
-        """The keys read last; None after a failure."""
+        """The keys that were read last; None before the first `load` and after a failure."""
 
     def load(self) -> None:
         """Read the keys. Raises `Problem`; then `latest` is None."""
@@ -62,21 +62,21 @@ class KeyLoader:
         except Problem as bad:
             if str(bad) != self._problem:
                 self._log.error(
-                    "keys from {what} are disabled until this is fixed: {problem}",
-                    what=self._what,
+                    "keys from {label} are disabled until this is fixed: {problem}",
+                    label=self._label,
                     problem=str(bad),
                 )
             self._problem = str(bad)
         else:
             self._problem = None
             if self.latest != before:
-                self._log.info("{what} has changed and was read again", what=self._what)
+                self._log.info("{label} has changed and was read again", label=self._label)
 
 
 class ServerKeys:
     """The keyring of a server: the keys of all its loaders.
 
-    Every use looks with a few `stat` calls whether files have changed.
+    Every `find` first checks with a few `stat` calls whether files have changed.
     """
 
     def __init__(
@@ -87,18 +87,18 @@ class ServerKeys:
         key_file: Path | None = None,
         accept_api_server_key: bool = False,
         now: Callable[[], float] = time.time,
-        tell: Callable[[str], None] = lambda secret: None,
+        on_secret: Callable[[str], None] = lambda secret: None,
     ) -> None:
-        """*tell* is called with every secret read in the clear, so that logs can redact it."""
-        self._tell = tell
+        """*on_secret* is called with each plaintext secret, so that logs can redact it."""
+        self._on_secret = on_secret
         self._home = home
         self._now = now
-        # A copy: the secret is removed from the environment itself after the start.
+        # A copy, because the secret is removed from the process's environment after the start.
         names = (plaintext.VARIABLE, api_server.VARIABLE, "CREDENTIALS_DIRECTORY")
         self._environ = {name: environ[name] for name in names if name in environ}
-        self._given: Key | None = None
+        self._environment_key: Key | None = None
         self._secret: Secret | None = None
-        self._is_wanted = True
+        self._keep_secret = True
         path = store.store_path(home)
         self._store = KeyLoader(
             f"the key store {path}", (path.parent, path), lambda: store.read(home, now)
@@ -111,17 +111,17 @@ class ServerKeys:
         if accept_api_server_key:
             self._add("Hermes' API server", api_server.paths(home), self._from_api_server)
 
-    def _add(self, what: str, paths: Sequence[Path], read: Callable[[], Keyring]) -> None:
-        self._loaders.append(KeyLoader(what, paths, read))
+    def _add(self, label: str, paths: Sequence[Path], read: Callable[[], Keyring]) -> None:
+        self._loaders.append(KeyLoader(label, paths, read))
 
     def load(self) -> None:
-        """Read all keys. Raises `Problem` for the first files that cannot be used."""
+        """Read all keys. Raises `Problem` for the first loader whose files cannot be used."""
         for loader in self._loaders:
             loader.load()
 
     @property
     def is_first_start(self) -> bool:
-        """Whether no key was ever made, and none is given."""
+        """Whether the key store is empty and no other keys are configured."""
         stored = self._store.latest
         return len(self._loaders) == 1 and isinstance(stored, Keys) and not stored.records
 
@@ -139,7 +139,7 @@ class ServerKeys:
         )
 
     def make_first(self) -> Secret:
-        """Make the key of the first start and return its secret. Raises `Problem`."""
+        """Make the key `FIRST_NAME` and return its secret. Raises `Problem`."""
         try:
             with store.changing(self._home, self._now) as change:
                 keys, _record, secret = change.keys.make(FIRST_NAME, Scope.FULL)
@@ -150,16 +150,16 @@ class ServerKeys:
         return Secret(secret, str(store.store_path(self._home)))
 
     def take_secret(self) -> Secret | None:
-        """Return a plaintext secret once, if there is one, then forget it.
+        """Return the first plaintext secret once, if there is one, then forget it.
 
-        Keys of the store have none: they are hashes.
+        Keys of the store have none: only their hashes are stored.
         """
         secret, self._secret = self._secret, None
-        self._is_wanted = False
+        self._keep_secret = False
         return secret
 
     def find(self, secret: bytes) -> Key | None:
-        """Return the key with this *secret*. All keys are compared, for constant time."""
+        """Return the key with this *secret*, else None. All are compared, for constant time."""
         self.refresh()
         found = None
         for loader in self._loaders:
@@ -168,7 +168,7 @@ class ServerKeys:
         return found
 
     def ended(self) -> Mapping[str, str]:
-        """Return the ids of stored keys whose links have to end, each with the reason."""
+        """Return the ids of stored keys whose links must end, each with the reason."""
         return self._store.latest.ended() if self._store.latest is not None else {}
 
     def refresh(self, *, anew: bool = False) -> None:
@@ -177,29 +177,29 @@ class ServerKeys:
             loader.refresh(anew=anew)
 
     def _from_file(self, path: Path) -> Keyring:
-        return self._known(plaintext.read_key_file(path, self._environ)).key(FROM_FILE)
+        return self._register(plaintext.read_key_file(path, self._environ)).key(FROM_FILE)
 
     def _from_environment(self) -> Keyring:
         secret = plaintext.from_environment(self._environ)
         if secret is not None:
-            self._given = self._known(secret).key(FROM_ENVIRONMENT)
+            self._environment_key = self._register(secret).key(FROM_ENVIRONMENT)
             del self._environ[plaintext.VARIABLE]
-        assert self._given is not None
-        return self._given
+        assert self._environment_key is not None
+        return self._environment_key
 
     def _from_api_server(self) -> Keyring:
-        return api_server.key_of(self._known(api_server.read(self._home, self._environ)))
+        return api_server.key_of(self._register(api_server.read(self._home, self._environ)))
 
-    def _known(self, secret: Secret) -> Secret:
-        """Report a secret for redaction; keep the first until `take_secret`."""
-        self._tell(secret.text)
-        if self._is_wanted and self._secret is None:
+    def _register(self, secret: Secret) -> Secret:
+        """Report a secret for redaction, and keep the first one for `take_secret`."""
+        self._on_secret(secret.text)
+        if self._keep_secret and self._secret is None:
             self._secret = secret
         return secret
 
 
 def no_key(home: Path, environ: Mapping[str, str]) -> Problem:
-    """Return the problem that no key admits."""
+    """Return the problem of a server that no key admits to, with advice."""
     path = store.store_path(home)
     what = f"Every key in {path} is revoked or expired."
     if not os.path.lexists(path):
@@ -215,7 +215,7 @@ def no_key(home: Path, environ: Mapping[str, str]) -> Problem:
 def former_key(home: Path) -> str:
     """Return a sentence about the key file of earlier versions, empty if there is none.
 
-    It begins with a space.
+    The sentence begins with a space.
     """
     former = store.former_path(home)
     if not os.path.lexists(former) or os.path.lexists(store.store_path(home)):

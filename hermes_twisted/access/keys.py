@@ -13,15 +13,15 @@ from typing import Final, Protocol
 
 from ..shared.problem import Problem
 
-#: Random bytes in a key of ours: 256 bits.
+#: Random bytes in a generated secret: 256 bits.
 KEY_BYTES: Final = 32
-#: Begins every secret of ours, so that secret scanners, and people, recognise it.
+#: The prefix of every generated secret, by which people and secret scanners recognise it.
 KEY_PREFIX: Final = "hat_"
-#: The shortest secret that is accepted (as `hermes_cli.auth.has_usable_secret` has it).
+#: Characters of the shortest secret that is accepted, as in `hermes_cli.auth.has_usable_secret`.
 MIN_LENGTH: Final = 16
 #: Characters that need no encoding in a URL's query (RFC 3986 §2.3).
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-#: Keys in a store, the ended ones included.
+#: The most keys in a store, including expired and revoked ones.
 MAX_KEYS: Final = 1000
 #: The names of keys that are not in the store.
 FROM_FILE: Final = "key-file"
@@ -45,12 +45,12 @@ def new_secret() -> str:
 
 
 def digest_of(secret: bytes) -> bytes:
-    """Return the hash that is stored: plain SHA-256, for 256 random bits cannot be guessed."""
+    """Return the hash to store: plain SHA-256, because 256 random bits cannot be guessed."""
     return hashlib.sha256(secret).digest()
 
 
 def weakness(secret: str) -> str | None:
-    """Return why *secret* must not guard a shell, to follow "the key ..."; None if it may.
+    """Return why *secret* is too weak, as a predicate of "the key"; None if it is not.
 
     The text never quotes the secret.
     """
@@ -67,10 +67,10 @@ class Keyring(Protocol):
     """The keys that admit at the moment."""
 
     def find(self, secret: bytes) -> Key | None:
-        """Return the key with this *secret*, None if there is none or it has ended."""
+        """Return the active key with this *secret*, None if there is none."""
 
     def ended(self) -> Mapping[str, str]:
-        """Return the ids of keys whose links have to end now, each with the reason."""
+        """Return the ids of keys whose links must end now, each with the reason."""
 
     def refresh(self, *, anew: bool = False) -> None:
         """Read again the keys whose files have changed; if *anew*, all of them."""
@@ -84,17 +84,17 @@ class Key:
     digest: bytes = field(repr=False)
     scope: Scope = Scope.FULL
     id: str = ""
-    """Differs from that of earlier and later keys of the same name. Not secret."""
+    """Unique among all keys, also those of the same name. Not secret."""
 
     @classmethod
     def of(cls, name: str, secret: str, scope: Scope = Scope.FULL) -> Key:
-        """Return the key with this *secret*. Raises `Problem` for a weak one."""
+        """Make a key with this *secret*. Raises `Problem` if the secret is weak."""
         if weak := weakness(secret):
             raise Problem(f"The key {name!r} {weak}.")
         return cls(name, digest_of(secret.encode()), scope, id=name)
 
     def find(self, secret: bytes) -> Key | None:
-        """Return this key if *secret* is its own, else None. Takes the same time for any."""
+        """Return this key if *secret* is its own, else None. Compares in constant time."""
         return self if hmac.compare_digest(digest_of(secret), self.digest) else None
 
     def ended(self) -> Mapping[str, str]:
@@ -106,7 +106,7 @@ class Key:
 
 
 class Same(Enum):
-    """The value that leaves a field unchanged where None has a meaning of its own."""
+    """An argument that leaves a field unchanged, where None has another meaning."""
 
     SAME = "same"
 
@@ -134,7 +134,7 @@ class Record:
     expires: int | None = None
     revoked: int | None = None
     disconnect: bool = False
-    """Whether the links of the key end when it does."""
+    """Whether the links of the key end when it expires or is revoked."""
 
     def state(self, now: float) -> KeyState:
         """Return the state at the time *now*."""
@@ -144,7 +144,7 @@ class Record:
         return KeyState.EXPIRED if expired else KeyState.ACTIVE
 
     def ended_at(self, now: float) -> int | None:
-        """Return when it ended, None if it has not by the time *now*."""
+        """Return when the key expired or was revoked, None if it is active at the time *now*."""
         if self.revoked is not None:
             return self.revoked
         return self.expires if self.state(now) is KeyState.EXPIRED else None
@@ -152,10 +152,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of a store. Immutable: each change returns another `Keys`.
+    """The keys of a store. Immutable: each change returns a new `Keys`.
 
-    Of the keys with one name all but one are revoked. Revoked keys are kept, so that `key list`
-    and running servers know them, until the store is full: then the oldest is dropped.
+    At most one key of each name is not revoked. Revoked and expired keys stay, for `key list` and
+    running servers, until the store is full: then the one that ended first is dropped.
     """
 
     now: Callable[[], float]
@@ -175,7 +175,7 @@ class Keys:
         return found
 
     def ended(self) -> Mapping[str, str]:
-        """Return the ids of ended keys whose links have to end, each with the reason."""
+        """Return the ids of expired and revoked keys whose links must end, each with the reason."""
         now = self.now()
         states = {r.key.id: r.state(now) for r in self.records if r.disconnect}
         return {id: _REASONS[state] for id, state in states.items() if state in _REASONS}
@@ -192,7 +192,7 @@ class Keys:
     def make(
         self, name: str, scope: Scope, *, expires: int | None = None, disconnect: bool = False
     ) -> tuple[Keys, Record, str]:
-        """Add a new key; return the keys, its record and its secret. Raises `Problem`."""
+        """Return the keys with a new one, its record and its secret. Raises `Problem`."""
         check_name(name)
         earlier = self._unrevoked(name)
         if earlier is None:
@@ -205,10 +205,10 @@ class Keys:
         return self._revoking(earlier)._with_new(name, scope, expires, disconnect)
 
     def revoke(self, name: str, *, disconnect: bool = False) -> Keys:
-        """Revoke the key of that name. Raises `Problem`.
+        """Return the keys with the one of that *name* revoked. Raises `Problem`.
 
-        With *disconnect* its links end, too; also those of keys of that name which were revoked
-        without it before.
+        With *disconnect* its links end, too. If all keys of that name are revoked already,
+        *disconnect* ends the links of those that were revoked without it.
         """
         if self._unrevoked(name) is None and disconnect:
             old = [r for r in self.records if r.key.name == name and not r.disconnect]
@@ -220,17 +220,16 @@ class Keys:
     def rotate(
         self, name: str, *, disconnect: bool = False, expires: int | Same | None = Same.SAME
     ) -> tuple[Keys, Record, str]:
-        """Revoke the key of that name and add one with a new secret. Raises `Problem`.
+        """Return the keys with the one of that *name* replaced, the new record and its secret.
 
-        The scope stays the same, and so does the expiry unless *expires* is given.
+        Raises `Problem`. Scope and expiry stay the same, unless *expires* is given.
         """
         old = self._named(name)
         if expires is Same.SAME:
             if old.state(self.now()) is KeyState.EXPIRED:
                 raise Problem(
                     f"The key {name!r} has expired.",
-                    "Say how long the new secret is to last, with --expires 30d or --expires "
-                    "never.",
+                    "Choose a lifetime for the new secret: --expires 30d, or --expires never.",
                 )
             expires = old.expires
         changed = self._revoking(old, disconnect)
@@ -243,17 +242,20 @@ class Keys:
         if expires is not None and expires <= now:
             raise Problem("A key must not expire before it is made.", "Choose a later --expires.")
         secret = new_secret()
-        # Random, not a part of the digest, by which a reader of logs could recognise a secret.
+        # Not a part of the digest: with that a reader of the logs could recognise a secret.
         key = Key(name, digest_of(secret.encode()), scope, id=secrets.token_hex(8))
         record = Record(key, int(now), expires, disconnect=disconnect)
         return replace(self, records=(*self._with_room(), record)), record, secret
 
     def _with_room(self) -> tuple[Record, ...]:
+        """Return the records, without the one that ended first if the store is full."""
         if len(self.records) < MAX_KEYS:
             return self.records
         ended = [(end, r) for r in self.records if (end := r.ended_at(self.now())) is not None]
         if not ended:
-            raise Problem(f"There are {MAX_KEYS} keys, which is the most.", "Revoke some first.")
+            raise Problem(
+                f"There are {MAX_KEYS} keys, the most that are allowed.", "Revoke some first."
+            )
         _end, oldest = min(ended, key=lambda pair: pair[0])
         return tuple(record for record in self.records if record is not oldest)
 
@@ -267,7 +269,7 @@ class Keys:
             return record
         if any(record.key.name == name for record in self.records):
             raise Problem(f"The key {name!r} is revoked already.")
-        raise Problem(f"There is no key {name!r}.", "`key list` names those there are.")
+        raise Problem(f"There is no key {name!r}.", "`key list` shows all keys.")
 
     def _unrevoked(self, name: str) -> Record | None:
         for record in self.records:
@@ -284,4 +286,6 @@ def check_name(name: str) -> None:
             "Use up to 64 letters, digits and . _ -, the first a letter or digit.",
         )
     if name.lower() in RESERVED:
-        raise Problem(f"{name!r} is the name of a key from elsewhere.", "Choose another.")
+        raise Problem(
+            f"{name!r} is reserved for a key that is not in the store.", "Choose another."
+        )

@@ -12,24 +12,24 @@ from ..shared.problem import Problem
 from .keys import FROM_ENVIRONMENT, FROM_FILE, Key, weakness
 
 VARIABLE: Final = "HERMES_ATTACH_KEY"
-#: Bytes of a key file. It has one line; a longer one is another file, named by mistake.
+#: The most bytes of a key file, which has one line. A larger file was named by mistake.
 MAX_FILE: Final = 4096
 _ROOT: Final = 0
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A key in the clear, until it has been shown or hashed."""
+    """A plaintext key. Its `repr` does not contain it."""
 
     text: str
     origin: str
-    """Where it was found, for people."""
+    """The place where it was found, for people."""
 
     def __repr__(self) -> str:
         return f"<a key from {self.origin}>"
 
     def key(self, name: str) -> Key:
-        """Return the key to compare with, called *name*. Raises `Problem` for a weak one."""
+        """Return the key *name* with the hash of this secret. Raises `Problem` if it is weak."""
         if weak := weakness(self.text):
             raise Problem(
                 f"The key from {self.origin} {weak}.",
@@ -42,7 +42,7 @@ class Secret:
 def find(key_file: Path | None, environ: Mapping[str, str]) -> Secret | None:
     """Return the key in the key file, else the one in the environment; None if there is none.
 
-    Raises `Problem` for a weak one, or for a file that cannot be trusted.
+    Raises `Problem` if the key is weak, or the file cannot be trusted.
     """
     if key_file is not None:
         secret = read_key_file(key_file, environ)

@@ -9,16 +9,16 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Refusal:
-    """The answer of an admission that does not admit. It quotes nothing of the request."""
+    """The answer to a refused request. Never quotes the request."""
 
     status: int
     code: str
-    """The reason in a word or two, for programs: logs, metrics, problem pages."""
+    """A short reason for programs: in logs, metrics and problem pages."""
     title: str
     advice: str
     headers: tuple[tuple[str, str], ...] = ()
     holdable: bool = False
-    """Whether the client may be held in the waiting room, which needs a valid handshake."""
+    """Whether the client may be held in the waiting room: only after a valid handshake."""
 
 
 METHOD_NOT_ALLOWED: Final = Refusal(
@@ -101,7 +101,7 @@ SOURCE_FULL: Final = Refusal(
 
 
 def too_many_failures(seconds: float) -> Refusal:
-    """Refuse a further wrong key from a source that is blocked for *seconds*."""
+    """Return the refusal of a wrong key from a source that is blocked for *seconds*."""
     wait = max(1, math.ceil(seconds))
     return Refusal(
         429,

@@ -1,4 +1,4 @@
-"""The decisions on a request: pure functions of its head, the configuration and the counters."""
+"""Decides on a request: pure functions of its head, the configuration and the counters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from .handshake import Head, check_handshake, presented
+from .handshake import Head, check_handshake, presented_key
 from .keys import Key, Keyring
 from .refusals import (
     FULL,
@@ -21,9 +21,9 @@ from .refusals import (
 
 _LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 _HOST: Final = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(?::([0-9]{1,5}))?")
-#: Headers of a request that a proxy has passed on. That it comes from this machine then says
-#: nothing about the client.
-_PASSED_ON: Final = (
+#: Headers that proxies add. With one of them, a request may come from a client elsewhere, even if
+#: the connection comes from this machine.
+_PROXY_HEADERS: Final = (
     b"forwarded",
     b"via",
     b"x-forwarded-for",
@@ -35,7 +35,7 @@ _PASSED_ON: Final = (
 
 @dataclass(frozen=True)
 class Admitted:
-    """The decision to let a client in with this key."""
+    """The decision to admit a client, and the key that admitted it."""
 
     key: Key
 
@@ -44,9 +44,9 @@ class Admitted:
 class HostRule:
     """The `Host` headers that name this server: the defence against DNS rebinding.
 
-    On loopback these are the loopback names with one of *ports* or none (any port if *ports* is
-    empty), and *names* with any port, for a tunnel's end has a port of its own. Elsewhere, with
-    *any_host*, every well-formed header is accepted.
+    Accepted are the loopback names with one of *ports* or none (any port if *ports* is empty), and
+    *names* with any port, because a tunnel may use another port. With *any_host*, for servers that
+    do not listen on loopback only, every well-formed header is accepted.
     """
 
     any_host: bool = False
@@ -54,7 +54,7 @@ class HostRule:
     ports: frozenset[int] = frozenset()
 
     def allows(self, host: bytes | None) -> bool:
-        """Return whether the header names this server. The whole value has to match."""
+        """Return whether the whole value of a `Host` header names this server."""
         match = _HOST.fullmatch(host or b"")
         if match is None:
             return False
@@ -75,7 +75,7 @@ class AdmissionRules:
     keyring: Keyring
     hosts: HostRule = field(default_factory=HostRule)
     origins: frozenset[bytes] = frozenset()
-    """Values of `Origin` that are allowed: web pages that may attach."""
+    """Values of `Origin` that are allowed: the web pages that may attach."""
     links: int = 1024
     """The most links at once."""
     links_of_source: int = 512
@@ -84,7 +84,7 @@ class AdmissionRules:
 
 @dataclass(frozen=True)
 class SourceCounters:
-    """The counters that the admission decision uses, most of them of one source."""
+    """The counters that the admission decision uses."""
 
     blocked_for: float = 0.0
     """Seconds for which further wrong keys of this source are answered with 429; 0 if none."""
@@ -99,13 +99,13 @@ def admit(
 ) -> Admitted | Refusal:
     """Decide on a handshake for `PATH`. Nobody is admitted without a valid key.
 
-    A valid key is admitted while there is room, however many wrong keys came from its source: on
-    loopback all clients, and all web pages, share one source.
+    Wrong keys never block a valid key from the same source: on loopback all clients, and all web
+    pages, share one source.
     """
-    problem = check_handshake(head) or _check_reach(head, rules)
+    problem = check_handshake(head) or _check_host_and_origin(head, rules)
     if problem is not None:
         return problem
-    secret = presented(head)
+    secret = presented_key(head)
     if isinstance(secret, Refusal):
         return secret
     key = rules.keyring.find(secret)
@@ -119,33 +119,37 @@ def admit(
 def may_read(
     head: Head, rules: AdmissionRules, *, local: bool, blocked_for: float = 0.0
 ) -> Refusal | None:
-    """Decide on a request for the metrics page: None if it may have the page.
+    """Return why a request for the metrics page is refused, None if it is allowed.
 
-    *local* requests, from this machine, need no key. A key that is shown has to be valid, also
-    locally. *blocked_for* is that of `SourceCounters`.
+    *local* requests, from this machine, need no key; but if they have one, it must be valid.
+    *blocked_for* is that of `SourceCounters`.
     """
-    key = presented(head)
+    key = presented_key(head)
     if key is KEY_MISSING:
         return _check_keyless(head, rules, local)
     if isinstance(key, Refusal):
         return key
-    problem = _check_reach(head, rules)
+    problem = _check_host_and_origin(head, rules)
     if problem is not None:
         return problem
     return _wrong_key(blocked_for) if rules.keyring.find(key) is None else None
 
 
 def _check_keyless(head: Head, rules: AdmissionRules, local: bool) -> Refusal | None:
-    # HTTP/1.0 may be a proxy's that adds no header, as nginx does by default.
-    if not local or head.version != b"HTTP/1.1" or any(name in head.headers for name in _PASSED_ON):
+    # HTTP/1.0 may come from a proxy that adds no header: nginx's default.
+    if (
+        not local
+        or head.version != b"HTTP/1.1"
+        or any(name in head.headers for name in _PROXY_HEADERS)
+    ):
         return KEY_MISSING
-    # Only with a name of this machine, wherever else it listens, and without any origin: a web
-    # page whose own name resolves to this address cannot choose the Host header.
+    # Only with a loopback name and without an origin, whatever addresses the server listens on: a
+    # web page whose name resolves to this address (DNS rebinding) cannot choose the Host header.
     strict = replace(rules, hosts=replace(rules.hosts, any_host=False), origins=frozenset())
-    return _check_reach(head, strict)
+    return _check_host_and_origin(head, strict)
 
 
-def _check_reach(head: Head, rules: AdmissionRules) -> Refusal | None:
+def _check_host_and_origin(head: Head, rules: AdmissionRules) -> Refusal | None:
     if not rules.hosts.allows(head.one(b"host")):
         return HOST_REFUSED
     if b"origin" in head.headers and head.one(b"origin") not in rules.origins:

@@ -1,8 +1,8 @@
 """The table of scopes: which methods `chat` and `watch` keys may call. `full` may call all.
 
-Source: the handlers of hermes-agent 0.14 to 0.19, and what is known of later ones. A method is
-allowed by its exact name only. Patterns (`family.*`) deny, and what the table does not name is
-denied: a method that a later Hermes adds is refused until somebody has reviewed it.
+Based on the handlers of hermes-agent 0.14 to 0.19. A method is allowed by its exact name only.
+Patterns (`group.*`) deny a whole method group, and methods that are not in the table are denied: a
+method that a later Hermes adds is refused until it has been reviewed.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Final
 
 from .. import rpc
 
-#: Returns the JSON text of a parameter, empty if it is absent.
-Look = Callable[[str], bytes]
+#: Returns the JSON text of a request's parameter by its name, empty if it is absent.
+GetParam = Callable[[str], bytes]
 
 
 @dataclass(frozen=True)
 class Always:
-    """Allows every call, or none, whatever the parameters are."""
+    """Allows every call, or none, regardless of its parameters."""
 
     allowed: bool
 
-    def allows(self, look: Look) -> bool:
+    def allows(self, get: GetParam) -> bool:
         """Return whether the call is allowed."""
         return self.allowed
 
@@ -34,18 +34,18 @@ class Always:
 
 @dataclass(frozen=True)
 class OneOf:
-    """Allows a call if the parameter is one of these strings; if *absent*, also without it."""
+    """Allows a call whose parameter is one of *values*; if *absent*, also one without it."""
 
     param: str
     values: frozenset[str]
     absent: bool = False
 
-    def allows(self, look: Look) -> bool:
+    def allows(self, get: GetParam) -> bool:
         """Return whether the call is allowed."""
-        value = look(self.param)
+        value = get(self.param)
         if not value:
             return self.absent
-        return rpc.string(value) in self.values
+        return rpc.decode_string(value) in self.values
 
     def __str__(self) -> str:
         values = ", ".join(f"`{value}`" if value else "empty" for value in sorted(self.values))
@@ -54,13 +54,13 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Without:
-    """Allows a call without the parameter: with it, it would write."""
+    """Allows a call without the parameter, for methods that write if they have it."""
 
     param: str
 
-    def allows(self, look: Look) -> bool:
+    def allows(self, get: GetParam) -> bool:
         """Return whether the call is allowed."""
-        return not look(self.param)
+        return not get(self.param)
 
     def __str__(self) -> str:
         return f"without `{self.param}`"
@@ -68,20 +68,20 @@ class Without:
 
 @dataclass(frozen=True)
 class Command:
-    """Allows a call if the parameter is a slash command whose first word is one of these."""
+    """Allows a call whose parameter is a slash command with one of *names* as its first word."""
 
     param: str
     names: frozenset[str]
     alone: bool = False
-    """The parameter has to be the word alone; its arguments are in another one."""
+    """Whether the parameter must be the first word only, with the arguments in another one."""
 
-    def allows(self, look: Look) -> bool:
+    def allows(self, get: GetParam) -> bool:
         """Return whether the call is allowed.
 
-        The word is parsed more strictly than in Hermes' three parsers (`slash.exec`,
-        `command.dispatch`, `HermesCLI.process_command`), so that all of them agree on it.
+        The first word is parsed more strictly than Hermes does it in `slash.exec`,
+        `command.dispatch` and `HermesCLI.process_command`, so that all of them agree on it.
         """
-        found = _FIRST_WORD.match((rpc.string(look(self.param)) or "").strip())
+        found = _FIRST_WORD.match((rpc.decode_string(get(self.param)) or "").strip())
         if found is None or (self.alone and found["rest"]):
             return False
         return found["word"] in self.names
@@ -92,7 +92,7 @@ class Command:
 
 _FIRST_WORD: Final = re.compile(r"/*(?P<word>[a-z-]+)(?P<rest>\s.*)?\Z", re.DOTALL)
 
-Verdict = Always | OneOf | Without | Command
+Rule = Always | OneOf | Without | Command
 
 YES: Final = Always(True)
 NO: Final = Always(False)
@@ -102,128 +102,128 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Slash commands that show or continue a conversation. Without `moa`, which changes the model,
-#: and without skills, plugins and quick commands.
+#: Slash commands that show or continue a conversation. Not `moa`, which changes the model, and
+#: no skills, plugins or quick commands.
 CONVERSATION_COMMANDS: Final = _words(
     "compress goal help history plan q queue retry status steer undo usage"
 )
-#: Settings that a client may read one by one. Without `full`, which is the whole file with its
-#: secrets, and without `prompt`.
+#: Settings that a client may read one by one. Not `full`, which is the whole file with its
+#: secrets, and not `prompt`.
 PLAIN_SETTINGS: Final = _words(
     "approval_mode approvals.mode busy compact details_mode fast indicator mouse mtime "
     "personality profile project provider reasoning skin statusbar thinking_mode"
 )
-#: Settings that a terminal needs to draw itself.
+#: Settings that a terminal UI needs to draw itself.
 DISPLAY_SETTINGS: Final = _words(
     "compact details_mode indicator mouse mtime skin statusbar thinking_mode"
 )
 
 
 @dataclass(frozen=True)
-class Group:
-    """A row of the table: methods, what they do, and the rule of each scope."""
+class Row:
+    """A row of the table: a description, methods, and the rule of each scope."""
 
-    what: str
+    description: str
     methods: tuple[str, ...]
-    chat: Verdict
-    watch: Verdict
+    chat: Rule
+    watch: Rule
 
 
-def _group(what: str, methods: str, chat: Verdict, watch: Verdict) -> Group:
-    return Group(what, tuple(methods.split()), chat, watch)
+def _row(description: str, methods: str, chat: Rule, watch: Rule) -> Row:
+    return Row(description, tuple(methods.split()), chat, watch)
 
 
 TABLE: Final = (
-    _group(
+    _row(
         "Find, attach to and read conversations",
         "session.list session.most_recent session.active_list session.resume session.activate "
         "session.history session.status session.usage session.context_breakdown "
         "session.events.since session.events.stats",
         YES, YES,
     ),
-    _group("A conversation's title", "session.title", YES, Without("title")),
-    _group(
+    _row("A conversation's title", "session.title", YES, Without("title")),
+    _row(
         "Begin, steer and end conversations",
         "session.create session.branch session.close session.compress session.cwd.set "
         "session.interrupt session.redirect session.save session.steer session.undo "
         "terminal.resize",
         YES, NO,
     ),
-    _group(
+    _row(
         "Say something to the agent",
         "prompt.submit prompt.background llm.oneshot input.detect_drop paste.collapse "
         "image.attach image.attach_bytes image.detach pdf.attach file.attach",
         YES, NO,
     ),
-    _group(
+    _row(
         "Answer the agent's questions",
         "clarify.respond clarify.lock sudo.respond terminal.read.respond client.capabilities",
         YES, NO,
     ),
-    _group(
+    _row(
         "Approve a command; `always` would change the configuration",
         "approval.respond", OneOf("choice", _words("once session deny"), absent=True), NO,
     ),
-    _group(
+    _row(
         "Give the agent a secret, which Hermes stores; empty declines",
         "secret.respond", OneOf("value", frozenset({""}), absent=True), NO,
     ),
-    _group(
+    _row(
         "Subagents", "subagent.interrupt subagent.steer spawn_tree.save", YES, NO,
     ),
-    _group(
+    _row(
         "Watch subagents",
         "delegation.status subagent.list subagent.tail spawn_tree.list spawn_tree.load", YES, YES,
     ),
-    _group(
+    _row(
         "What a terminal asks for to draw itself",
         "commands.catalog command.resolve complete.slash setup.status "
         "pet.cells pet.info pet.info.meta gateway.ping",
         YES, YES,
     ),
-    _group("Names of the server's files, for completion", "complete.path", YES, NO),
-    _group(
+    _row("Names of the server's files, for completion", "complete.path", YES, NO),
+    _row(
         "What the agent has: names and states, no secrets",
         "tools.list tools.show toolsets.list plugins.list model.options setup.runtime_check "
         "insights.get projects.list projects.get projects.tree projects.for_cwd "
         "projects.project_sessions project.facts verification.status handoff.state",
         YES, NO,
     ),
-    _group(
+    _row(
         "Read one setting",
         "config.get", OneOf("key", PLAIN_SETTINGS), OneOf("key", DISPLAY_SETTINGS),
     ),
-    _group(
+    _row(
         "Slash commands",
         "slash.exec", Command("command", CONVERSATION_COMMANDS), NO,
     ),
-    _group(
+    _row(
         "Slash commands, taken apart",
         "command.dispatch", Command("name", CONVERSATION_COMMANDS, alone=True), NO,
     ),
-    _group(
+    _row(
         "Run and end commands",
         "shell.* cli.* process.* agents.list preview.* terminal.*", NO, NO,
     ),
-    _group(
+    _row(
         "Change the configuration, or show it with what is secret",
         "config.* setup.* reload.* cron.*", NO, NO,
     ),
-    _group(
+    _row(
         "Models and credentials", "model.* secret.* vault.*", NO, NO,
     ),
-    _group(
+    _row(
         "Plugins, tools, skills, memory",
         "plugins.* tools.* toolsets.* skills.* learning.* browser.* mcp.*", NO, NO,
     ),
-    _group("Delete transcripts, put files back", "session.delete rollback.*", NO, NO),
-    _group(
+    _row("Delete transcripts, put files back", "session.delete rollback.*", NO, NO),
+    _row(
         "The server's clipboard, microphone and speakers", "clipboard.* voice.*", NO, NO,
     ),
-    _group(
+    _row(
         "Money", "billing.* subscription.* credits.* usage.bars", NO, NO,
     ),
-    _group(
+    _row(
         "For all sessions: delegation, projects, pets, other platforms",
         "delegation.pause projects.* pet.* handoff.*", NO, NO,
     ),

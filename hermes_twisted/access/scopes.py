@@ -1,4 +1,4 @@
-"""Applies the rules of `scope_table` to a client's requests."""
+"""Applies the rules of `scope_table` to the requests of a client."""
 
 from __future__ import annotations
 
@@ -6,59 +6,60 @@ from typing import Final
 
 from .. import rpc
 from .keys import Scope
-from .scope_table import NO, TABLE, YES, Group, Verdict
+from .scope_table import NO, TABLE, YES, Row, Rule
 
 _EXACT: Final = {
-    method: group for group in TABLE for method in group.methods if not method.endswith(".*")
+    method: row for row in TABLE for method in row.methods if not method.endswith(".*")
 }
-_FAMILIES: Final = {
-    method.removesuffix("*"): group
-    for group in TABLE
-    for method in group.methods
+#: Rows of whole method groups, by the group's name and a dot.
+_GROUPS: Final = {
+    method.removesuffix("*"): row
+    for row in TABLE
+    for method in row.methods
     if method.endswith(".*")
 }
 
 
-def group_of(method: str) -> Group | None:
-    """Return the row for *method*, by its exact name or its family; None if there is none."""
+def row_of(method: str) -> Row | None:
+    """Return the row of *method*, by its exact name or its method group; None if there is none."""
     found = _EXACT.get(method)
     if found is None:
-        found = _FAMILIES.get(method.partition(".")[0] + ".")
+        found = _GROUPS.get(method.partition(".")[0] + ".")
     return found
 
 
-def verdict(scope: Scope, method: str) -> Verdict:
-    """Return the rule of *scope* for *method*, which is empty for an answer to a question."""
+def rule_for(scope: Scope, method: str) -> Rule:
+    """Return the rule of *scope* for *method*; an empty one means an answer to a question."""
     if scope is Scope.FULL:
         return YES
     if not method:
         return YES if scope is Scope.CHAT else NO
-    group = group_of(method)
-    if group is None:
+    row = row_of(method)
+    if row is None:
         return NO
-    return group.chat if scope is Scope.CHAT else group.watch
+    return row.chat if scope is Scope.CHAT else row.watch
 
 
-#: Characters of a rule that an error quotes: the terminal UI prints it as it is.
+#: The most characters of a rule that an error quotes: the terminal UI prints the error.
 MAX_RULE: Final = 80
 
 
 def refusal(scope: Scope, frame: rpc.Frame) -> bytes | None:
     """Return the error that answers *frame*, None if *scope* allows it.
 
-    Parameters are parsed only for the few methods whose rule depends on them.
+    Parameters are parsed only if the method's rule depends on them.
     """
     if scope is Scope.FULL:
         return None
-    rule = verdict(scope, frame.method)
+    rule = rule_for(scope, frame.method)
     if rule.allows(frame.param):
         return None
-    what = rpc.shorten(frame.method) or "answers to the agent's questions"
-    how = "" if rule is NO else f", except {rule}"
-    if len(how) > MAX_RULE:
-        how = " in this way"
+    denied = rpc.shorten(frame.method) or "answers to the agent's questions"
+    exception = "" if rule is NO else f", except {rule}"
+    if len(exception) > MAX_RULE:
+        exception = " in this way"
     return rpc.error(
         frame.id,
         rpc.SCOPE_DENIED,
-        f'this key has the scope "{scope.value}", which does not allow {what}{how}',
+        f'this key has the scope "{scope.value}", which does not allow {denied}{exception}',
     )

@@ -1,4 +1,4 @@
-"""Sources: what limits by address are counted by, and the counters."""
+"""Sources of clients, by which limits per address are counted, and their counters."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 from ..limits import FAILURE_PERIOD, FAILURES, MAX_SOURCES
 from ..shared.bounded_map import BoundedMap
 
-#: The source of every client of a Unix socket.
+#: The source of all clients of Unix sockets.
 LOCAL: Final = "local"
-#: Bits of an IPv6 source: providers give each customer a whole network (RFC 6177).
+#: Bits of an IPv6 source: providers assign each customer a whole network (RFC 6177).
 _IPV6_PREFIX: Final = 64
 
 
@@ -34,10 +34,10 @@ def source_of(host: str | None) -> str:
 
 
 class Failures:
-    """Counts wrong keys by source, for at most *sources* sources: the oldest are forgotten.
+    """Counts wrong keys by source, for the *sources* sources that failed most recently.
 
     A source with *count* failures within *period* seconds of its first one is blocked until that
-    period ends. *now* is a monotonic clock.
+    period ends. *now* is a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Failures:
 
 
 class SourceCounts:
-    """Counts the links, or other things, of each source."""
+    """Counts the links, or the held clients, of each source."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -85,7 +85,7 @@ class SourceCounts:
         self._counts[source] = self.of(source) + 1
 
     def leave(self, source: str) -> None:
-        """Count one less of *source*; a source without any is forgotten."""
+        """Count one less of *source*; forget the source if none is left."""
         left = self.of(source) - 1
         if left > 0:
             self._counts[source] = left

@@ -1,4 +1,4 @@
-"""The key store, `attach/keys.json`: read with suspicion, changed by one process at a time."""
+"""The key store, `attach/keys.json`: checked when it is read, changed under a lock."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ..shared.problem import Problem
 from . import store_format
 from .keys import Keys
 
-#: How long a change waits for another that is under way, in seconds.
-PATIENCE: Final = 10.0
+#: Seconds that a change waits for another process that changes the store.
+LOCK_TIMEOUT: Final = 10.0
 
+#: Returns the time in seconds since 1970.
 Clock = Callable[[], float]
 
 
@@ -26,12 +27,12 @@ def store_path(home: Path) -> Path:
 
 
 def former_path(home: Path) -> Path:
-    """Return where versions before the first release kept one key in the clear."""
+    """Return the path of the plaintext key of versions before the first release."""
     return home / "attach" / "key"
 
 
 def read(home: Path, now: Clock = time.time) -> Keys:
-    """Read the keys of the store: none if there is no store. Raises `Problem`."""
+    """Read the keys of the store; none if there is no store. Raises `Problem`."""
     path = store_path(home)
     if not os.path.lexists(path):
         return Keys(now)
@@ -48,29 +49,30 @@ def read(home: Path, now: Clock = time.time) -> Keys:
 
 @contextlib.contextmanager
 def changing(home: Path, now: Clock = time.time) -> Iterator[Change]:
-    """Lock the store and read it, for one change. Raises `Problem`.
+    """Lock the store for a `with` block, and read it. Raises `Problem`.
 
-    Waits up to `PATIENCE` seconds for another change.
+    Creates the directory if it is missing. Blocks for up to `LOCK_TIMEOUT` seconds while another
+    process changes the store.
     """
     path = store_path(home)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise Problem(f"{path.parent} cannot be made: {error.strerror}.") from None
+        raise Problem(f"{path.parent} cannot be created: {error.strerror}.") from None
     check_directory(path.parent)
-    with locked(path.with_name("keys.lock"), PATIENCE):
+    with locked(path.with_name("keys.lock"), LOCK_TIMEOUT):
         yield Change(path, read(home, now))
 
 
 class Change:
-    """A locked store: its keys, and the way to replace them."""
+    """A locked store: `keys` are its keys, `write` replaces them."""
 
     def __init__(self, path: Path, keys: Keys) -> None:
         self.keys = keys
         self._path = path
 
     def write(self, keys: Keys) -> None:
-        """Replace the keys, all or nothing. Raises `Problem`."""
+        """Atomically replace the keys. Raises `Problem`."""
         try:
             write_private(self._path, store_format.dump(keys))
         except OSError as error:

@@ -1,8 +1,8 @@
-"""The text of a key store: JSON with a version, read strictly.
+"""The format of a key store: JSON with a version, parsed strictly.
 
-Whatever is not understood is refused: an unknown field may be a restriction that a newer version
-put there. The `Problem` names the entry, by number and name, and the field; it has no advice,
-for the file's name is the caller's.
+Anything unknown is refused: an unknown field may be a restriction that a newer version has added. A
+`Problem` names the entry, by number and name, and the field. It has no advice: callers add that,
+and the file's name.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ..shared.problem import Problem
 from .keys import MAX_KEYS, Key, Keys, Record, Scope, check_name
 
 VERSION: Final = 1
-#: Bytes of a store. `MAX_KEYS` entries of the longest kind have less than half of that.
+#: The most bytes of a store. `MAX_KEYS` entries of the greatest length have less than half of that.
 MAX_BYTES: Final = 1024 * 1024
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
-# `\Z`, for `$` would let a line feed at the end pass.
+# `\Z`, because `$` also matches before a final line feed.
 _Id = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 _Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 _Time = Annotated[
@@ -32,7 +32,7 @@ _Time = Annotated[
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
-    """One key as it is stored. Every field has to be there."""
+    """One key as it is stored. Every field is required."""
 
     id: _Id
     name: str
@@ -45,13 +45,13 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    """The whole store; the entries are looked at one by one."""
+    """The whole store; its entries are checked one by one."""
 
     version: Literal[1]
     keys: list[Any]
 
 
-#: What the value of each field has to be; the path in msgspec's errors names the field.
+#: The expected value of each field, for errors.
 _A_TIME: Final = "a time such as 2026-12-31T00:00:00Z"
 _EXPECTED: Final = {
     "id": "16 hexadecimal digits",
@@ -62,26 +62,27 @@ _EXPECTED: Final = {
     "revoked": f"{_A_TIME}, or null",
     "disconnect": "true or false",
 }
+#: The field's name in an error of msgspec.
 _PATH: Final = re.compile(r"at `\$\.(\w+)`\Z")
 
 
 def time_text(seconds: int) -> str:
-    """Format a time as the store has it: RFC 3339, UTC, whole seconds."""
+    """Format a time, in seconds since 1970, as in the store: RFC 3339, UTC, whole seconds."""
     return datetime.fromtimestamp(seconds, UTC).strftime(_TIME)
 
 
 def dump(keys: Keys) -> bytes:
-    """Return the text of *keys*."""
+    """Return *keys* in the format of the store."""
     content = _File(VERSION, [_entry(record) for record in keys.records])
     return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
 
 
 def load(text: bytes, now: Callable[[], float]) -> Keys:
-    """Return the keys in *text*. Raises `Problem`."""
+    """Parse the keys of a store; *now* is the clock of the result. Raises `Problem`."""
     if len(text) > MAX_BYTES:
         raise Problem(f"it is larger than {MAX_BYTES} bytes")
     try:
-        # Not msgspec's decoder: of a field that comes twice, it takes the last.
+        # msgspec's decoder would accept a field that occurs twice, and use the last.
         content = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise Problem(f"it is not valid JSON ({error})") from None
@@ -101,9 +102,10 @@ def load(text: bytes, now: Callable[[], float]) -> Keys:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises `ValueError` if a field occurs twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a field comes twice in one object")
+        raise ValueError("a field occurs twice in one object")
     return found
 
 
@@ -139,9 +141,9 @@ def _record(number: int, content: Any) -> Record:
 
 def _seconds(field: str, text: str) -> int:
     try:
-        # Not `strptime`: it takes most of the time of reading a large store.
+        # `strptime` would take most of the time of reading a large store.
         return int(datetime.fromisoformat(text).timestamp())
-    except ValueError:  # There is no such day, or hour.
+    except ValueError:  # No such day or hour exists.
         raise _unexpected(field) from None
 
 
@@ -150,7 +152,7 @@ def _unexpected(field: str) -> Problem:
 
 
 def _explained(number: int, content: Any, error: Exception) -> Problem:
-    """Return what is wrong with an entry, by its number and, if that is valid, its name."""
+    """Return the problem of an entry, by its number and, if that is valid, its name."""
     where = f"key {number}"
     if not isinstance(content, dict):
         return Problem(f"{where} is not an object")
@@ -173,6 +175,7 @@ def _explained(number: int, content: Any, error: Exception) -> Problem:
 
 
 def _check_unique(records: tuple[Record, ...]) -> None:
+    """Check that ids, hashes, and names of unrevoked keys are unique. Raises `Problem`."""
     seen: set[tuple[str, Any]] = set()
     for number, record in enumerate(records, 1):
         marks: list[tuple[str, Any]] = [("id", record.key.id), ("sha256", record.key.digest)]

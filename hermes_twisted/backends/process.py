@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..shared.packets import CALM, BadPacket, Unpacker
+from ..shared.packets import QUIET_PERIOD, BadPacket, Unpacker
 from ..shared.problem import Problem
 from ..tcp import write_promptly
 from .locate import Hermes
@@ -89,7 +89,7 @@ class WorkerProcess:
     def say(self, packet: bytes) -> None:
         """Send one packet. Never blocks."""
         now = self._reactor.seconds()
-        calm, self._said = now - self._said > CALM, now
+        calm, self._said = now - self._said > QUIET_PERIOD, now
         transport = cast("ITransport", self._stream.transport)
         if calm:
             write_promptly(transport, packet)

@@ -20,7 +20,7 @@ from ..limits import Limits
 from ..meter import Meter, NullMeter
 from ..seats.calls import Calls
 from ..seats.ports import BackendState, StateListener
-from ..seats.queues import lot_bytes, lot_count
+from ..seats.queues import batch_bytes, batch_count
 from ..shared.backlog import Backlog
 from ..shared.outbox import ANSWER, Outbox
 from ..shared.packets import SIZE, BadPacket, Op, Packet, Unpacker, pack
@@ -103,7 +103,7 @@ class WorkerBackend:
             answered=calls.end,
             total=self._backlog,
         )
-        # The worker reports in lots, so every report is passed on.
+        # The worker reports in batches, so every report is passed on.
         settlements = Settlements(lambda: self._wake(number), count=1, size=1)
         channel = WorkerChannel(self, number, outbox, settlements, wake, calls)
         self._channels[number] = channel
@@ -165,8 +165,8 @@ class WorkerBackend:
             window=self._limits.credit_window,
             threads=self._limits.max_threads,
             urgent_threads=self._limits.urgent_threads,
-            settle_count=lot_count(self._limits),
-            settle_bytes=lot_bytes(self._limits),
+            settle_count=batch_count(self._limits),
+            settle_bytes=batch_bytes(self._limits),
             shutdown=self._limits.shutdown_timeout,
             umask=self._umask,
             core_limit=self._core_limit,

@@ -77,7 +77,7 @@ class WorkerChannel:
             self._early.keep(frame)
 
     def delivered(self, size: int) -> None:
-        """Give the worker credit for *size* bytes, in lots."""
+        """Give the worker credit for *size* bytes, in batches."""
         self._uncredited += size
         if self._uncredited >= self._backend.credit_lot:
             self._backend.say(pack(Op.CREDIT, self.number, self._uncredited))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..shared.outbox import ANSWER, NOTE, Outbox
-from ..shared.packets import CALM, HEADER, LARGE, SIZE, Op, batches, pack
+from ..shared.packets import HEADER, LARGE, QUIET_PERIOD, SIZE, Op, batches, pack
 from ..shared.settlements import Settlements
 
 #: Bytes of one seat that go out before the next seat's turn.
@@ -104,7 +104,7 @@ class Pump:
             self._ready.append(line)
             if self._writing:
                 return  # The thread that writes looks again when it is done.
-            calm = self._now() - self._written > CALM
+            calm = self._now() - self._written > QUIET_PERIOD
             if not calm or self._packets or self._left or line.outbox.size > LARGE:
                 self._condition.notify()
                 return

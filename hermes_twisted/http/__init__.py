@@ -1,1 +1,1 @@
-"""HTTP/1.1 before a WebSocket: the head, the pages, and the hand-over of an upgrade."""
+"""HTTP/1.1: strict parsing, the pages, and the upgrade to a WebSocket."""

@@ -1,4 +1,4 @@
-"""A connection before its WebSocket: strict HTTP/1.1, within limits of time and size."""
+"""An HTTP/1.1 connection, until a WebSocket replaces it: strict, and limited in time and size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zope.interface import implementer
 from ..access.refusals import Refusal
 from ..limits import Limits
 from ..listen.peers import TrustedProxies, peer_name
-from ..listen.tls_errors import HANDSHAKE, LEFT_AT_ONCE, TLS_TO_PLAIN_PORT, explain
+from ..listen.tls_errors import CLOSED_AFTER_HELLO, HANDSHAKE, TLS_TO_PLAIN_PORT, explain
 from ..meter import Meter
 from ..seats.journal import Journal
 from ..tcp import tune
@@ -37,16 +37,16 @@ BODY_TOO_LARGE = Refusal(
 
 @dataclass(frozen=True)
 class Client:
-    """The client of a request, as far as it is known."""
+    """The address of a request's client."""
 
     host: str | None
-    """Its IP address; None for a Unix socket."""
+    """The IP address; None for a Unix socket."""
     name: str
-    """Its address for people: the peer, or the client and the proxy that it came through."""
+    """The address for people: the peer, or the client and the trusted proxy that forwarded it."""
 
 
 class ChannelSite(Protocol):
-    """What a connection needs of its site."""
+    """The part of `FrontSite` that its connections use."""
 
     clock: IReactorTime
     limits: Limits
@@ -55,31 +55,31 @@ class ChannelSite(Protocol):
     pending: Pending
     proxies: TrustedProxies
 
-    def log_tls_failure(self, what: str, peer: IAddress) -> None:
+    def log_tls_failure(self, explanation: str, peer: IAddress) -> None:
         """Log a failed TLS handshake, within a quota."""
 
-    def log_refusal(self, what: str, peer: str) -> None:
+    def log_refusal(self, reason: str, peer: str) -> None:
         """Log a refusal, within a quota."""
 
 
 class FrontRequest(Request):
-    """A request whose body is bounded and discarded, because no page reads it.
+    """A request whose body is limited and discarded, because no page reads it.
 
-    twisted.web would keep it, spool it to disk when it is large, and parse it.
+    twisted.web would store the body, on disk if it is large, and parse it.
     """
 
     refusal: Refusal | None = None
-    """The refusal that answers it, if it was refused."""
+    """The refusal that answers the request, if any, for the log and the audit log."""
     _received = 0
     _refused = False
 
     def setHeader(self, name: AnyStr, value: AnyStr) -> None:
-        """Set a header of the response; twisted.web's own `Server` banner is left out."""
+        """Set a header of the response, except twisted.web's `Server` banner."""
         if name.lower() not in ("server", b"server"):
             super().setHeader(name, value)  # type: ignore[no-untyped-call]
 
-    def came_from(self) -> Client:
-        """Return the client: the peer, or, behind a trusted proxy, the address that it forwards."""
+    def find_client(self) -> Client:
+        """Return the client: the peer, or the address that a trusted proxy forwards."""
         address = self.getClientAddress()  # type: ignore[no-untyped-call]
         host: str | None = getattr(address, "host", None)
         headers = self.requestHeaders.getRawHeaders(b"x-forwarded-for", [])
@@ -101,7 +101,7 @@ class FrontRequest(Request):
             self._refuse_body()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Process the request, unless it has been refused."""
+        """Process the request, unless it was refused."""
         if not self._refused:
             super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]
 
@@ -121,15 +121,16 @@ class FrontRequest(Request):
 
 @implementer(IHalfCloseableProtocol)
 class FrontChannel(http.HTTPChannel):
-    """A connection that has not shown a key yet: its time is limited, and so is their number."""
+    """A connection without a valid key so far. Its time, and the number of those, are limited."""
 
     site: ChannelSite
     _silent = True
+    """Whether no byte has come yet."""
     _head: HeadCheck
     _deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        """Start the deadline. twisted.web's own would start anew with every byte."""
+        """Start the deadline; twisted.web's own timeout would start anew with every byte."""
         super().connectionMade()  # type: ignore[no-untyped-call]
         tune(self.transport, self.site.limits.dead_after)
         self._head = HeadCheck(self.site.limits)
@@ -140,11 +141,11 @@ class FrontChannel(http.HTTPChannel):
         self.site.pending.add(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Parse bytes of a request; refuse an incomplete line that is malformed already."""
+        """Parse bytes of a request; refuse a line as soon as it is malformed."""
         if self._silent:
             self._silent = False
             if data.startswith(HANDSHAKE):
-                # A TLS client would wait for an answer that HTTP does not have.
+                # Close without an answer: a TLS client cannot read HTTP.
                 self.site.log_tls_failure(TLS_TO_PLAIN_PORT, self.getPeer())  # type: ignore[no-untyped-call]
                 self.loseConnection()  # type: ignore[no-untyped-call]
                 return
@@ -153,7 +154,7 @@ class FrontChannel(http.HTTPChannel):
             self._refuse_head(self._head.part(self._buffer))
 
     def lineReceived(self, line: bytes) -> None:
-        """Check a line of the head strictly, before twisted.web parses it leniently."""
+        """Check a line of the head, before twisted.web parses it less strictly."""
         if not self._refuse_head(self._head.line(line)):
             super().lineReceived(line)  # type: ignore[no-untyped-call]
 
@@ -162,7 +163,7 @@ class FrontChannel(http.HTTPChannel):
         self._refuse_head(HEAD_TOO_LARGE)
 
     def refuse(self, refused: Refusal) -> None:
-        """Write a refusal and close, while twisted.web has no request yet that could answer."""
+        """Write a refusal and close, while twisted.web has no request object that could answer."""
         text = f"{refused.status}: {refused.title}\n{refused.advice}\n".encode()
         phrase = HTTPStatus(refused.status).phrase.encode()
         cast("ITCPTransport", self.transport).write(
@@ -176,6 +177,7 @@ class FrontChannel(http.HTTPChannel):
         return self.transport is not None and not getattr(self.transport, "disconnecting", False)
 
     def _refuse_head(self, refused: Refusal | None) -> bool:
+        """Write a refusal, if there is one; return whether there was."""
         if refused is None:
             return False
         if refused is HEAD_TOO_LARGE:
@@ -184,11 +186,11 @@ class FrontChannel(http.HTTPChannel):
         return True
 
     def readConnectionLost(self) -> None:
-        """Close once all answers are written: the client has ended its half."""
+        """Close once all responses are written: the client has closed its half."""
         self.loseConnection()  # type: ignore[no-untyped-call]
 
     def writeConnectionLost(self) -> None:
-        """Do nothing: we never close our half alone."""
+        """Do nothing: the server never closes only its half."""
 
     def requestDone(self, request: Request) -> None:
         """Start the deadline anew for the next request on this connection."""
@@ -196,26 +198,26 @@ class FrontChannel(http.HTTPChannel):
         super().requestDone(request)  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Free the place, and log a failed TLS handshake."""
-        self._leave()
-        # Checked by name, so that OpenSSL is imported only where TLS is used.
+        """End the deadline, and log a failed TLS handshake."""
+        self._end_pending()
+        # By name, so that OpenSSL is imported only if TLS is used.
         if reason.check("OpenSSL.SSL.Error"):
             errors = getattr(reason.value, "args", ()) or ((),)
             self.site.log_tls_failure(explain(errors[0]), self.getPeer())  # type: ignore[no-untyped-call]
-        elif self._silent and self._left_tls():
-            self.site.log_tls_failure(LEFT_AT_ONCE, self.getPeer())  # type: ignore[no-untyped-call]
+        elif self._silent and self._closed_after_hello():
+            self.site.log_tls_failure(CLOSED_AFTER_HELLO, self.getPeer())  # type: ignore[no-untyped-call]
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def handed_over(self) -> None:
-        """Free the place and the deadline: Autobahn has taken the connection over."""
-        self._leave()
+        """End the deadline: Autobahn has taken over the connection."""
+        self._end_pending()
 
     def drop(self) -> None:
-        """Abort the connection."""
+        """Abort the connection at once."""
         cast("ITCPTransport", self.transport).abortConnection()
 
-    def _left_tls(self) -> bool:
-        """Return whether the client closed right after its TLS hello. Never at a plain port."""
+    def _closed_after_hello(self) -> bool:
+        """Return whether the client closed right after its TLS hello; False on a plain port."""
         transport: object = self.transport
         if not isinstance(transport, TLSMemoryBIOProtocol) or transport.disconnecting:
             return False
@@ -225,15 +227,16 @@ class FrontChannel(http.HTTPChannel):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self.site.clock.callLater(
-            self.site.limits.handshake_timeout, self._too_late
+            self.site.limits.handshake_timeout, self._handshake_timed_out
         )
 
-    def _too_late(self) -> None:
+    def _handshake_timed_out(self) -> None:
         self._deadline = None
         self.site.meter.count("limit", "handshake")
         self.drop()
 
-    def _leave(self) -> None:
+    def _end_pending(self) -> None:
+        """Cancel the deadline, and stop counting the connection as pending."""
         self.site.pending.remove(self)
         if self._deadline is not None:
             self._deadline.cancel()

@@ -1,7 +1,7 @@
-"""Small pages over plain HTTP, and refusals that say what to do.
+"""Small pages, and refusals with advice.
 
-A program that accepts JSON gets a problem by RFC 9457, a browser a page, anything else two
-lines of text. Nothing of the request is ever quoted.
+A client that accepts JSON gets a refusal as a problem (RFC 9457), a browser as a page, and any
+other client as two lines of text. Nothing of the request is ever quoted.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from ..access.refusals import Refusal
+from .connection import FrontRequest
 
 NO_SUCH_PAGE: Final = Refusal(
     404,
     "not-found",
-    "There is nothing at this address.",
+    "There is no page at this address.",
     "The terminal UI attaches at /api/ws: ws://HOST:PORT/api/ws?token=KEY.",
 )
 ONLY_GET: Final = Refusal(
@@ -37,18 +38,18 @@ _POLICY: Final = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; 
 
 
 def write_json(request: Request, status: int, body: dict[str, Any]) -> bytes:
-    """Write a JSON page."""
+    """Write a JSON page, and return its body."""
     return _page(request, status, b"application/json", json.dumps(body).encode() + b"\n")
 
 
 def write_bytes(request: Request, kind: bytes, body: bytes) -> bytes:
-    """Write a page of the content type *kind*."""
+    """Write a page of the content type *kind*, and return its body."""
     return _page(request, 200, kind, body)
 
 
 def refuse(request: Request, refused: Refusal) -> bytes:
-    """Write a refusal as JSON, HTML or text, whichever the client accepts."""
-    cast("Any", request).refusal = refused  # For the access and audit logs.
+    """Write a refusal as JSON, HTML or text, by what the client accepts; return its body."""
+    cast("FrontRequest", request).refusal = refused
     for name, value in refused.headers:
         request.setHeader(name.encode(), value.encode())
     accept = _accepted(request)
@@ -68,7 +69,7 @@ def refuse(request: Request, refused: Refusal) -> bytes:
 
 
 def write_index(request: Request) -> bytes:
-    """Write the index page: what this server is, and how to attach."""
+    """Write the index page, which says what this server is and how to attach."""
     if b"text/html" in _accepted(request):
         return _html(request, 200, _INDEX_TITLE, "On your machine:", *_INDEX_LINES, _INDEX_HINT)
     lines = "".join(f"  {line}\n" for line in _INDEX_LINES)
@@ -76,7 +77,7 @@ def write_index(request: Request) -> bytes:
 
 
 class Page(Resource):
-    """A page that a function writes, for GET and HEAD."""
+    """A page for GET and HEAD, written by a function."""
 
     isLeaf = True
 

@@ -1,4 +1,4 @@
-"""Connections that have shown no key yet: how many, and which one goes when there are too many."""
+"""Limits the number of connections without a valid key so far."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..meter import Meter
 
 
 def descriptor_share() -> float:
-    """Return how many file descriptors pending connections may use: a quarter of the limit."""
+    """Return how many descriptors pending connections may use: a quarter of RLIMIT_NOFILE."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return float("inf") if soft == resource.RLIM_INFINITY else max(1, soft // 4)
 
@@ -22,9 +22,10 @@ class Droppable(Protocol):
 
 
 class Pending:
-    """The pending connections. When there are too many, the oldest is dropped.
+    """The connections without a valid key so far. Beyond *limit* the oldest is dropped.
 
-    Never the newest: whoever holds them all open would otherwise keep the owner out.
+    If new ones were refused instead, an attacker with many open connections could lock out all
+    users.
     """
 
     def __init__(self, limit: float, meter: Meter) -> None:
@@ -39,12 +40,12 @@ class Pending:
         """Add a connection; drop the oldest if there are too many."""
         self._channels[channel] = None
         if len(self._channels) > self._limit:
-            # Removed at once: several may arrive in one turn of the loop.
+            # Removed before it has ended: several may arrive in one turn of the loop.
             oldest = next(iter(self._channels))
             del self._channels[oldest]
             self._meter.count("limit", "pending")
             oldest.drop()
 
     def remove(self, channel: Droppable) -> None:
-        """Remove a connection that has ended or shown a key."""
+        """Remove a connection that has ended or shown a valid key."""
         self._channels.pop(channel, None)

@@ -1,7 +1,7 @@
-"""The pages and `/api/ws`, each at one exact path.
+"""The HTTP site: the pages and `/api/ws`.
 
-Behind twisted.web's `Site` rather than on Autobahn's own server, for its limits on
-request heads and for refusals with a body.
+It is a `Site` of twisted.web, not a server of Autobahn, for the limits on request heads and for
+refusals with a body.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from .pages import NO_SUCH_PAGE, Page, refuse, write_index, write_json
 from .pending import Pending, descriptor_share
 from .upgrade import AttachResource
 
-#: Refusals that are logged in a minute; further ones are counted.
+#: Refusals that are logged in a minute; further ones are only counted.
 LOGGED_REFUSALS = 10
 
-#: Failed TLS handshakes that are logged in a minute.
+#: Failed TLS handshakes that are logged in a minute; further ones are only counted.
 LOGGED_TLS_FAILURES = 10
 #: Returns whether the service is ready, and the body of /ready.
 Readiness = Callable[[], tuple[bool, dict[str, Any]]]
 
 
 class FrontSite(Site):
-    """The pages and `/api/ws`, each at one exact path."""
+    """Serves each page, and `/api/ws`, at one exact path."""
 
     protocol = FrontChannel  # type: ignore[assignment]  # Plain HTTP/1.1: an upgrade over HTTP/2 would fail.
     requestFactory = FrontRequest
@@ -57,7 +57,7 @@ class FrontSite(Site):
         meter: Meter | None = None,
     ) -> None:
         """*pages* are further pages by their paths."""
-        # No timeout of twisted.web's own, which would log each time: the channel has one.
+        # The channel has a deadline; twisted.web's timeout would log each time.
         super().__init__(Resource(), timeout=None, reactor=clock)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
@@ -74,49 +74,57 @@ class FrontSite(Site):
             PATH: attach,
             **(pages or {}),
         }
-        self._nothing = Page(lambda request: refuse(request, NO_SUCH_PAGE))
+        self._not_found = Page(lambda request: refuse(request, NO_SUCH_PAGE))
 
     def getResourceFor(self, request: Request) -> IResource:
-        """Find the page by the raw bytes of the path: nothing is decoded, no dot segments."""
+        """Return the page at the raw bytes of the path, without decoding or dot segments."""
         path, _, _query = request.uri.partition(b"?")
-        return self._pages.get(path, self._nothing)
+        return self._pages.get(path, self._not_found)
 
-    def log_tls_failure(self, what: str, peer: IAddress) -> None:
-        """Log a failed TLS handshake in one line, within a quota."""
+    def log_tls_failure(self, explanation: str, peer: IAddress) -> None:
+        """Log a failed TLS handshake in one line, at most `LOGGED_TLS_FAILURES` in a minute."""
         if self._tls_failures.spend():
-            missed = self._tls_failures.take_missed()
             self._log.info(
-                "{what} ({peer}){more}",
-                what=what,
+                "{explanation} ({peer}){more}",
+                explanation=explanation,
                 peer=peer_name(peer),
-                more=f" ({missed} more were not logged)" if missed else "",
+                more=_unlogged(self._tls_failures),
             )
 
     def log(self, request: http.Request) -> None:
-        """Log and journal a refused request. Never the query, which may hold a key."""
-        refusal = cast("FrontRequest", request).refusal
-        if refusal is not None:
-            self.journal.refused(refusal, cast("FrontRequest", request).came_from().name)
-        if request.code >= 400 and request.code != 404:
-            what = f"{request.code} {refusal.code}" if refusal is not None else str(request.code)
-            self.log_refusal(what, cast("FrontRequest", request).came_from().name)
-
-    def log_refusal(self, what: str, peer: str) -> None:
-        """Log one line, within the quota of refusals."""
-        if not self._refusals.spend():
+        """Log and journal a refused request, without the query, which may contain a key."""
+        front_request = cast("FrontRequest", request)
+        refusal = front_request.refusal
+        if refusal is None and request.code < 400:
             return
-        missed = self._refusals.take_missed()
-        self._log.info(
-            "refused {peer}: {what}{more}",
-            peer=peer,
-            what=what,
-            more=f" ({missed} more were not logged)" if missed else "",
-        )
+        peer = front_request.find_client().name
+        if refusal is not None:
+            self.journal.refused(refusal, peer)
+        if request.code >= 400 and request.code != 404:
+            self.log_refusal(
+                f"{request.code} {refusal.code}" if refusal else str(request.code), peer
+            )
+
+    def log_refusal(self, reason: str, peer: str) -> None:
+        """Log a refusal in one line, at most `LOGGED_REFUSALS` in a minute."""
+        if self._refusals.spend():
+            self._log.info(
+                "refused {peer}: {reason}{more}",
+                peer=peer,
+                reason=reason,
+                more=_unlogged(self._refusals),
+            )
 
 
 # With `h2` installed twisted.web would negotiate HTTP/2 in TLS (RFC 7301), over which a
 # WebSocket upgrade fails. A server that negotiates nothing gets HTTP/1.1.
 classImplementsOnly(FrontSite, implementedBy(Site) - IProtocolNegotiationFactory)  # type: ignore[no-untyped-call]
+
+
+def _unlogged(quota: Quota) -> str:
+    """Return a remark, for the end of a line, on the lines that *quota* has suppressed."""
+    missed = quota.take_missed()
+    return f" ({missed} more were not logged)" if missed else ""
 
 
 def _write_readiness(request: Request, ready: bool, body: dict[str, Any]) -> bytes:

@@ -1,1 +1,1 @@
-"""Everything below HTTP: ports, the addresses of clients, TLS."""
+"""Listening ports, client addresses and TLS: the layers below HTTP."""

@@ -1,7 +1,7 @@
 """The server's own certificate authority (`--tls self`), and the certificate that it issues.
 
-The authority stays, because clients have a copy of its certificate. The server's certificate is
-renewed below it, with the same key, so that a pin on that key stays valid.
+The authority is kept, because clients have a copy of its certificate. The server's certificate is
+renewed with the same key, so that a pin of that key stays valid.
 """
 
 from __future__ import annotations
@@ -32,35 +32,36 @@ from .pem import (
     read_credentials,
 )
 
+#: How long certificates are valid.
 AUTHORITY_LIFE: Final = timedelta(days=3650)
 LEAF_LIFE: Final = timedelta(days=90)
 #: A certificate with less time left than this is renewed.
 LEAF_MARGIN: Final = timedelta(days=30)
-#: Longer, because people have to copy the authority's certificate to their clients again.
+#: The same for the authority. Longer, because people must copy its new certificate to clients.
 AUTHORITY_MARGIN: Final = timedelta(days=365)
-#: How far in the past certificates begin: a client's clock may be behind ours.
+#: How far in the past the validity of certificates begins: a client's clock may be behind ours.
 BACKDATED: Final = timedelta(days=1)
-#: How long to wait for another server that makes certificates here, in seconds.
-PATIENCE: Final = 10.0
+#: Seconds to wait for another server that makes certificates in the same directory.
+LOCK_TIMEOUT: Final = 10.0
 
 
 class Authority:
-    """An authority whose files are in a private directory, which it makes if need be."""
+    """A certificate authority, with its files in a private directory that is created if missing."""
 
     _log = Logger()
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.certificate = directory / "ca.pem"
-        """The file that clients need a copy of."""
+        """The path of the certificate that clients need a copy of."""
         self._key = directory / "ca-key.pem"
         self._server = directory / "server.pem"
 
     def credentials(self, names: Iterable[str], now: datetime) -> Credentials:
-        """Return credentials for *names* that are valid beyond `LEAF_MARGIN`. Raises `Problem`.
+        """Return credentials for *names* that are valid for at least `LEAF_MARGIN`.
 
-        They are the stored ones as long as these will do. *names* are DNS names and addresses
-        as `parsing.host_name` returns them.
+        Returns the stored ones if they are for the same names and valid long enough. *names* are
+        DNS names and addresses as `parsing.host_name` returns them. Raises `Problem`.
         """
         try:
             with self._locked():
@@ -77,27 +78,27 @@ class Authority:
                 return made
         except OSError as error:
             raise Problem(
-                f"Certificates cannot be kept in {self.directory}: {error.strerror}.",
+                f"Certificates cannot be stored in {self.directory}: {error.strerror}.",
                 "Correct that, or give a certificate with --tls-cert.",
             ) from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Make the directory if need be, check it and lock it: two servers may start at once."""
+        """Create the directory if missing, check it and lock it: two servers may start at once."""
         self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory.mkdir(mode=0o700, exist_ok=True)
         check_directory(self.directory, "remove it, and copy the new ca.pem to the clients")
-        with locked(self.directory.resolve(), PATIENCE):
+        with locked(self.directory.resolve(), LOCK_TIMEOUT):
             yield
 
     def _authority(self, now: datetime) -> Credentials:
-        """Return the authority, renewed or made if need be."""
+        """Return the authority; create or renew it if necessary. Raises `Problem`."""
         if not self._key.exists():
             if self.certificate.exists():
                 raise Problem(
-                    f"{self.certificate} is there without its key, {self._key}.",
-                    "Bring that back, or remove the former: a new authority is made, whose ca.pem "
-                    "clients need.",
+                    f"{self.certificate} exists without its key, {self._key}.",
+                    "Restore the key, or remove the certificate: a new authority is made then, "
+                    "whose ca.pem clients need.",
                 )
             # The key first: a key without its certificate can be repaired, but not the reverse.
             write_private(self._key, _key_pem(_new_key()))
@@ -108,11 +109,11 @@ class Authority:
         if not is_pair(certificate, key):
             raise Problem(
                 f"{self.certificate} and {self._key} do not belong together.",
-                "Bring back the right one, or remove both: a new authority is made, whose ca.pem "
+                "Restore the right one, or remove both: a new authority is made then, whose ca.pem "
                 "clients need.",
             )
         if not _lasts(certificate, now, AUTHORITY_MARGIN):
-            # Name and key stay, so that clients accept the old copy until it expires.
+            # Name and key stay the same, so that the clients' old copies work until they expire.
             self._log.warn(
                 "the authority in {path} was renewed: copy it to the clients before {date}",
                 path=str(self.certificate),
@@ -122,18 +123,19 @@ class Authority:
         return Credentials((certificate,), key)
 
     def _issue(self, key: PrivateKey, name: x509.Name, now: datetime) -> Credentials:
+        """Sign and store a new certificate of the authority."""
         certificate = _sign_authority(key, name, now)
         write_private(self.certificate, _pem(certificate))
         return Credentials((certificate,), key)
 
     def _current(self) -> Credentials | None:
-        """Return the server's stored credentials, None if there are none that can be used."""
+        """Return the server's stored credentials, None if there are no valid ones."""
         if not self._server.exists():
             return None
         try:
             return read_credentials(self._server, None)
         except Problem as bad:
-            self._log.warn("a new certificate is made: {problem}", problem=str(bad))
+            self._log.warn("making a new server certificate: {problem}", problem=str(bad))
             return None
 
 
@@ -155,7 +157,7 @@ def _serves(
     wanted: x509.SubjectAlternativeName,
     now: datetime,
 ) -> bool:
-    """Return whether a certificate made earlier is this authority's, for *wanted*, and lasts."""
+    """Return whether *leaf* is signed by *authority*, for the names *wanted*, and valid enough."""
     try:
         leaf.verify_directly_issued_by(authority.leaf)
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -165,16 +167,16 @@ def _serves(
 
 
 def _lasts(certificate: x509.Certificate, now: datetime, margin: timedelta) -> bool:
-    """Return whether *certificate* is valid now, and for *margin* from now.
+    """Return whether *certificate* is valid now, and stays so for *margin*.
 
-    The beginning is checked, too: it may have been made while the clock was wrong.
+    The start of its validity is checked, too: the clock may have been wrong when it was made.
     """
     first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return first <= now and last - now >= margin
 
 
 def _authority_name(key: PrivateKey) -> x509.Name:
-    """Return a name that is another for each key, and always the same for one key."""
+    """Return a name that differs from key to key, and is always the same for one key."""
     digest = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest
     name = f"hermes-attach private authority {digest[:4].hex()}"
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

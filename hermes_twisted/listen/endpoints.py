@@ -1,4 +1,4 @@
-"""Endpoint descriptions: where the server listens, and whether that is encrypted."""
+"""Endpoint descriptions in Twisted's syntax: parsing, and which of them are encrypted."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ..shared.problem import Problem
 
 #: Endpoint kinds with encryption of their own.
 _ENCRYPTED: Final = frozenset({"ssl", "tls", "onion"})
-#: Endpoint kinds that the options for TLS apply to, besides TCP sockets of `systemd:`.
+#: Endpoint kinds to which the TLS options apply, besides TCP sockets of `systemd:`.
 _PLAIN: Final = frozenset({"tcp", "tcp6"})
 #: The prefix of an endpoint behind a proxy that speaks the PROXY protocol.
 _PROXIED: Final = "haproxy:"
-#: Bytes of a Unix socket's path (unix(7): 108 with a zero at the end).
+#: The most bytes of a Unix socket's path (unix(7): 108 with the final zero).
 MAX_SOCKET_PATH: Final = 107
 
 
 @dataclass(frozen=True)
 class Listener:
-    """An endpoint description in Twisted's syntax."""
+    """An endpoint to listen on, in Twisted's syntax."""
 
     description: str
     tls: bool = False
-    """Whether this server speaks its own TLS there."""
+    """Whether this server adds TLS to the endpoint."""
 
     @property
     def kind(self) -> str:
@@ -39,22 +39,22 @@ class Listener:
 
     @property
     def proxied(self) -> bool:
-        """Whether clients come through a proxy that speaks the PROXY protocol."""
+        """Whether clients connect through a proxy that sends the PROXY protocol."""
         return self.kind == "haproxy"
 
     @property
     def inner(self) -> str:
-        """The description without `haproxy:` in front."""
-        return _within(self.description)
+        """The description without the prefix `haproxy:`."""
+        return _without_prefix(self.description)
 
     @property
     def arguments(self) -> list[str]:
-        """The parts of `inner` between its colons, the kind first."""
+        """The parts of `inner`, separated by colons, the kind first."""
         return re.split(r"(?<!\\):", self.inner)
 
     @property
     def domain(self) -> str | None:
-        """The address family of a `systemd:` endpoint, None for other kinds."""
+        """The address family of a `systemd:` endpoint, such as `INET6`; None for other kinds."""
         kind, *rest = self.arguments
         if kind.lower() != "systemd":
             return None
@@ -88,20 +88,20 @@ class TLSChoice:
     certificate: Path | None = None
     """The file with the chain; None means the server's own authority."""
     key: Path | None = None
-    """The file with the private key; None means that it is in the certificate's."""
+    """The file with the private key; None means the certificate's file."""
     names: tuple[str, ...] = ()
-    """More names and addresses for a certificate of the server's own authority."""
+    """Further names and addresses for a certificate of the server's own authority."""
     client_ca: Path | None = None
-    """The file with the authorities that clients' certificates have to come from, if any."""
+    """The file with the authorities of client certificates; None means none is required."""
 
 
 def parse_listener(text: str) -> Listener:
-    """Parse an endpoint description. Raises `ValueError` for what cannot be one."""
+    """Parse an endpoint description; Unix sockets get mode 600. Raises `ValueError`."""
     if not re.match(r"[a-zA-Z0-9_]+:.", text):
         raise ValueError(
             "not an endpoint; write for example tcp:8643:interface=127.0.0.1 or unix:/path:mode=600"
         )
-    return Listener(_private(text))
+    return Listener(_with_private_mode(text))
 
 
 def choose_tls(
@@ -111,11 +111,11 @@ def choose_tls(
     names: Sequence[str],
     client_ca: Path | None,
 ) -> TLSChoice | None:
-    """Return the choices for TLS, None for no TLS. Raises `Problem` for contradictions."""
+    """Check and return the TLS options, None for no TLS. Raises `Problem` for contradictions."""
     if kind is not None and certificate is not None:
         raise Problem(
             "--tls self and --tls-cert contradict each other.",
-            "Choose a certificate of the server's own making, or yours.",
+            "Choose one: a certificate that the server makes, or yours.",
         )
     if key is not None and certificate is None:
         raise Problem("--tls-key needs --tls-cert, the certificate that it belongs to.")
@@ -129,12 +129,12 @@ def choose_tls(
 
 
 def with_tls(listeners: Sequence[Listener]) -> tuple[Listener, ...]:
-    """Turn on TLS wherever it applies. Raises `Problem` if that is nowhere."""
+    """Turn on TLS for all TCP endpoints. Raises `Problem` if there are none."""
     if not any(listener.plain_stream for listener in listeners):
         raise Problem(
             "TLS applies to tcp:, tcp6:, systemd: and haproxy:tcp: endpoints, and --listen names "
             "none of them.",
-            "Drop the options for TLS, or listen on such an endpoint.",
+            "Leave out the TLS options, or listen on such an endpoint.",
         )
     return tuple(
         Listener(listener.description, tls=listener.plain_stream) for listener in listeners
@@ -142,13 +142,13 @@ def with_tls(listeners: Sequence[Listener]) -> tuple[Listener, ...]:
 
 
 def socket_path_problem(path: Path) -> str | None:
-    """Return why a Unix socket cannot have this *path*, None if it can."""
+    """Return why *path* is too long for a Unix socket, None if it is not."""
     length = len(os.fsencode(path))
     if length <= MAX_SOCKET_PATH:
         return None
     return (
-        f"{path}: a socket's path has {MAX_SOCKET_PATH} bytes at most, and this one {length}. "
-        "Name a shorter one with --control, or use --no-control."
+        f"{path}: a socket's path may have {MAX_SOCKET_PATH} bytes, and this one has {length}. "
+        "Choose a shorter one with --control, or use --no-control."
     )
 
 
@@ -156,12 +156,12 @@ def is_local(address: IAddress) -> bool:
     """Return whether only this machine can reach a listener at *address*."""
     host = getattr(address, "host", None)
     if host is None:
-        return True  # Of a Unix socket.
+        return True  # A Unix socket.
     try:
         parsed = ipaddress.ip_address(host)
     except ValueError:
         return False
-    # Some versions of Python look into a mapped address by themselves, others do not.
+    # Not every version of Python unwraps IPv4-mapped addresses in `is_loopback`.
     return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
 
 
@@ -170,19 +170,19 @@ def port_number(port: IListeningPort) -> int | None:
     return getattr(port.getHost(), "port", None)
 
 
-def _within(description: str) -> str:
-    """Remove every `haproxy:` in front."""
+def _without_prefix(description: str) -> str:
+    """Remove all prefixes `haproxy:`."""
     while description.lower().startswith(_PROXIED):
         description = description[len(_PROXIED) :]
     return description
 
 
-def _private(description: str) -> str:
-    """Give a Unix socket without a mode mode 600; Twisted's default is 666."""
+def _with_private_mode(description: str) -> str:
+    """Add mode 600 to a Unix socket without a mode; Twisted's default is 666."""
     kind, *rest = Listener(description).arguments
     if kind.lower() != "unix" or any(part.startswith("mode=") for part in rest):
         return description
-    # The address comes first and the mode second, for those who leave out the names.
+    # Without names the first argument is the address and the second the mode.
     positional = [part for part in rest if "=" not in part]
     named = any(part.startswith("address=") for part in rest)
     return description if len(positional) + named > 1 else description + ":mode=600"

@@ -1,7 +1,7 @@
-"""Client addresses: how logs show them, and what trusted proxies say about them.
+"""Client addresses: formatting for logs, and the addresses that trusted proxies forward.
 
-For logs and for limits by address only. That a client is on this machine must not be concluded
-from them: a proxy's word is no proof of it.
+Use them for logs and limits by address only. A forwarded address does not prove that a client is on
+this machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def peer_name(address: IAddress | None) -> str:
 
 
 def _short(host: str) -> str:
-    """Return the shortest form of an address: some come with all their zeros."""
+    """Return the shortest form of an IP address: some are written with all their zeros."""
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
@@ -36,9 +36,9 @@ def _short(host: str) -> str:
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: Stands for the clients of Unix sockets, which have no address.
+#: Represents the clients of Unix sockets, which have no address.
 UNIX: Final = "unix"
-#: How many addresses of a header are looked at, from the right; each proxy adds one.
+#: How many addresses of a header are evaluated, from the right; each proxy adds one.
 MAX_HOPS: Final = 16
 #: An address with a port, which some proxies add.
 _WITH_PORT: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|(\d+\.\d+\.\d+\.\d+):\d{1,5}")
@@ -46,7 +46,7 @@ _WITH_PORT: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|(\d+\.\d+\.\d
 
 @dataclass(frozen=True)
 class TrustedProxies:
-    """The proxies whose `X-Forwarded-For` is trusted: networks, and perhaps Unix sockets."""
+    """The proxies whose `X-Forwarded-For` is trusted: by network, or through Unix sockets."""
 
     networks: tuple[Network, ...] = ()
     unix: bool = False
@@ -66,9 +66,9 @@ class TrustedProxies:
     def client_of(self, peer: str | None, forwarded: Iterable[bytes]) -> str | None:
         """Resolve the client's address from `X-Forwarded-For`, trusting configured proxies only.
 
-        Returns the rightmost address that is not itself a trusted proxy, for all left of it was
-        written by somebody untrusted; None if *peer* is not trusted or says nothing. *peer* is None
-        for a Unix socket; *forwarded* has the values of all headers of that name.
+        Returns the rightmost address that is not a trusted proxy's: those left of it come from
+        untrusted hosts. Returns None if *peer* is not trusted or forwards no address. *peer* is
+        None for a Unix socket; *forwarded* has the values of all headers of that name.
         """
         if not (self.unix if peer is None else self._trusts(_address(peer))):
             return None
@@ -88,6 +88,7 @@ class TrustedProxies:
 
 
 def _address(text: str) -> _Address | None:
+    """Parse an IP address with or without a port, None for anything else."""
     match = _WITH_PORT.fullmatch(text)
     if match is not None:
         text = match[1] or match[2]
@@ -100,7 +101,7 @@ def _address(text: str) -> _Address | None:
 
 
 def parse_proxy(value: str) -> str:
-    """Check the value of `--trust-forwarded-from`. Raises `ValueError`, with what is valid."""
+    """Check and return a value of `--trust-forwarded-from`. Raises `ValueError`."""
     try:
         TrustedProxies.parse([value])
     except ValueError:

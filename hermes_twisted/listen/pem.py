@@ -1,4 +1,4 @@
-"""Certificates and private keys in PEM files: read, and checked before they are used."""
+"""Reads and checks certificates and private keys in PEM files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from ..files import read_private, read_regular
 from ..shared.problem import Problem
 
-#: Bytes of a file. A chain has a few kilobytes, a bundle of authorities some hundreds.
+#: The most bytes of a file. A chain has a few KiB, a bundle of authorities some hundred KiB.
 MAX_FILE: Final = 4 * 1024 * 1024
 
 _PRIVATE_KEY: Final = re.compile(
@@ -48,7 +48,7 @@ class Credentials:
         return self.chain[0]
 
     def check_time(self, now: datetime, path: Path) -> None:
-        """Check that the leaf, which was read from *path*, is valid *now*. Raises `Problem`."""
+        """Check that the leaf is valid *now*; errors name *path*. Raises `Problem`."""
         first, last = self.leaf.not_valid_before_utc, self.leaf.not_valid_after_utc
         if now < first:
             raise Problem(
@@ -57,14 +57,14 @@ class Credentials:
             )
         if now >= last:
             raise Problem(
-                f"The certificate in {path} has expired on {last:%Y-%m-%d %H:%M} UTC.", "Renew it."
+                f"The certificate in {path} expired on {last:%Y-%m-%d %H:%M} UTC.", "Renew it."
             )
 
 
 def read_credentials(certificate: Path, key: Path | None) -> Credentials:
-    """Read a certificate chain and its key; without *key*, both are in *certificate*.
+    """Read a certificate chain and its key. Raises `Problem`.
 
-    Raises `Problem`.
+    If *key* is None, the file *certificate* has both.
     """
     chain = read_certificates(certificate, "certificate", secret=key is None)
     key_file = key or certificate
@@ -75,34 +75,35 @@ def read_credentials(certificate: Path, key: Path | None) -> Credentials:
             raise Problem(
                 f"The key in {key_file} belongs to a certificate of {certificate}, but not to the "
                 "first one.",
-                "The server's own comes first, those that signed it follow.",
+                "Put the server's own certificate first, and after it those that signed it.",
             )
         raise Problem(
             f"The key in {key_file} does not belong to the certificate in {certificate}.",
-            "Name the two that were made together.",
+            "Give a certificate and the key that it was made with.",
         )
     return Credentials(tuple(chain), private)
 
 
 def read_certificates(
-    path: Path, what: str, *, secret: bool = False
+    path: Path, subject: str, *, secret: bool = False
 ) -> tuple[x509.Certificate, ...]:
     """Read all certificates in a file, at least one. Raises `Problem`.
 
-    *what* names the file in errors; a *secret* one has the private key, too.
+    *subject* says in errors what the certificates are for. A *secret* file also has the private
+    key.
     """
-    content = read(path, f"TLS {what} file", secret=secret)
+    content = read(path, f"TLS {subject} file", secret=secret)
     try:
         return tuple(x509.load_pem_x509_certificates(content))
     except ValueError:
         raise Problem(
-            f"The TLS {what} file {path} has no certificate in PEM form.",
+            f"The TLS {subject} file {path} has no certificate in PEM form.",
             "Give one that begins with -----BEGIN CERTIFICATE-----.",
         ) from None
 
 
 def parse_key(content: bytes, path: Path) -> PrivateKey:
-    """Parse the first private key in *content*, which was read from *path*. Raises `Problem`."""
+    """Parse the first private key in *content*; errors name *path*. Raises `Problem`."""
     match = _PRIVATE_KEY.search(content)
     if match is None:
         raise Problem(
@@ -118,41 +119,39 @@ def parse_key(content: bytes, path: Path) -> PrivateKey:
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise Problem(
-            f"The private key in {path} cannot be understood.", "Is the file whole?"
+            f"The private key in {path} cannot be parsed.", "Is the file complete?"
         ) from None
     if not isinstance(key, PrivateKey):
         raise Problem(
-            f"The private key in {path} is of a kind that TLS clients do not take.",
-            "Use one for ECDSA (P-256), RSA or Ed25519.",
+            f"The private key in {path} is of a kind that TLS clients do not support.",
+            "Use an ECDSA (P-256), RSA or Ed25519 key.",
         )
     return key
 
 
-def read(path: Path, what: str, *, secret: bool) -> bytes:
-    """Read a file whole; others than its owner must not reach a *secret* one. Raises `Problem`.
+def read(path: Path, subject: str, *, secret: bool) -> bytes:
+    """Read a whole file of at most `MAX_FILE` bytes. Raises `Problem`.
 
-    Any user may own it: who renews certificates is often another one.
+    Only the owner of a *secret* file may have access to it. Any user may be the owner, because
+    certificates are often renewed by another one. *subject* names the file in errors.
     """
-    what = f"The {what}"
+    subject = f"The {subject}"
     if secret:
-        content = read_private(path, what, MAX_FILE + 1, owners=None)
+        content = read_private(path, subject, MAX_FILE + 1, owners=None)
     else:
-        content, _status = read_regular(path, what, MAX_FILE + 1)
+        content, _status = read_regular(path, subject, MAX_FILE + 1)
     if len(content) > MAX_FILE:
-        raise Problem(f"{what} {path} is too large: it may have at most 4 MiB.")
+        raise Problem(f"{subject} {path} is too large: it may have at most 4 MiB.")
     return content
 
 
 def is_pair(certificate: x509.Certificate, key: PrivateKey) -> bool:
-    """Return whether *key* belongs to the public key in the certificate."""
+    """Return whether *certificate* is for the public key of *key*."""
     return _public(certificate.public_key()) == _public(key.public_key())
 
 
 def pin(certificate: x509.Certificate) -> str:
-    """Return the SHA-256 of the public key (SPKI) as `curl --pinnedpubkey` takes it.
-
-    Source: RFC 7469 §2.4.
-    """
+    """Return the SHA-256 of the public key (SPKI, RFC 7469 §2.4), as for `curl --pinnedpubkey`."""
     digest = Hash(SHA256())
     digest.update(_public(certificate.public_key()))
     return f"sha256//{base64.b64encode(digest.finalize()).decode()}"

@@ -1,4 +1,4 @@
-"""Opens ports, and explains why one cannot be opened."""
+"""Opens listening ports, and explains failures to open one."""
 
 from __future__ import annotations
 
@@ -31,26 +31,30 @@ _DOMAINS: Final = {
 def open_port(
     reactor: Any, listener: Listener, factory: IProtocolFactory, *, allow_plaintext: bool
 ) -> IListeningPort:
-    """Listen with *factory* and return the port. Raises `Problem`."""
+    """Listen with *factory* and return the open port.
+
+    Raises `Problem` if that fails, or if the port would be reachable from other machines without
+    encryption and that is not allowed.
+    """
     if listener.socket_path is not None:
         remove_stale_socket(listener.socket_path)
     opened: list[IListeningPort] = []
     failed: list[Failure] = []
     try:
         if listener.proxied:
-            # In place of Twisted's `haproxy:`, whose parser is less strict.
+            # Replaces Twisted's `haproxy:`, whose parser is less strict.
             factory = ProxiedFactory(factory)  # type: ignore[no-untyped-call]
         endpoint = serverFromString(reactor, listener.inner)
         if listener.domain == "UNIX":
             endpoint.reactor = Adopter(reactor)
         endpoint.listen(factory).addCallbacks(opened.append, failed.append)
     except Exception as error:
-        # Endpoint plugins raise all kinds: IndexError, KeyError, ValueError.
+        # Endpoint plugins raise all kinds of errors: IndexError, KeyError, ValueError.
         failed.append(Failure(error))
     if failed:
         raise _cannot_listen(listener, failed[0])
     if not opened:
-        raise Problem(f"{listener.description} does not open at once; that is not supported.")
+        raise Problem(f"{listener.description} does not open immediately, which is not supported.")
     port = opened[0]
     try:
         _check_domain(listener, port)
@@ -59,7 +63,7 @@ def open_port(
                 f"{listener.description} would carry keys and conversations in the clear beyond "
                 "this machine.",
                 "Use TLS (--tls self, or --tls-cert), an SSH tunnel or Tailscale to a loopback "
-                "port, or a proxy with TLS; --allow-plaintext listens all the same.",
+                "port, or a proxy with TLS; or allow it with --allow-plaintext.",
             )
     except Problem:
         maybeDeferred(port.stopListening).addErrback(lambda _failure: None)
@@ -68,11 +72,10 @@ def open_port(
 
 
 def remove_stale_socket(path: Path) -> None:
-    """Remove the Unix socket that a killed server has left at *path*.
+    """Remove the Unix socket of a killed server at *path*, unless a process listens on it.
 
-    It is left alone if somebody listens. Twisted removes it only if the process in its lock file
-    has ended; that number may be another process's by now, in a container even ours, and the
-    server would never start again.
+    Twisted removes it only if the process in its lock file has ended. That process id may have
+    been reused, in a container even by this process, and then the server could never start.
     """
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if not stat.S_ISSOCK(path.lstat().st_mode):
@@ -91,25 +94,26 @@ def _check_domain(listener: Listener, port: IListeningPort) -> None:
     if listener.domain is None:
         return
     duplicate = os.dup(port.fileno())  # type: ignore[attr-defined]
-    with socket.socket(fileno=duplicate) as same:  # It finds out its family itself.
+    with socket.socket(fileno=duplicate) as same:  # Detects its family.
         domain = _DOMAINS.get(same.family, same.family.name)
     if domain != listener.domain:
         raise Problem(
-            f"{listener.description}: the socket that systemd opened is of the domain {domain}.",
+            f"{listener.description}: the socket that systemd opened has the domain {domain}.",
             f"Write domain={domain}, or another ListenStream= in the socket unit.",
         )
 
 
 def _cannot_listen(listener: Listener, failure: Failure) -> Problem:
+    """Return the problem of a listener that could not be opened."""
     error = failure.value
     if isinstance(error, CannotListenError):
-        # The reason first: of a daemon's failure twistd shows a hundred characters.
+        # The reason comes first: twistd shows 100 characters of a daemon's failure.
         why = getattr(error.socketError, "strerror", None) or error.socketError
         if listener.socket_path is not None:
             return Problem(
                 f"{listener.socket_path}: {why}. Cannot listen on {listener.description}: is "
                 "another server there already, and does its directory exist?",
-                "A file of another kind, or a lock of a server that has gone, has to be removed.",
+                "Remove a file of another kind, or the lock file of a server that has ended.",
             )
         return Problem(
             f"port {error.port}: {why}. Cannot listen on {listener.description}: is another "

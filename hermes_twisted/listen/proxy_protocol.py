@@ -1,8 +1,8 @@
-"""The PROXY protocol's header, in which a proxy names the client of a connection.
+"""The PROXY protocol: a header in which a proxy names the client of a connection.
 
-In place of Twisted's parser, which logs a traceback for some headers, refuses others that come in
+Replaces Twisted's parser, which logs a traceback for some headers, refuses others that arrive in
 pieces, and does not know `PROXY UNKNOWN`.
-Source: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
+Specification: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
-#: Bytes of the longest line of version 1, with its end (§2.1).
+#: Bytes of the longest line of version 1, with its CR LF (§2.1).
 MAX_V1: Final = 107
-#: Bytes of a header of version 2. Besides addresses it may have other facts, which we ignore.
+#: The most bytes of a header of version 2. Extensions (TLVs, §2.2) are ignored.
 MAX_V2: Final = 4096
 
 _SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
@@ -26,7 +26,7 @@ _UNKNOWN: Final = re.compile(rb"PROXY UNKNOWN(?: [\x20-\x7e]*)?\r\n")
 _TCP: Final = re.compile(
     rb"PROXY TCP([46]) ([0-9a-fA-F.:]+) ([0-9a-fA-F.:]+) ([0-9]{1,5}) ([0-9]{1,5})\r\n"
 )
-#: Bytes of addresses, by family and transport: streams only (§2.2).
+#: Bytes of the addresses, by family and transport; streams only (§2.2).
 _ADDRESSES: Final = {0x00: 0, 0x11: 12, 0x21: 36, 0x31: 216}
 #: Bytes of one IP address, by family and transport.
 _IP_SIZES: Final = {0x11: 4, 0x21: 16}
@@ -38,16 +38,16 @@ class BadHeader(Exception):
 
 @dataclass(frozen=True)
 class ProxiedClient:
-    """The client behind the proxy: an IP address in its shortest form, and a TCP port."""
+    """The client of the proxy: an IP address in its shortest form, and a TCP port."""
 
     host: str
     port: int
 
 
 def take_header(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
-    """Return the client, None if the proxy does not know it, and the bytes after the header.
+    """Parse a header; return the client, or None if it is unknown, and the bytes after the header.
 
-    None while the header is not whole. Raises `BadHeader`.
+    Returns None instead of the pair while the header is incomplete. Raises `BadHeader`.
     """
     if data[: len(_SIGNATURE)] == _SIGNATURE[: len(data)]:
         return _take_v2(data)
@@ -98,14 +98,14 @@ def _take_v2(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
 
 
 class ProxiedProtocol(ProtocolWrapper):
-    """Reads the header before it passes bytes on; closes the connection if that is not valid."""
+    """Removes the header before the wrapped protocol; closes the connection if it is invalid."""
 
     _head: bytes | None = b""
-    """What has come of the header; None once it is complete."""
+    """The bytes of the header so far; None once it is complete."""
     _peer: IAddress | None = None
 
     def dataReceived(self, data: bytes) -> None:
-        """Read the header, or pass on what follows it."""
+        """Read the header, or pass on the bytes after it."""
         if self._head is None:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
             return

@@ -1,7 +1,7 @@
 """Adopts a Unix socket from systemd without changing it.
 
-Twisted would make it readable and writable for everybody, which makes `SocketMode=` void. On
-close it would remove the file and shut the socket down for systemd, too, so that nobody could
+Twisted would make it readable and writable for everybody, against `SocketMode=`. When it closes the
+port it would remove the file and shut the socket down for systemd, too, so that no client could
 connect during a restart.
 """
 
@@ -15,12 +15,12 @@ from twisted.python.failure import Failure
 
 
 class AdoptedPort(unix.Port):
-    """Accepts on a socket that listens already; changes neither its file nor its state."""
+    """A port on a socket that already listens; changes neither its file nor its state."""
 
     _shouldShutdown = False
 
     def startListening(self) -> None:
-        """Start to accept, as `unix.Port` does but without `chmod` and `listen`."""
+        """Start to accept connections: like `unix.Port`, but without `chmod` and `listen`."""
         tcp._reservedFD.reserve()
         port = cast("Any", self)
         port.factory.doStart()
@@ -31,12 +31,12 @@ class AdoptedPort(unix.Port):
         port.startReading()
 
     def connectionLost(self, reason: Failure) -> None:
-        """Close as `tcp.Port` does: `unix.Port` would unlink the file."""
+        """Close the port like `tcp.Port`: `unix.Port` would unlink the file."""
         tcp.Port.connectionLost(self, reason)
 
 
 class Adopter:
-    """Replaces the reactor in an endpoint that adopts a Unix socket."""
+    """The reactor of an endpoint for a Unix socket of systemd; returns an `AdoptedPort`."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -44,7 +44,7 @@ class Adopter:
     def adoptStreamPort(
         self, descriptor: int, family: int, factory: IProtocolFactory
     ) -> IListeningPort:
-        """Return an `AdoptedPort` on the descriptor, as `IReactorSocket` has it."""
+        """Return an `AdoptedPort` that listens on *descriptor* (`IReactorSocket`)."""
         port = cast("Any", AdoptedPort)._fromListeningDescriptor(self._reactor, descriptor, factory)
         port.startListening()
         return cast("IListeningPort", port)

@@ -1,4 +1,4 @@
-"""TLS on the listeners: its configuration, and how credentials are replaced while it runs."""
+"""TLS of the listeners: its configuration, and the reloading of credentials while it runs."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from .endpoints import TLSChoice
 from .pem import Credentials, pin, read_certificates, read_credentials
 
 #: Mozilla's intermediate configuration for TLS 1.2 without finite-field Diffie-Hellman:
-#: forward secrecy and authenticated encryption only. TLS 1.3 has no others.
+#: forward secrecy and authenticated encryption only, as always in TLS 1.3.
 CIPHERS: Final = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
     b"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
     b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
-#: Seconds between two checks whether the certificate has to be renewed.
+#: Seconds between two checks whether the certificate must be renewed.
 RENEWAL_CHECK: Final = 3600.0
-#: A certificate that we do not renew is warned of when it has less time left than this.
+#: The remaining validity below which a warning is logged for a certificate that we do not renew.
 EXPIRY_WARNING: Final = timedelta(days=14)
 
-#: Hosts that mean every address of the machine.
-_ANY: Final = ("0.0.0.0", "::", "")  # noqa: S104  (compared with, not bound to)
+#: Hosts that mean all addresses of the machine.
+_ANY: Final = ("0.0.0.0", "::", "")  # noqa: S104  (for comparison)
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
-#: Returns the wall clock's time, in UTC.
+#: Returns the current time in UTC.
 Now = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """Return the wall clock's time, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -62,7 +62,7 @@ class CredentialLoader(Protocol):
     """Whether `load` renews them before they expire."""
 
     def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
-        """Return the credentials to use from now on, at these *hosts*. Raises `Problem`."""
+        """Return credentials for a server that listens on *hosts*. Raises `Problem`."""
         ...
 
 
@@ -75,7 +75,7 @@ class FileCredentials:
     renews = False
 
     def load(self, hosts: Iterable[str], now: datetime) -> Credentials:
-        """Read the files. Raises `Problem`, also for a certificate that is not valid now."""
+        """Read the files. Raises `Problem`, also if the certificate is not valid now."""
         found = read_credentials(self.certificate, self.key)
         found.check_time(now, self.certificate)
         return found
@@ -83,7 +83,7 @@ class FileCredentials:
 
 @dataclass(frozen=True)
 class OwnCredentials:
-    """Makes credentials with the server's own authority, for the hosts and more *names*."""
+    """Makes credentials with the server's own authority, for the hosts and further *names*."""
 
     authority: Authority
     names: Sequence[str] = ()
@@ -93,8 +93,8 @@ class OwnCredentials:
         """Return credentials for *hosts*, the loopback names and `names`. Raises `Problem`."""
         names = {*_LOOPBACK, *self.names}
         for host in hosts:
-            for name in _machine() if host in _ANY else [host]:
-                with suppress(ValueError):  # The machine's name may be none that DNS allows.
+            for name in _machine_names() if host in _ANY else [host]:
+                with suppress(ValueError):  # The machine's name may be invalid in DNS.
                     names.add(host_name(name))
         return self.authority.credentials(names, now)
 
@@ -108,7 +108,7 @@ def build_loader(choice: TLSChoice, home: Path) -> CredentialLoader:
 
 @implementer(IOpenSSLServerConnectionCreator)
 class TLS:
-    """The TLS of all listeners. New connections use the current credentials, others keep theirs."""
+    """TLS of all listeners. New connections use the current credentials, old ones keep theirs."""
 
     _log = Logger()
 
@@ -147,23 +147,23 @@ class TLS:
         return wrapped
 
     def check(self) -> None:
-        """Check the files before the start, without writing any. Raises `Problem`."""
+        """Check the operator's files before the start, without writing any. Raises `Problem`."""
         credentials = None if self.loader.renews else self.loader.load((), self._now())
         _make_context(credentials, self._client_ca)
 
     def start(self, hosts: Iterable[str]) -> None:
-        """Load credentials for *hosts*, begin the renewal checks. Raises `Problem`."""
+        """Load credentials for *hosts*, and start the renewal checks. Raises `Problem`."""
         self._hosts = sorted(set(hosts))
         self._load()
         self._checks.start(RENEWAL_CHECK, now=False)
 
     def stop(self) -> None:
-        """End the renewal checks; connections stay as they are."""
+        """Stop the renewal checks. Open connections are not affected."""
         if self._checks.running:
             self._checks.stop()
 
     def reload(self) -> None:
-        """Load the credentials again. If that fails, log it and keep the current ones."""
+        """Reload the credentials. If that fails, log it and keep the current ones."""
         try:
             self._load()
         except Problem as bad:
@@ -191,6 +191,7 @@ class TLS:
         self._credentials = credentials
 
     def _check(self) -> None:
+        """Renew the certificate if it is due, or warn that it expires."""
         if self.loader.renews:
             try:
                 self.reload()
@@ -212,8 +213,8 @@ def _make_context(credentials: Credentials | None, client_ca: Path | None) -> SS
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(CIPHERS)
-    # Neither tickets nor a cache: every connection is authenticated with what is current. Links
-    # last for hours, so resuming TLS sessions would save nothing.
+    # No tickets and no cache: every connection is authenticated with the current certificates.
+    # Links last for hours, so resumed TLS sessions would save nothing.
     context.set_options(
         SSL.OP_NO_COMPRESSION
         | SSL.OP_NO_RENEGOTIATION
@@ -224,7 +225,7 @@ def _make_context(credentials: Credentials | None, client_ca: Path | None) -> SS
     context.set_session_id(b"hermes-attach")
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     if client_ca is not None:
-        _demand_certificates(context, client_ca)
+        _require_client_certificates(context, client_ca)
     if credentials is not None:
         try:
             context.use_certificate(credentials.leaf)
@@ -238,7 +239,8 @@ def _make_context(credentials: Credentials | None, client_ca: Path | None) -> SS
     return context
 
 
-def _demand_certificates(context: SSL.Context, client_ca: Path) -> None:
+def _require_client_certificates(context: SSL.Context, client_ca: Path) -> None:
+    """Accept only clients with a certificate of an authority in *client_ca*. Raises `Problem`."""
     store = context.get_cert_store()
     assert store is not None
     for authority in read_certificates(client_ca, "client authority"):
@@ -251,17 +253,18 @@ def _demand_certificates(context: SSL.Context, client_ca: Path) -> None:
 
 
 def _names_of(leaf: x509.Certificate) -> str:
+    """Return a certificate's names, or its subject, for the log."""
     with suppress(x509.ExtensionNotFound, ValueError):
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return "for " + ", ".join(str(name.value) for name in names)
     return leaf.subject.rfc4514_string()
 
 
-def _machine() -> list[str]:
-    """Return this machine's name, and its addresses on the routes to others."""
+def _machine_names() -> list[str]:
+    """Return this machine's host name, and its addresses on the default routes."""
     found = [name] if (name := socket.gethostname()) else []
     for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        # Connecting a datagram socket sends nothing, but chooses the local address.
+        # `connect` of a datagram socket sends nothing, but selects the local address.
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((elsewhere, 9))
             found.append(probe.getsockname()[0])

@@ -9,16 +9,16 @@ from typing import Final
 HANDSHAKE: Final = b"\x16"
 TLS_TO_PLAIN_PORT: Final = "a client spoke TLS to the plain port"
 
-_CURE: Final = "(with --tls self it needs ca.pem, named in NODE_EXTRA_CA_CERTS)"
-_UNTRUSTED: Final = f"a client does not trust this server's certificate {_CURE}"
-LEFT_AT_ONCE: Final = (
-    "a client left once it had seen the certificate, as Node does when it does not trust it "
-    f"{_CURE}"
+_ADVICE: Final = "(with --tls self it needs ca.pem, named in NODE_EXTRA_CA_CERTS)"
+_UNTRUSTED: Final = f"a client does not trust this server's certificate {_ADVICE}"
+CLOSED_AFTER_HELLO: Final = (
+    "a client closed after it saw the certificate, as Node does when it does not trust it "
+    f"{_ADVICE}"
 )
 _NOT_TLS: Final = "a client did not speak TLS to the TLS port"
 _TOO_OLD: Final = "a client is too old: it offers neither TLS 1.2 with a modern cipher nor TLS 1.3"
 
-#: A part of OpenSSL's reason, and its explanation.
+#: Parts of OpenSSL's reasons, and their explanations.
 _MEANINGS: Final = (
     ("http request", "a client spoke plain HTTP to the TLS port"),
     ("https proxy request", "a client spoke plain HTTP to the TLS port"),
@@ -42,7 +42,7 @@ _MEANINGS: Final = (
 
 
 def explain(errors: Iterable[tuple[str, ...]]) -> str:
-    """Explain OpenSSL's error queue, a list of tuples that end with a reason."""
+    """Return a line for the log that explains *errors*, OpenSSL's tuples that end with a reason."""
     reasons = [error[-1] for error in errors if error]
     for known, meaning in _MEANINGS:
         if any(known in reason for reason in reasons):

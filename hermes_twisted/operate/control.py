@@ -105,7 +105,7 @@ class Commands:
             "seat {seat} is closed by the operator: {reason}", seat=number, reason=reason
         )
         self._meter.count("kick")
-        seat.tell(f"This terminal is being disconnected: {reason}.")
+        seat.notify(f"This terminal is being disconnected: {reason}.")
         seat.end(reason, CLOSE_POLICY)
         return {"seat": number, "key": seat.key.name, "peer": seat.peer}
 

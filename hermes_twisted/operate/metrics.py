@@ -96,7 +96,7 @@ FAMILIES: Final = (
     Family("queued_bytes", "gauge", "Bytes queued for all clients together"),
     Family("queued_bytes_largest", "gauge", "Bytes queued for the client with the most"),
     Family("waiting_requests", "gauge",
-           "Requests that Hermes has not reported as begun; reports come in lots of up to 32"),
+           "Requests that Hermes has not reported as begun; reports come in batches of up to 32"),
     Family("slow_links", "gauge", "Links whose socket buffer is full"),
     Family("paused_links", "gauge",
            "Links whose socket is not read because too many requests wait"),

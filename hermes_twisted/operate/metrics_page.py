@@ -25,7 +25,7 @@ def metrics_page(metrics: Metrics, may_read: MayRead) -> Page:
 
     def write(request: Request) -> bytes:
         address = request.getClientAddress()
-        client = cast("FrontRequest", request).came_from()
+        client = cast("FrontRequest", request).find_client()
         # The client of a Unix socket may be a proxy, so it does not count as local.
         refused = may_read(
             head_of(request), source_of(client.host), client.host is not None and is_local(address)

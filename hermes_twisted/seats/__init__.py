@@ -1,1 +1,1 @@
-"""One client as Hermes sees it: what it owns, whatever becomes of its connection."""
+"""Seats: the state of each client, separate from its connection."""

@@ -1,4 +1,4 @@
-"""What one link needs at its seat: flow control, how it ends, and what went through it."""
+"""The attachment of a link to its seat: flow control, the reason of its end, and counters."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from .ports import Link
 
 
 class Attachment:
-    """A link at its seat, from its handshake to its end.
+    """A link as its seat uses it, from the handshake to its end.
 
-    The link keeps the counters; the seat pauses, writes and ends. A seat that is given
-    another link gets another attachment.
+    The link updates the counters; the seat pauses, writes and closes. Each link of a seat has its
+    own attachment.
     """
 
     __slots__ = (
@@ -29,51 +29,53 @@ class Attachment:
     )
 
     def __init__(self, link: Link, *, peer: str, source: str, now: float) -> None:
-        """*now* is in seconds, by the reactor's clock."""
+        """*now* is the time in seconds, by the reactor's clock."""
         self._link = link
         self.peer = peer
         """The client's address, for people."""
         self.source = source
-        """What limits by address are counted by (`access.sources`)."""
+        """The source by which the link is counted (`access.sources`)."""
         self.last_heard = now
-        """When the last byte came, in seconds."""
+        """When the last byte was received, in seconds by the reactor's clock."""
         self.round_trip: float | None = None
-        """Seconds that the latest ping took; None before the first has come back."""
+        """The latest round-trip time of a ping, in seconds; None before the first pong."""
         self.frames_in = 0
-        """Messages of the client; `frames_out` are those to it."""
+        """Messages from the client."""
         self.frames_out = 0
+        """Messages to the client."""
         self.bytes_in = 0
-        """Bytes on the wire, framing and all; outwards without control frames."""
+        """Bytes received, including WebSocket headers and control frames."""
         self.bytes_out = 0
+        """Bytes sent, including WebSocket headers, without control frames."""
         self.paused = False
-        """Whether the seat keeps the link from being read."""
+        """Whether the seat has paused reading the link."""
         self.aborted = False
         """Whether the seat has dropped the link."""
         self.ended_by = ""
-        """Who or what ended the link, in a word, once that is known."""
+        """Why the link ended, in a word, such as `client`; empty while it is open."""
         self.close_code: int | None = None
-        """The code of the close frame that we sent or, if we sent none, that came."""
+        """The code of the close frame that we sent or, if we sent none, received."""
 
     @property
     def writable(self) -> bool:
-        """Whether the socket takes more without buffering."""
+        """Whether the socket accepts more without buffering."""
         return self._link.writable
 
     @property
-    def unheard(self) -> bool:
-        """Whether the client may have said something that we have not read."""
-        return self._link.unheard
+    def may_have_unread(self) -> bool:
+        """Whether the client may have sent bytes that we have not read, because of a pause."""
+        return self._link.may_have_unread
 
     def send(self, payloads: list[bytes]) -> None:
         """Send each payload as one text message, in one write."""
         self._link.send(payloads)
 
     def ping(self) -> None:
-        """Send a ping, if the socket takes more."""
+        """Send a ping if the socket is writable."""
         self._link.ping()
 
     def pause_reading(self) -> None:
-        """Read the socket no more, because too many requests wait."""
+        """Stop reading the socket, because the request window is full."""
         if not self.paused:
             self.paused = True
             self._link.pause_reading()
@@ -88,9 +90,9 @@ class Attachment:
         """Begin the closing handshake."""
         self._link.close(code, reason)
 
-    def abort(self, why: str) -> None:
-        """Drop the connection now; *why*, in a word, is what `ended_by` will be."""
+    def abort(self, reason: str) -> None:
+        """Drop the connection at once, and set `ended_by` to *reason*, a word."""
         if not self.aborted:
             self.aborted = True
-            self.ended_by = why
+            self.ended_by = reason
             self._link.abort()

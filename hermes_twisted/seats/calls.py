@@ -1,4 +1,4 @@
-"""Times a client's requests, from the moment that Hermes gets them to their answer."""
+"""Measures how long Hermes takes to answer a client's requests."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 
 from ..meter import Meter
 
-#: Method groups, of Hermes 0.14 to 0.19, that metrics tell apart. All others count as `OTHER`:
-#: clients choose method names, and a metric needs few labels.
+#: The method groups of Hermes 0.14 to 0.19, each with a label of its own. All others count as
+#: `OTHER`: clients choose method names, and a metric must have few labels.
 GROUPS: Final = frozenset(
     (
         "agents", "approval", "billing", "browser", "clarify", "cli", "client", "clipboard",
@@ -26,22 +26,22 @@ OTHER: Final = "other"
 OK: Final = "ok"
 ERROR: Final = "error"
 LOST: Final = "lost"
-"""Outcome of a request that was unanswered when Hermes ended."""
+"""The outcome of a request that Hermes had not answered when it ended."""
 OUTCOMES: Final = (OK, ERROR, LOST)
 
-#: Bytes at the start of an answer, without its id, in which its kind is looked for.
+#: Bytes at the start of an answer, besides its id, that contain `error` or `result`.
 _HEAD: Final = 64
 
 
 @functools.lru_cache(maxsize=512)
 def group_of(method: str) -> str:
-    """Return the method group that *method* is counted in."""
+    """Return the method group of *method* as metrics count it: `OTHER` unless it is known."""
     group = method.partition(".")[0]
     return group if group in GROUPS else OTHER
 
 
 def outcome_of(answer: bytes, identity: bytes) -> str:
-    """Return `OK` or `ERROR`, by which member comes first in the answer's text.
+    """Return `ERROR` if the member `error` comes first in the answer's text, else `OK`.
 
     The text is not parsed. *identity* is the request's id as JSON text.
     """
@@ -51,9 +51,9 @@ def outcome_of(answer: bytes, identity: bytes) -> str:
 
 
 class Calls:
-    """The requests of one client that Hermes has not answered. Any thread may call.
+    """The requests of one client that Hermes has not answered yet. Thread-safe.
 
-    *now* returns seconds, by a clock that never jumps.
+    *now* is a monotonic clock, in seconds.
     """
 
     def __init__(self, meter: Meter, now: Callable[[], float]) -> None:
@@ -65,18 +65,18 @@ class Calls:
         return len(self._running)
 
     def begin(self, tag: int, method: str, identity: bytes) -> None:
-        """Start the time of the request *tag*. The request window bounds their number."""
+        """Start to time the request *tag*. The request window limits their number."""
         self._running[tag] = group_of(method), identity, self._now()
 
     def end(self, tag: int, answer: bytes) -> None:
-        """Stop the time of an answered request. An unknown *tag* is ignored."""
+        """Record the duration of an answered request. An unknown *tag* is ignored."""
         call = self._running.pop(tag, None)
         if call is not None:
             group, identity, since = call
             self._meter.observe("rpc", self._now() - since, group, outcome_of(answer, identity))
 
     def lose(self) -> None:
-        """Count every unanswered request as lost: Hermes has ended."""
+        """Record every unanswered request as `LOST`, because Hermes has ended."""
         running, self._running = self._running, {}
         for group, _identity, since in running.values():
             self._meter.observe("rpc", self._now() - since, group, LOST)

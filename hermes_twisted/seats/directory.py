@@ -1,4 +1,4 @@
-"""The one registry of who is here."""
+"""The registry of all seats, and the interface of its observers."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from .attachment import Attachment
 from .ports import Channel
 from .seat import Seat
 
-#: Opens a channel for the seat of a number; see `ports.Backend.open`.
+#: Opens a channel for a seat, by its number and a `wake` callback, like `ports.Backend.open`.
 OpenChannel = Callable[[int, Callable[[], None]], Channel]
 
 
 class SeatObserver:
-    """Told who comes and goes. Override what concerns you; called on the loop."""
+    """Base class of the directory's observers. Methods are called on the loop and do nothing."""
 
     def seat_opened(self, seat: Seat) -> None:
-        """A client has a seat; it has no attachment yet."""
+        """Called when a seat was opened, before its link is attached."""
 
     def link_attached(self, seat: Seat, attachment: Attachment) -> None:
-        """A link is at its seat."""
+        """Called when a link was attached to its seat."""
 
     def link_detached(self, seat: Seat, attachment: Attachment) -> None:
-        """A link has ended."""
+        """Called when a link has ended, before its seat is closed."""
 
     def seat_closed(self, seat: Seat) -> None:
-        """A client has gone for good."""
+        """Called when a seat was closed: its client has disconnected for good."""
 
 
 class Directory:
-    """Opens seats, attaches links to them, and forgets them; tells observers in their order.
+    """Opens, attaches and closes seats, and notifies the observers in the order of registration.
 
-    A seat ends with its link: its client cannot resume.
+    A seat is closed when its link ends: its client cannot resume.
     """
 
     _log = Logger()
@@ -50,7 +50,7 @@ class Directory:
         meter: Meter,
         make_seat: Callable[..., Seat] = Seat,
     ) -> None:
-        """*make_seat* makes another kind of seat, with the arguments of `Seat`."""
+        """*make_seat* replaces the class `Seat`, and gets its arguments."""
         self._limits = limits
         self._open_channel = open_channel
         self._meter = meter
@@ -58,25 +58,25 @@ class Directory:
         self._numbers = itertools.count(1)
         self._seats: dict[int, Seat] = {}
         self._observers: list[SeatObserver] = []
-        self._waiting: list[Deferred[None]] = []
+        self._empty_waiters: list[Deferred[None]] = []
 
     def __len__(self) -> int:
         return len(self._seats)
 
     def __iter__(self) -> Iterator[Seat]:
-        """The seats, oldest first; each may be closed meanwhile."""
+        """Iterate over a copy of the seats, oldest first, so that they may be closed meanwhile."""
         return iter(list(self._seats.values()))
 
     def find(self, number: int) -> Seat | None:
-        """The seat of this number; None if there is none, or no longer."""
+        """Return the open seat with this number, None if there is none."""
         return self._seats.get(number)
 
     def observe(self, *observers: SeatObserver) -> None:
-        """Tell *observers* from now on, after those that are there."""
+        """Register *observers*, after the existing ones."""
         self._observers += observers
 
     def open(self, key: Key, attachment: Attachment) -> Seat:
-        """A seat for a client that was admitted with *key*, with its link attached."""
+        """Open and return a seat for a client that *key* admitted, and attach its link."""
         number = next(self._numbers)
         seat = self._make_seat(
             number,
@@ -86,12 +86,12 @@ class Directory:
             meter=self._meter,
         )
         self._seats[number] = seat
-        self._tell(lambda observer: observer.seat_opened(seat))
+        self._notify(lambda observer: observer.seat_opened(seat))
         self.attach(seat, attachment)
         return seat
 
     def attach(self, seat: Seat, attachment: Attachment) -> None:
-        """Give *seat* a link, in the place of none."""
+        """Attach a link to *seat*. Raises `ValueError` if it has one, or is closed."""
         seat.attach(attachment)
         self._log.info(
             "seat {seat} attached from {peer} with key {key}",
@@ -99,38 +99,39 @@ class Directory:
             peer=attachment.peer,
             key=seat.key.name,
         )
-        self._tell(lambda observer: observer.link_attached(seat, attachment))
+        self._notify(lambda observer: observer.link_attached(seat, attachment))
 
     def detach(self, seat: Seat, attachment: Attachment) -> None:
-        """The link of *attachment* has ended, and with it the seat."""
+        """Detach a link that has ended, and close its seat."""
         seat.detach(attachment)
         self._log.info("seat {seat} detached", seat=seat.number)
-        self._tell(lambda observer: observer.link_detached(seat, attachment))
+        self._notify(lambda observer: observer.link_detached(seat, attachment))
         self.close(seat)
 
     def close(self, seat: Seat) -> None:
-        """Forget a seat whose client has gone for good."""
+        """Close a seat and remove it from the directory."""
         if self._seats.pop(seat.number, None) is None:
             return
         seat.close()
-        self._tell(lambda observer: observer.seat_closed(seat))
+        self._notify(lambda observer: observer.seat_closed(seat))
         if not self._seats:
-            waiting, self._waiting = self._waiting, []
-            for deferred in waiting:
+            waiters, self._empty_waiters = self._empty_waiters, []
+            for deferred in waiters:
                 deferred.callback(None)
 
     def when_empty(self) -> Deferred[None]:
-        """Fires when no seat is taken: at once, or when the last one is closed."""
+        """Return a Deferred that fires when no seat is open: at once, or after the last `close`."""
         if not self._seats:
             return succeed(None)
         empty: Deferred[None] = Deferred()
-        self._waiting.append(empty)
+        self._empty_waiters.append(empty)
         return empty
 
-    def _tell(self, call: Callable[[SeatObserver], None]) -> None:
+    def _notify(self, call: Callable[[SeatObserver], None]) -> None:
+        """Apply *call* to each observer, and log what it raises."""
         for observer in self._observers:
             try:
                 call(observer)
             except Exception:
-                # A bug of ours in one observer must not keep the others from the news.
-                self._log.failure("an observer of the seats failed")
+                # A bug in one observer must not affect the others.
+                self._log.failure("a seat observer failed")

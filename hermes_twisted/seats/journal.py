@@ -1,4 +1,4 @@
-"""Words the events of the audit log: who was admitted, refused, attached and gone."""
+"""Writes events to the audit log: clients admitted, refused, attached and gone."""
 
 from __future__ import annotations
 
@@ -13,39 +13,40 @@ from .attachment import Attachment
 from .directory import SeatObserver
 from .seat import Seat
 
-#: A field's value; fields that are None are left out.
+#: The value of an event's field; fields that are None are left out.
 Value = str | int | float | bool | None
 
-#: Refusals for one reason that are recorded in a minute; further ones are counted.
+#: Refusals with one reason that are recorded in `PERIOD` seconds; further ones are only counted.
 REFUSALS: Final = 10
 PERIOD: Final = 60.0
 
 
 class Audit(Protocol):
-    """Keeps the audit log. Called on the loop only; never raises. No field holds a secret."""
+    """Writes the audit log. Called on the loop only; no method raises. No field has a secret."""
 
     def record(self, event: str, **fields: Value) -> None:
-        """Record that *event* has just happened."""
+        """Record *event* with the current time."""
 
     def close(self) -> None:
-        """Close the log: the service has stopped."""
+        """Close the log; nothing is recorded afterwards."""
 
 
 class NullAudit:
-    """Records nothing."""
+    """An audit log that records nothing."""
 
     def record(self, event: str, **fields: Value) -> None:
-        """Ignore the event."""
+        """Do nothing."""
 
     def close(self) -> None:
         """Do nothing."""
 
 
 class Journal(SeatObserver):
-    """Turns what happens into audit events. *now* returns seconds, by a clock that never jumps.
+    """Records admissions, refusals, links and the server's start and stop.
 
-    At most `REFUSALS` refusals are recorded in `PERIOD` seconds for each reason, and further
-    ones are counted: for each reason, so that a scanner's noise does not hide a wrong key.
+    At most `REFUSALS` refusals with one reason are recorded in `PERIOD` seconds; further ones are
+    only counted. The limit is for each reason, so that a scanner's requests do not hide a wrong
+    key. *now* is a monotonic clock, in seconds.
     """
 
     def __init__(self, audit: Audit, now: Callable[[], float]) -> None:
@@ -56,12 +57,12 @@ class Journal(SeatObserver):
         self._stopped = False
 
     def started(self, **fields: Value) -> None:
-        """Record that the server listens."""
+        """Record that the server has started to listen."""
         self._stopped = False
         self._audit.record("server-started", **fields)
 
     def stopped(self, **fields: Value) -> None:
-        """Record the stop, and close the log: nothing is recorded after it."""
+        """Record the stop, and close the log."""
         self.settle()
         self._stopped = True
         self._audit.record("server-stopped", **fields)
@@ -72,14 +73,14 @@ class Journal(SeatObserver):
         self._audit.record("admitted", peer=peer, **_key_fields(admitted.key))
 
     def link_attached(self, seat: Seat, attachment: Attachment) -> None:
-        """Record that a client's socket is open."""
+        """Record that a client has attached."""
         self._opened[seat.number] = self._now()
         self._audit.record(
             "opened", seat=seat.number, peer=attachment.peer, **_key_fields(seat.key)
         )
 
     def link_detached(self, seat: Seat, attachment: Attachment) -> None:
-        """Record that a client's socket has ended, by whom, and what went through it."""
+        """Record that a client's link has ended, why, and its counters."""
         self._audit.record(
             "closed",
             seat=seat.number,
@@ -96,11 +97,11 @@ class Journal(SeatObserver):
         )
 
     def refused(self, refused: Refusal, peer: str, *, held: bool | None = None) -> None:
-        """Record a refusal of a client at *peer*; *held*: it is in the waiting room."""
+        """Record the refusal of a client at *peer*; *held* means it is in the waiting room."""
         if self._stopped:
             return
         reason = refused.code
-        # Reasons are constants of ours: there are few.
+        # The reasons are constants, so there are few quotas.
         quota = self._quotas.setdefault(reason, Quota(REFUSALS, PERIOD, self._now))
         if quota.spend():
             self._settle(reason, quota)
@@ -109,7 +110,7 @@ class Journal(SeatObserver):
             )
 
     def settle(self) -> None:
-        """Record the numbers of refusals that were only counted since the last call."""
+        """Record how many refusals were only counted since the last call, for each reason."""
         for reason, quota in self._quotas.items():
             self._settle(reason, quota)
 
@@ -119,6 +120,6 @@ class Journal(SeatObserver):
 
 
 def _key_fields(key: Key) -> dict[str, Value]:
-    """Return what may be logged of a key: its name, its scope, and its id if it has one."""
+    """Return the fields of a key that may be logged: its name, its scope, and its id if any."""
     identity = key.id or None
     return {"key": key.name, "key_id": identity, "scope": key.scope.value}

@@ -1,11 +1,11 @@
-"""The session ledger: what the front keeps of a seat's sessions in case the worker dies.
+"""The session ledger: a seat's sessions, to restore them if the worker dies.
 
-The worker notes which sessions a seat has, and whether a turn runs in them, in their place
-among the frames. The next worker gets the latest note, restores the sessions, and notes
-which it restored; the turns that were lost with the old worker are then ended for the client.
+The worker sends notes, in order with the frames, of the sessions that a seat has and of the turns
+that run in them. The next worker gets the latest note, restores the sessions, and sends a note of
+those it restored. The front then ends the turns that were lost with the old worker.
 
-A turn is ended without a text: every stock UI (0.15 to 0.19) then keeps the words that
-it has streamed. So the front need not keep or parse any text.
+It ends a turn without a text: every stock UI (0.15 to 0.19) then keeps the text that was streamed,
+so the front need not store or parse any.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from .. import rpc
 from ..shared.schema import RestoredSession, SavedSessions, SessionNote
 
 TURN_LOST: Final = (
-    "Hermes was restarted. Its reply broke off there; the conversation goes on, so just ask again."
+    "Hermes was restarted, and its reply was cut off. The conversation goes on: just ask again."
 )
 RESUMED: Final = "Hermes was restarted. The conversation goes on."
 STARTED_EMPTY: Final = (
-    "Hermes was restarted before it had stored this conversation, which therefore starts empty."
+    "Hermes was restarted before it had stored this conversation, so it starts empty."
 )
 
 
 class SessionLedger:
-    """The sessions of one seat, as the worker noted them last."""
+    """The sessions of one seat, by the worker's latest note."""
 
     def __init__(self) -> None:
         self.saved = SavedSessions(())
-        """The sessions to restore in the next worker."""
+        """The sessions for the next worker to restore."""
 
     def note(self, note: SessionNote) -> list[bytes]:
-        """Take a note of the worker; return the frames that tell the client what it means."""
+        """Store a note of the worker; return frames for the client about its restored sessions."""
         self.saved = SavedSessions(note.saved)
         return [frame for session in note.restored for frame in _frames(session)]
 
 
 def _frames(session: RestoredSession) -> list[bytes]:
-    """Return the frames that tell the client of a restored session."""
+    """Return the frames for the client about a restored session."""
     if not session.running:
         return [rpc.notice(RESUMED)]
     text = STARTED_EMPTY if session.fresh else TURN_LOST

@@ -1,4 +1,4 @@
-"""Notices of backend state changes, to the log and to every attached UI."""
+"""Reports backend state changes to the log and to every attached UI."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class StateNotices(SeatObserver):
         self._reported: Problem | None = None
 
     def seat_opened(self, seat: Seat) -> None:
-        """Tell a new client if Hermes cannot be served."""
+        """Send a new client a notice if Hermes cannot be served."""
         if self._backend.state is BackendState.BROKEN:
-            seat.tell(_explain(self._backend.problem))
+            seat.notify(_explain(self._backend.problem))
 
     def changed(self, state: BackendState, problem: Problem | None) -> None:
-        """Report a new state. The same problem is reported once, not at each new attempt."""
+        """Report a new state. A problem is reported once, not after each further attempt."""
         self._meter.count("backend", state.value)
         if state is BackendState.READY:
             self._reported = None
@@ -38,12 +38,12 @@ class StateNotices(SeatObserver):
         elif state is BackendState.BROKEN:
             if problem != self._reported:
                 self._log.error("Hermes cannot be served: {problem}", problem=problem)
-                self._tell_all(_explain(problem))
+                self._notify_all(_explain(problem))
             self._reported = problem
         elif state is BackendState.RESTARTING:
             self._meter.count("restart")
-            self._log.error("{problem} It is started again.", problem=problem)
-            self._tell_all(f"{problem.what if problem else ''} It is being started again.")
+            self._log.error("{problem} Hermes is being restarted.", problem=problem)
+            self._notify_all(f"{problem.what if problem else ''} Hermes is being restarted.")
 
     def _log_ready(self) -> None:
         found = self._backend.findings
@@ -56,9 +56,9 @@ class StateNotices(SeatObserver):
                 found=asdict(found),
             )
 
-    def _tell_all(self, message: str) -> None:
+    def _notify_all(self, message: str) -> None:
         for seat in self._directory:
-            seat.tell(message)
+            seat.notify(message)
 
 
 def _explain(problem: Problem | None) -> str:

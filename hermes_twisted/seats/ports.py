@@ -1,6 +1,6 @@
-"""What a seat is connected to: the link to its client on one side, the backend on the other.
+"""The interfaces of a seat's neighbours: the link to its client, and the backend.
 
-Protocols only. A link is an open WebSocket; a channel is a seat's line to the backend.
+A link is an open WebSocket. A channel connects one seat to the backend.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ __all__ = ["Backend", "BackendState", "Channel", "Link", "StateListener"]
 
 
 class BackendState(Enum):
-    """What a backend can do for its clients."""
+    """The state of a backend."""
 
     STOPPED = "stopped"
     STARTING = "starting"
     READY = "ready"
     RESTARTING = "restarting"
+    """Hermes has ended unexpectedly and is being restarted."""
     BROKEN = "broken"
+    """Hermes cannot be served; the backend's problem says why."""
 
 
 class Link(Protocol):
@@ -36,17 +38,17 @@ class Link(Protocol):
 
     @property
     def writable(self) -> bool:
-        """Whether the socket takes more without buffering."""
+        """Whether the socket accepts more without buffering."""
 
     @property
-    def unheard(self) -> bool:
-        """Whether the client may have said something that we have not read."""
+    def may_have_unread(self) -> bool:
+        """Whether the client may have sent bytes that we have not read, because of a pause."""
 
     def send(self, payloads: list[bytes]) -> None:
         """Send each payload as one text message, in one write."""
 
     def ping(self) -> None:
-        """Send a ping, if the socket takes more."""
+        """Send a ping if the socket is writable."""
 
     def pause_reading(self) -> None:
         """Stop reading the socket."""
@@ -58,11 +60,11 @@ class Link(Protocol):
         """Begin the closing handshake."""
 
     def abort(self) -> None:
-        """Drop the connection now."""
+        """Drop the connection at once."""
 
 
 class Channel(Protocol):
-    """A seat's way to its backend. The backend makes the seat's outbox."""
+    """Connects a seat to its backend, which makes the seat's outbox."""
 
     @property
     def outbox(self) -> Outbox:
@@ -70,16 +72,16 @@ class Channel(Protocol):
 
     @property
     def settlements(self) -> Settlements:
-        """The requests that no longer wait; also wakes the seat."""
+        """Counts settled requests; wakes the seat, too."""
 
     def submit(self, frame: rpc.Frame) -> None:
-        """Pass a request to Hermes: behind the client's earlier ones, or ahead if it is urgent."""
+        """Pass a request to Hermes: after the client's earlier ones, unless it is urgent."""
 
     def delivered(self, size: int) -> None:
         """Note that *size* bytes of the outbox were written to the socket."""
 
     def close(self) -> None:
-        """Release everything: the client has gone for good."""
+        """Release everything, because the client has disconnected for good."""
 
 
 #: Called on the loop at every change of a backend's state.
@@ -91,24 +93,24 @@ class Backend(Protocol):
 
     state: BackendState
     problem: Problem | None
-    """Why it is not ready, where there is more to say than its state."""
+    """Why it is not ready, if that is known."""
     findings: Findings | None
-    """The Hermes that it runs, for logs and health pages; None until ready."""
+    """The Hermes that it runs; None until it is ready."""
 
     def start(self, listener: StateListener, meter: Meter) -> None:
-        """Begin to get ready. Seats may be opened at once: their requests wait.
+        """Start Hermes. Seats may be opened at once: their requests wait until it is ready.
 
-        *listener* is called at every change of state, *meter* observes how long answers take.
+        *listener* is called at every change of state; *meter* records how long answers take.
         """
 
     def open(self, number: int, wake: Callable[[], None]) -> Channel:
-        """Return a channel for a new seat.
+        """Open a channel for a new seat.
 
-        *wake* is called on the loop when the outbox has frames and the seat had emptied it.
+        *wake* is called on the loop when an empty outbox gets frames.
         """
 
     def drain(self, timeout: float) -> Deferred[bool]:
-        """Fire with True when nothing runs any more, or with False after *timeout* seconds."""
+        """Fire with True once no request or turn runs, or with False after *timeout* seconds."""
 
     def stop(self) -> Deferred[None]:
         """Finalise Hermes' sessions and release everything, within a time limit."""

@@ -1,4 +1,4 @@
-"""Makes the outbox and the settlements of a seat, within an operator's limits."""
+"""Makes the outbox and the settlements of a seat, with the operator's limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..limits import Limits
 from ..shared.backlog import Backlog
 from ..shared.outbox import Outbox
-from ..shared.settlements import LOT_BYTES, LOT_COUNT, Settlements
+from ..shared.settlements import BATCH_BYTES, BATCH_COUNT, Settlements
 
 
 def make_outbox(
@@ -18,7 +18,7 @@ def make_outbox(
     total: Backlog | None = None,
     answered: Callable[[int, bytes], None] | None = None,
 ) -> Outbox:
-    """Return an outbox with the soft and hard limit of *limits*. Arguments as `Outbox` has them."""
+    """Return an outbox with the soft and hard limit of *limits*, and `Outbox`'s other arguments."""
     return Outbox(
         wake,
         soft=limits.max_queued_soft,
@@ -30,15 +30,15 @@ def make_outbox(
 
 
 def make_settlements(limits: Limits, wake: Callable[[], None]) -> Settlements:
-    """Return settlements whose lots are small against the request window."""
-    return Settlements(wake, count=lot_count(limits), size=lot_bytes(limits))
+    """Return settlements with batches that are small compared to the request window."""
+    return Settlements(wake, count=batch_count(limits), size=batch_bytes(limits))
 
 
-def lot_count(limits: Limits) -> int:
-    """Return how many settled requests make a lot: an eighth of the request window at most."""
-    return max(1, min(LOT_COUNT, limits.max_waiting_requests // 8))
+def batch_count(limits: Limits) -> int:
+    """Return the requests of a batch of settlements: at most 1/8 of the request window."""
+    return max(1, min(BATCH_COUNT, limits.max_waiting_requests // 8))
 
 
-def lot_bytes(limits: Limits) -> int:
-    """Return how many bytes of them make a lot: an eighth of the request window at most."""
-    return max(1, min(LOT_BYTES, limits.max_waiting_bytes // 8))
+def batch_bytes(limits: Limits) -> int:
+    """Return the bytes of a batch of settlements: at most 1/8 of the request window."""
+    return max(1, min(BATCH_BYTES, limits.max_waiting_bytes // 8))

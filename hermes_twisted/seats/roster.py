@@ -1,4 +1,4 @@
-"""Which links are attached, and what has gone through them: for metrics and `status`."""
+"""The attached links and their traffic counters, for metrics and `status`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .attachment import Attachment
 from .directory import SeatObserver
 from .seat import Seat
 
-#: Rates are those of the last one to two of these, in seconds.
+#: Seconds between two samples. Rates are averages over the last one to two periods.
 RATE_PERIOD: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """What has gone through a link, or through all."""
+    """Traffic counters of one link, or of all links together."""
 
     frames_in: int = 0
     bytes_in: int = 0
@@ -26,7 +26,7 @@ class Traffic:
     events: int = 0
     """Frames for the client that answer no request."""
     shed: int = 0
-    """Pieces of live text that were left out for a slow client."""
+    """Deltas that were shed."""
 
     def __add__(self, other: Traffic) -> Traffic:
         return Traffic(*(a + b for a, b in zip(_counts(self), _counts(other), strict=True)))
@@ -43,13 +43,14 @@ class Entry:
         self.attachment = attachment
         self.seat = seat
         self.since = since
-        """When it was attached, in seconds since 1970."""
+        """When the link was attached, in seconds since 1970."""
         self.opened = now
+        """The same, by the monotonic clock."""
         self._samples = [(now, Traffic())]
 
     @property
     def traffic(self) -> Traffic:
-        """What has gone through so far."""
+        """The counters so far."""
         attachment, seat = self.attachment, self.seat
         return Traffic(
             attachment.frames_in,
@@ -61,11 +62,11 @@ class Entry:
         )
 
     def sample(self, now: float) -> None:
-        """Remember the counters as they are *now*, for the rates."""
+        """Store the counters at the time *now*, for the rates."""
         self._samples = [*self._samples[-1:], (now, self.traffic)]
 
     def rates(self, now: float) -> dict[str, float]:
-        """Each counter's growth per second, over the last few seconds."""
+        """Return each counter's growth per second, since the sample before the last one."""
         then, before = self._samples[0]
         period = max(now - then, 1.0)
         counts = zip(fields(Traffic), _counts(self.traffic), _counts(before), strict=True)
@@ -73,7 +74,7 @@ class Entry:
 
 
 class Roster(SeatObserver):
-    """The attached links, in the order in which they came. *now* never jumps."""
+    """The attached links, oldest first. *now* is a monotonic clock, in seconds."""
 
     def __init__(self, now: Callable[[], float], wall: Callable[[], float] = time.time) -> None:
         self._now = now
@@ -88,27 +89,27 @@ class Roster(SeatObserver):
         return iter(list(self._entries.values()))
 
     def link_attached(self, seat: Seat, attachment: Attachment) -> None:
-        """Count from now on what goes through this link."""
+        """Add a link."""
         self._entries[seat.number] = Entry(attachment, seat, self._now(), self._wall())
 
     def link_detached(self, seat: Seat, attachment: Attachment) -> None:
-        """Forget a link that has ended; what it has counted stays in the sums."""
+        """Remove a link that has ended; its counters stay in the sums."""
         entry = self._entries.pop(seat.number, None)
         if entry is not None:
             self._past += entry.traffic
 
     def traffic(self) -> Traffic:
-        """All that has gone through, over links that have ended, too."""
+        """Return the sums over all links, including those that have ended."""
         return sum((entry.traffic for entry in self), start=self._past)
 
     def sample(self) -> None:
-        """Remember all counters, for the rates; to be called every `RATE_PERIOD` seconds."""
+        """Store all counters, for the rates; to be called every `RATE_PERIOD` seconds."""
         now = self._now()
         for entry in self:
             entry.sample(now)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Each link, for a table or JSON: times in seconds, sizes in bytes, no secret."""
+        """Return the links as JSON objects: times in seconds, sizes in bytes, no secrets."""
         return [self._row(entry) for entry in self]
 
     def _row(self, entry: Entry) -> dict[str, Any]:

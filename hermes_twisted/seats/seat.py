@@ -1,7 +1,7 @@
-"""One client: its requests on their way in, its frames on their way out.
+"""A seat: checks a client's requests, and moves frames from the outbox to its link.
 
-A seat decides; the link (a WebSocket) and the channel (a backend) act. It lives on
-the event loop and knows neither. Threads reach it through the outbox alone.
+It uses a link (a WebSocket) and a channel (to a backend) through `ports` only, on the event loop.
+Other threads reach it only through the outbox.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from .attachment import Attachment
 from .ports import Channel
 from .window import RequestWindow
 
-#: Bytes that are handed to the socket in one write.
+#: Bytes of frames that are passed to the link in one write.
 BATCH: Final = 256 * 1024
 
-#: RFC 6455 §7.4.1
+#: Close codes of RFC 6455 §7.4.1.
 CLOSE_GOING_AWAY: Final = 1001
 CLOSE_POLICY: Final = 1008
 
 
 class Seat:
-    """One client, whatever becomes of its connection.
+    """The state of one client, separate from its connection.
 
-    It owns what the client owns: its key, its channel to the backend, its requests and the
-    position in its frames. What one connection needs is its `Attachment`'s, of which a
-    seat has one or, between two links, none: then frames gather in the outbox.
+    It has the client's key, its channel to the backend, its deferred requests and its position. The
+    state of a connection is in its `Attachment`. Between two links a seat has none, and frames wait
+    in the outbox.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Seat:
         *,
         meter: Meter | None = None,
     ) -> None:
-        """*open_channel* gets the callback that it is to call when the outbox has something."""
+        """*open_channel* opens the channel; it gets the callback that wakes the seat."""
         self.number = number
         self.key = key
-        """What it was admitted with."""
+        """The key that admitted the client."""
         self.peer = ""
-        """The address of its latest link, for people."""
+        """The client's latest address, for people."""
         self.denied = 0
-        """Requests that the key's scope forbids."""
+        """The number of requests that the key's scope has denied."""
         self._limits = limits
         self._meter = meter or NullMeter()
         self._attachment: Attachment | None = None
@@ -63,10 +63,10 @@ class Seat:
         self._flushing = False
         self._channel = open_channel(self.flush)
 
-    # Its link.
+    # The link.
 
     def attach(self, attachment: Attachment) -> None:
-        """Take a link. Raises `ValueError` if there is one, or the seat is closed."""
+        """Attach a link. Raises `ValueError` if there is one already, or the seat is closed."""
         if self._closed or self._attachment is not None:
             raise ValueError(f"seat {self.number} cannot take a link now")
         self._attachment = attachment
@@ -75,12 +75,12 @@ class Seat:
         self._pause_if_full()
 
     def detach(self, attachment: Attachment) -> None:
-        """The link has ended. Deferred requests and frames wait for another one."""
+        """Detach a link that has ended. Deferred requests and frames wait for the next one."""
         if self._attachment is attachment:
             self._attachment = None
 
     def close(self) -> None:
-        """The client has gone for good: the backend is told, and nothing waits any more."""
+        """Close the channel and drop all that waits, because the client will not return."""
         if not self._closed:
             self._closed = True
             self._attachment = None
@@ -89,13 +89,13 @@ class Seat:
 
     @property
     def attachment(self) -> Attachment | None:
-        """Its link at the moment."""
+        """The current link; None between two links."""
         return self._attachment
 
-    # What comes from the client.
+    # From the client.
 
     def received(self, text: bytes) -> None:
-        """Take a message of the client. What is wrong with it is answered, never raised."""
+        """Handle a message of the client. Errors are answered to the client, never raised."""
         if self._ending or not text or text.isspace():
             return
         try:
@@ -119,15 +119,15 @@ class Seat:
             self._submit(frame)
         self._pause_if_full()
 
-    # What goes to the client.
+    # To the client.
 
-    def tell(self, message: str) -> None:
-        """Show the user a line of text."""
+    def notify(self, message: str) -> None:
+        """Send the client a notice."""
         self._channel.outbox.put(rpc.notice(message))
         self.flush()
 
     def flush(self) -> None:
-        """Move what waits to the link, as far as that takes it; without one it waits on."""
+        """Move frames to the link while it is writable, then release deferred requests."""
         attachment = self._attachment
         if attachment is None or self._flushing:
             return
@@ -146,7 +146,7 @@ class Seat:
             attachment.resume_reading()
 
     def end(self, reason: str, code: int = CLOSE_GOING_AWAY) -> None:
-        """Ask the client to go: send what waits, then close. What it asks from here on is void."""
+        """Send what waits, then close the link. Further requests of the client are ignored."""
         if not self._closed:
             self.flush()
             self._ending = True
@@ -154,41 +154,41 @@ class Seat:
             if self._attachment is not None:
                 self._attachment.close(code, reason)
 
-    # What there is to know of it.
+    # For metrics and `status`.
 
     @property
     def overflowed(self) -> bool:
-        """Whether more than the hard limit was queued for its client."""
+        """Whether the outbox has overflowed, so that the client is disconnected."""
         return self._channel.outbox.overflowed
 
     @property
     def unsent(self) -> int:
-        """Bytes that wait for the client."""
+        """Bytes that wait in the outbox."""
         return 0 if self._closed else self._channel.outbox.size
 
     @property
     def position(self) -> int:
-        """How many frames have been taken for the client so far."""
+        """The position of the last frame that left the outbox."""
         return self._channel.outbox.position
 
     @property
     def waiting(self) -> int:
-        """Requests that nobody has begun to run."""
+        """The number of requests that are not settled."""
         return self._window.count
 
     @property
     def events(self) -> int:
-        """Frames for the client, so far, that answer no request."""
+        """The number of frames for the client, so far, that answer no request."""
         return self._channel.outbox.events
 
     @property
     def shed(self) -> int:
-        """Deltas that were left out for the client so far."""
+        """The number of deltas that were shed so far."""
         return self._channel.outbox.shed
 
     @property
     def ending(self) -> bool:
-        """Whether the client has been asked to go."""
+        """Whether `end` was called."""
         return self._ending
 
     def _submit(self, frame: rpc.Frame) -> None:
@@ -196,7 +196,7 @@ class Seat:
         self._channel.submit(frame)
 
     def _answer_or_defer(self, answer: bytes) -> None:
-        """Our own answers wait like Hermes' would, so that nobody can pile them up."""
+        """Queue an answer of the front, or defer it, so that a client cannot accumulate them."""
         if self._must_defer():
             self._defer(answer, len(answer))
             self._pause_if_full()
@@ -205,18 +205,20 @@ class Seat:
             self.flush()
 
     def _must_defer(self) -> bool:
+        """Return whether an ordinary request has to wait in the front."""
         return bool(self._deferred) or self._is_slow()
 
     def _is_slow(self) -> bool:
-        """Whether the client leaves its answers unread, or has no link to read them from."""
+        """Return whether the client does not read its answers, or has no link."""
         attachment = self._attachment
         if attachment is None:
             return True
         return not attachment.writable and self._channel.outbox.size > self._limits.max_unread
 
-    def _defer(self, what: rpc.Frame | bytes, size: int) -> None:
+    def _defer(self, item: rpc.Frame | bytes, size: int) -> None:
+        """Defer a request, or an answer of the front."""
         self._meter.count("limit", "unread")
-        self._deferred.append(what)
+        self._deferred.append(item)
         self._window.defer(size)
 
     def _forget_deferred(self) -> None:
@@ -224,6 +226,7 @@ class Seat:
         self._window.forget_deferred()
 
     def _drain(self, attachment: Attachment) -> None:
+        """Send frames while the link is writable, and count settled requests."""
         outbox = self._channel.outbox
         while attachment.writable:
             items = outbox.take(BATCH)
@@ -235,20 +238,20 @@ class Seat:
         self._window.settle(*self._channel.settlements.take())
 
     def _release_deferred(self) -> bool:
-        """Let deferred requests go on while the client reads; True if there were any.
+        """Release deferred requests while the client reads; return whether there were any.
 
-        Any of them may have been answered on the spot.
+        Some of them may have been answered already.
         """
         released = False
         while self._deferred and not self._is_slow():
-            what = self._deferred.popleft()
+            item = self._deferred.popleft()
             released = True
-            if isinstance(what, bytes):
-                self._window.release(len(what))
-                self._channel.outbox.put(what, ANSWER)
+            if isinstance(item, bytes):
+                self._window.release(len(item))
+                self._channel.outbox.put(item, ANSWER)
             else:
-                self._window.release(len(what.text))
-                self._submit(what)
+                self._window.release(len(item.text))
+                self._submit(item)
         return released
 
     def _pause_if_full(self) -> None:

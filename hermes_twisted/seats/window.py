@@ -1,4 +1,4 @@
-"""How many requests of one client may wait, and how many do."""
+"""The request window: limits the waiting requests of one client."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ..limits import Limits
 
 
 class RequestWindow:
-    """Counts a client's requests that wait, in number and in bytes.
+    """Counts a client's waiting requests, in number and in bytes.
 
-    A request waits from its arrival until Hermes begins to run it: in the backend, or, as
-    long as the client does not read its answers, deferred in the front. When the window is
-    full the client's socket is not read; when half of it is free it is read again.
+    A request waits from its arrival until Hermes begins to run it: submitted to the backend, or
+    deferred in the front while the client does not read its answers. The client's socket is not
+    read when the window is full, and read again when half of it is free.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -23,41 +23,41 @@ class RequestWindow:
 
     @property
     def count(self) -> int:
-        """Requests that wait."""
+        """The number of waiting requests."""
         return self._submitted + self._deferred
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more of the client is to be read."""
+        """Whether the client's socket must be paused."""
         return self._fills(self._max_count, self._max_bytes)
 
     @property
     def is_half_free(self) -> bool:
-        """Whether a paused client is to be read again."""
+        """Whether a paused socket may be resumed."""
         return not self._fills(self._max_count * 0.5, self._max_bytes * 0.5)
 
     def submit(self, size: int) -> None:
-        """Count a request of *size* bytes that the backend has got."""
+        """Count a request of *size* bytes that was submitted to the backend."""
         self._submitted += 1
         self._submitted_bytes += size
 
     def settle(self, count: int, size: int) -> None:
-        """Hermes has begun to run *count* submitted requests of *size* bytes together."""
+        """Uncount *count* settled requests, of *size* bytes together."""
         self._submitted -= count
         self._submitted_bytes -= size
 
     def defer(self, size: int) -> None:
-        """Count a deferred message of *size* bytes."""
+        """Count a deferred request or answer of *size* bytes."""
         self._deferred += 1
         self._deferred_bytes += size
 
     def release(self, size: int) -> None:
-        """A deferred message of *size* bytes is deferred no longer."""
+        """Uncount a deferred request or answer of *size* bytes."""
         self._deferred -= 1
         self._deferred_bytes -= size
 
     def forget_deferred(self) -> None:
-        """All deferred messages are void."""
+        """Uncount all deferred requests and answers."""
         self._deferred = self._deferred_bytes = 0
 
     def _fills(self, count: float, size: float) -> bool:

@@ -39,7 +39,7 @@ def build_keys(
         environ,
         key_file=settings.key_file,
         accept_api_server_key=settings.accept_api_server_key,
-        tell=tell,
+        on_secret=tell,
     )
 
 

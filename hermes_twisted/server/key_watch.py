@@ -54,5 +54,5 @@ class KeyWatch:
             reason = ended.get(seat.key.id)
             if reason is not None and not seat.ending:
                 self._log.info("seat {seat} is closed: {reason}", seat=seat.number, reason=reason)
-                seat.tell(f"This terminal is being disconnected: {reason}.")
+                seat.notify(f"This terminal is being disconnected: {reason}.")
                 seat.end(reason, CLOSE_POLICY)

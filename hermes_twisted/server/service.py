@@ -172,7 +172,7 @@ class AttachService(Service):
             self._summaries.stop()
         self._key_watch.stop()
         for seat in self._directory:
-            seat.tell(STOPPING_NOTICE)
+            seat.notify(STOPPING_NOTICE)
         deadline = self._reactor.seconds() + self._settings.drain
         if self._backend.state is BackendState.READY:  # Turns run on without their clients, too.
             finished = await self._backend.drain(self._settings.drain)

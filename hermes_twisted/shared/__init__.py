@@ -1,4 +1,4 @@
-"""What both sides of the worker's pipe run: the front, and Hermes' own Python.
+"""Modules that run both in the front and, in the worker, under Hermes' own Python.
 
-Standard library only, because nothing of ours is installed under Hermes' Python.
+They use the standard library only: our dependencies are not installed under Hermes' Python.
 """

@@ -1,21 +1,22 @@
-"""The bytes that wait for all clients of a process together, over all outboxes."""
+"""The backlog: bytes that wait in all outboxes of a process together."""
 
 from __future__ import annotations
 
 import threading
 from typing import Final
 
+#: The default limit, in bytes.
 QUEUED_TOTAL: Final = 256 * 1024 * 1024
-#: Below so many bytes a single outbox has no backlog, but an ordinary burst.
+#: An outbox with fewer bytes may always grow: an ordinary burst is no backlog.
 NO_BACKLOG: Final = 64 * 1024
 
 
 class Backlog:
-    """The sum over the outboxes of one process. Thread-safe.
+    """The sum of the waiting bytes of the outboxes of one process. Thread-safe.
 
-    While the sum is above *limit*, an outbox that holds more than an equal share of the
-    limit may not grow, and its client is disconnected. A client that reads holds less and
-    stays. So the sum stays below twice the limit.
+    While the sum is above *limit* bytes, an outbox with more than an equal share of the limit may
+    not grow, and its client is disconnected. The outbox of a client that reads has less. So the sum
+    stays below twice the limit.
     """
 
     def __init__(self, limit: int = QUEUED_TOTAL) -> None:
@@ -26,7 +27,7 @@ class Backlog:
 
     @property
     def used(self) -> int:
-        """Bytes that wait, over all members."""
+        """Bytes that wait in all outboxes."""
         return self._used
 
     def join(self) -> None:
@@ -35,17 +36,17 @@ class Backlog:
             self._members += 1
 
     def leave(self) -> None:
-        """Count one outbox less. It has reported 0 bytes before."""
+        """Count one outbox less, which must have removed its bytes."""
         with self._lock:
             self._members -= 1
 
     def change(self, size: int) -> None:
-        """Add *size* bytes to the sum; negative to remove some."""
+        """Add *size* bytes to the sum, or remove some if it is negative."""
         with self._lock:
             self._used += size
 
-    def forbids(self, backlog: int) -> bool:
-        """Return whether an outbox with so many waiting bytes may not grow."""
+    def forbids(self, size: int) -> bool:
+        """Return whether an outbox with *size* waiting bytes may not grow."""
         if self._used <= self._limit:
             return False
-        return backlog > max(NO_BACKLOG, self._limit // max(1, self._members))
+        return size > max(NO_BACKLOG, self._limit // max(1, self._members))

@@ -1,4 +1,4 @@
-"""A mapping that keeps the most recently written entries only."""
+"""A mapping with a limited number of entries."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ V = TypeVar("V")
 
 
 class BoundedMap(MutableMapping[K, V]):
-    """At most *limit* entries. Writing one makes it the newest; the oldest is evicted.
+    """Keeps the *limit* entries that were written last; reading an entry does not renew it.
 
-    Reading changes no order. It is not thread-safe.
+    Not thread-safe.
     """
 
     def __init__(self, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""The frames that wait for one client: in order, counted in bytes, with positions."""
+"""The queue of an outbox: frames for one client, in order, with their total size."""
 
 from __future__ import annotations
 
@@ -7,32 +7,30 @@ from typing import Final
 
 #: A frame that must arrive.
 EVENT: Final = 1
-#: A display-only frame: a later one carries the whole text, so it may be shed.
+#: A frame that may be shed, because a later one repeats its text.
 DELTA: Final = 2
-#: A frame that answers the request whose tag it bears.
+#: A frame that answers the request with its tag.
 ANSWER: Final = 3
-#: Not for the client: a note of the worker to the front, in its place among the frames.
+#: A note of the worker to the front, in order with the frames; not for the client.
 NOTE: Final = 4
 
-#: One frame on its way to the client: kind, tag, JSON text. A plain tuple,
-#: because one is made for every model token.
+#: A queued frame: kind, tag, JSON text. A plain tuple, for speed: there is one for every token.
 Item = tuple[int, int, bytes]
 
 
 class FrameQueue:
-    """An ordered store of frames. Not thread-safe: its owner holds a lock."""
+    """An ordered queue of frames. Not thread-safe: the outbox has the lock."""
 
     __slots__ = ("_items", "position", "size")
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
         self.size = 0
-        """Bytes that wait."""
+        """Bytes in the queue."""
         self.position = 0
-        """The position of the frame that was taken last: how many have left so far.
+        """The position of the frame that was taken last: how many were taken so far.
 
-        Frames are numbered when they leave, so a frame that is shed has no number, and
-        notes have none either.
+        Frames that are shed, and notes, have no position.
         """
 
     def __len__(self) -> int:
@@ -44,10 +42,10 @@ class FrameQueue:
         self.size += len(data)
 
     def take(self, budget: int) -> list[Item]:
-        """Remove frames from the front until they make *budget* bytes or none is left.
+        """Remove and return frames from the front, until *budget* bytes are reached.
 
-        The last one may exceed the budget, so a large frame is never stuck; a note goes
-        with the frame before it.
+        The last one may exceed the budget, so that a large frame is never stuck. A note is taken
+        together with the frame before it.
         """
         items = self._items
         taken: list[Item] = []
@@ -62,7 +60,7 @@ class FrameQueue:
         return taken
 
     def drop_deltas(self) -> int:
-        """Remove every delta; returns how many there were."""
+        """Remove all deltas, and return their number."""
         kept = deque(item for item in self._items if item[0] != DELTA)
         dropped = len(self._items) - len(kept)
         self._items = kept
@@ -70,6 +68,6 @@ class FrameQueue:
         return dropped
 
     def clear(self) -> None:
-        """Remove every frame."""
+        """Remove all frames."""
         self._items.clear()
         self.size = 0

@@ -1,9 +1,8 @@
-"""Ordered queues of jobs, run off the event loop by a bounded set of daemon threads.
+"""Lanes: ordered queues of jobs, run off the event loop by a limited number of daemon threads.
 
-A lane runs its jobs one at a time and in order, as upstream's socket handler
-does for one client. Lanes run side by side. Urgent lanes have threads in
-reserve, so that an interrupt gets through when every other thread is blocked in
-a slow handler.
+A lane runs its jobs one at a time and in order, as Hermes' own WebSocket handler does for one
+client. Lanes run in parallel. Some threads are reserved for urgent lanes, so that an interrupt runs
+while all other threads are blocked in slow handlers.
 """
 
 from __future__ import annotations
@@ -15,53 +14,58 @@ from typing import Final
 
 Job = Callable[[], object]
 
-#: Returned by a job that cannot run yet: the lane is parked, with the job first, until `resume`.
+#: The result of a job that cannot run yet. Its lane is parked until `resume`, then runs it again.
 LATER: Final = object()
 
-#: Threads of one pool, and how many of these only urgent lanes may use.
+#: The default number of threads of a pool, and how many of them are reserved for urgent lanes.
 MAX_THREADS: Final = 64
 RESERVED_THREADS: Final = 16
 #: Seconds after which a thread without work ends.
 IDLE_SECONDS: Final = 30.0
-#: Jobs that a lane may run before it goes to the back of the queue.
+#: Jobs that a lane runs before other ready lanes get a turn.
 TURN: Final = 64
 
 
 class Lane:
-    """An ordered queue of jobs. Made by `LanePool.lane`."""
+    """An ordered queue of jobs. Made by `LanePool.lane`.
+
+    The attributes are the pool's: it changes them under its lock.
+    """
 
     def __init__(self, pool: LanePool, urgent: bool) -> None:
         self._pool = pool
-        self._jobs: deque[Job] = deque()
-        self._scheduled = False
-        self._parked = False
-        self._resumed = False
         self.urgent = urgent
+        self.jobs: deque[Job] = deque()
+        """The jobs that have not begun."""
+        self.scheduled = False
+        """Whether the lane is ready, runs or is parked."""
+        self.parked = False
+        self.resumed = False
+        """Whether `resume` was called since the current job began."""
 
     def put(self, job: Job) -> None:
-        """Run *job* after all earlier ones. Never blocks. The job must not raise."""
-        self._pool._put(self, job)
+        """Run *job*, which must not raise, after all earlier ones. Never blocks."""
+        self._pool.put(self, job)
 
     def resume(self) -> None:
-        """Run a parked lane again."""
-        self._pool._resume(self)
+        """Run the lane again if it is parked."""
+        self._pool.resume(self)
 
     def clear(self) -> int:
-        """Forget the jobs that have not begun. Returns their number."""
-        return self._pool._clear(self)
+        """Remove the jobs that have not begun, and return their number."""
+        return self._pool.clear(self)
 
     @property
     def waits(self) -> bool:
-        """Whether a job waits that has not begun."""
-        return bool(self._jobs)
+        """Whether there are jobs that have not begun."""
+        return bool(self.jobs)
 
 
 class LanePool:
-    """The threads that run lanes: daemons, started on demand, *limit* in all.
+    """Runs lanes on up to *limit* daemon threads, which are started on demand.
 
-    Daemons, because a handler may be busy for minutes and must not keep the
-    process from exiting. *reserve* of the threads serve urgent lanes only. A
-    thread that finds no work for *idle* seconds ends.
+    *reserve* of the threads run urgent lanes only. A thread without work for *idle* seconds ends.
+    Daemon threads do not keep the process from exiting while a handler runs for minutes.
     """
 
     def __init__(
@@ -94,79 +98,90 @@ class LanePool:
 
     @property
     def threads(self) -> int:
-        """The number of threads."""
+        """The number of running threads."""
         return self._threads
 
     def wait_quiet(self, timeout: float) -> bool:
-        """Block until no job runs or waits. False if that takes longer than *timeout* seconds."""
+        """Block until no job runs or waits; return False after *timeout* seconds."""
         with self._lock:
             return self._quiet.wait_for(self._is_quiet, timeout)
 
-    def _put(self, lane: Lane, job: Job) -> None:
+    # Called by `Lane`.
+
+    def put(self, lane: Lane, job: Job) -> None:
+        """Append *job* to *lane*."""
         with self._lock:
-            lane._jobs.append(job)
-            if not lane._scheduled:
-                lane._scheduled = True
+            lane.jobs.append(job)
+            if not lane.scheduled:
+                lane.scheduled = True
                 self._schedule(lane)
 
-    def _resume(self, lane: Lane) -> None:
+    def resume(self, lane: Lane) -> None:
+        """Schedule *lane* if it is parked; otherwise it will not park for its current job."""
         with self._lock:
-            if lane._parked:
-                lane._parked = False
+            if lane.parked:
+                lane.parked = False
                 self._schedule(lane)
             else:
-                lane._resumed = True  # Perhaps while a job is finding out that it cannot run.
+                lane.resumed = True  # A job may be about to return `LATER`.
 
-    def _clear(self, lane: Lane) -> int:
+    def clear(self, lane: Lane) -> int:
+        """Remove the jobs of *lane* that have not begun, and return their number."""
         with self._lock:
-            count = len(lane._jobs)
-            lane._jobs.clear()
-            if lane._parked:
-                lane._parked = lane._scheduled = False
+            count = len(lane.jobs)
+            lane.jobs.clear()
+            if lane.parked:
+                lane.parked = lane.scheduled = False
             return count
 
-    # The rest is called with the lock held, except where it says otherwise.
+    # Call the following with the lock held, unless they take the lock themselves.
 
     def _schedule(self, lane: Lane) -> None:
+        """Put *lane* at the end of the ready lanes."""
         (self._ready_urgent if lane.urgent else self._ready).append(lane)
         self._wake()
 
     def _wake(self) -> None:
         """Wake or start one thread if a lane is ready that it may run.
 
-        One at a time: the woken thread wakes the next. While jobs are short, few threads
-        then run many lanes, instead of many threads waiting for the interpreter.
+        The woken thread wakes the next one. So, while jobs are short, a few threads run many lanes,
+        instead of many threads that wait for the interpreter's lock.
         """
         if self._waking or not self._may_begin():
             return
         if self._idle:
-            # The one that became idle last, so that the others can time out.
+            # The one that became idle last, so that the others time out.
             self._waking = True
-            rest = self._idle.pop()
-            rest.called = True
-            rest.bell.release()
+            thread = self._idle.pop()
+            thread.woken = True
+            thread.wakeup.release()
         elif self._threads < self._limit:
             self._waking = True
             self._threads += 1
             try:
                 threading.Thread(target=self._run, name=self._name, daemon=True).start()
-            except RuntimeError:  # No more threads: a running one takes the lane later.
+            except (
+                RuntimeError
+            ):  # No more threads are possible: a running one takes the lane later.
                 self._waking = False
                 self._threads -= 1
                 if not self._threads:
                     raise
 
     def _may_begin(self) -> bool:
+        """Return whether a ready lane may run."""
         return bool(
             self._ready_urgent or (self._ready and self._ordinary_busy < self._ordinary_limit)
         )
 
-    def _occupy(self, lane: Lane) -> Lane:
+    def _begin(self, lane: Lane) -> Lane:
+        """Count a thread as busy with *lane*."""
         self._busy += 1
         self._ordinary_busy += not lane.urgent
         return lane
 
-    def _vacate(self, lane: Lane) -> None:
+    def _end(self, lane: Lane) -> None:
+        """Count a thread as no longer busy with *lane*."""
         self._busy -= 1
         self._ordinary_busy -= not lane.urgent
         if self._is_quiet():
@@ -176,16 +191,17 @@ class LanePool:
         return not (self._busy or self._ready or self._ready_urgent)
 
     def _next(self) -> Lane | None:
+        """Begin the next lane that may run, None if there is none."""
         if self._ready_urgent:
-            lane = self._occupy(self._ready_urgent.popleft())
+            lane = self._begin(self._ready_urgent.popleft())
             self._wake()  # An ordinary lane may be ready, too.
             return lane
         if self._ready and self._ordinary_busy < self._ordinary_limit:
-            return self._occupy(self._ready.popleft())
+            return self._begin(self._ready.popleft())
         return None
 
     def _run(self) -> None:
-        """Run lanes until none is ready for the idle time. Takes the lock itself."""
+        """Run lanes until none is ready for the idle time. Takes the lock."""
         lane = self._first_lane()
         while lane is not None:
             jobs = 0
@@ -198,14 +214,14 @@ class LanePool:
     def _next_job(self, lane: Lane, go_on: bool) -> Job | None:
         """Return the lane's next job; None when it is empty or has had its turn. Takes the lock."""
         with self._lock:
-            if lane._jobs and (go_on or not self._others_wait()):
-                lane._resumed = False
-                return lane._jobs.popleft()
-            if lane._jobs:
+            if lane.jobs and (go_on or not self._others_wait()):
+                lane.resumed = False
+                return lane.jobs.popleft()
+            if lane.jobs:
                 (self._ready_urgent if lane.urgent else self._ready).append(lane)
             else:
-                lane._scheduled = False
-            self._vacate(lane)
+                lane.scheduled = False
+            self._end(lane)
             return None
 
     def _park(self, lane: Lane, job: Job) -> bool:
@@ -214,11 +230,11 @@ class LanePool:
         Takes the lock.
         """
         with self._lock:
-            lane._jobs.appendleft(job)
-            lane._parked = not lane._resumed
-            if lane._parked:
-                self._vacate(lane)
-            return lane._parked
+            lane.jobs.appendleft(job)
+            lane.parked = not lane.resumed
+            if lane.parked:
+                self._end(lane)
+            return lane.parked
 
     def _others_wait(self) -> bool:
         return bool(self._ready or self._ready_urgent)
@@ -226,11 +242,11 @@ class LanePool:
     def _first_lane(self) -> Lane | None:
         """Return the first lane of a new thread. Takes the lock."""
         with self._lock:
-            lane = self._arrive()
+            lane = self._after_wake()
         return lane if lane is not None else self._next_lane()
 
-    def _arrive(self) -> Lane | None:
-        """Return the lane for a thread that was woken, if one is still ready; wake the next."""
+    def _after_wake(self) -> Lane | None:
+        """Begin a lane in a thread that was woken, if one is still ready; wake the next thread."""
         self._waking = False
         lane = self._next()
         self._wake()
@@ -243,26 +259,26 @@ class LanePool:
                 lane = self._next()
                 if lane is not None:
                     return lane
-                rest = _IdleThread()
-                self._idle.append(rest)
-            rung = rest.bell.acquire(timeout=self._idle_seconds)
+                thread = _IdleThread()
+                self._idle.append(thread)
+            acquired = thread.wakeup.acquire(timeout=self._idle_seconds)
             with self._lock:
-                if not (rung or rest.called):
-                    self._idle.remove(rest)
+                if not (acquired or thread.woken):
+                    self._idle.remove(thread)
                     self._threads -= 1
                     return None
-                # Woken, perhaps in the moment in which the wait ended.
-                lane = self._arrive()
+                # Woken, possibly just after the wait timed out.
+                lane = self._after_wake()
             if lane is not None:
                 return lane
 
 
 class _IdleThread:
-    """An idle thread, and the lock that wakes it."""
+    """An idle thread: it waits for `wakeup`, which is released to wake it."""
 
-    __slots__ = ("bell", "called")
+    __slots__ = ("wakeup", "woken")
 
     def __init__(self) -> None:
-        self.bell = threading.Lock()
-        self.bell.acquire()
-        self.called = False
+        self.wakeup = threading.Lock()
+        self.wakeup.acquire()
+        self.woken = False

@@ -1,8 +1,7 @@
-"""The thread-safe hand-over of frames to one client's consumer.
+"""The outbox: a thread-safe queue of frames for one client.
 
-Any thread may `put`; one consumer takes. It is the only place where threads meet the
-event loop (or, in the worker, the thread that feeds the front). What waits is kept by
-`frame_queue`, what is left out for a slow client is decided by `shedding`.
+Any thread may `put`. One consumer takes: the event loop or, in the worker, the thread that writes
+to the front. `frame_queue` stores the frames, `shedding` decides which deltas are shed.
 """
 
 from __future__ import annotations
@@ -18,29 +17,27 @@ from .shedding import Shedding
 
 __all__ = ["ANSWER", "DELTA", "EVENT", "HARD_LIMIT", "NOTE", "SOFT_LIMIT", "Item", "Outbox"]
 
+#: The default limits, in bytes.
 SOFT_LIMIT: Final = 8 * 1024 * 1024
 HARD_LIMIT: Final = 32 * 1024 * 1024
 
-#: Changes of the size are reported to the backlog of all in lots of so many bytes: everyday
-#: frames come and go without touching what all clients share.
-LOT: Final = 16 * 1024
+#: Changes of the size are reported to the shared backlog in steps of this many bytes, so that small
+#: frames need not take its lock.
+REPORT_STEP: Final = 16 * 1024
 
 
 class Outbox:
     """Frames in the order of the `put` calls, with a soft and a hard limit in bytes.
 
-    *wake* is called, in the putting thread, when something is waiting and the
-    consumer is idle: once per batch, not once per frame. The consumer is idle
-    when a `take` has left nothing behind. Of an overflow it is told even when it is not: it
-    may wait for the client.
+    *wake* is called, in the putting thread, when a frame is put after a `take` that left none, and
+    after an overflow, because the consumer may be waiting for the client to read.
 
-    Above *soft* waiting bytes, deltas are shed (see `shedding.Shedding`). When a
-    frame comes while more than *hard* bytes wait, the outbox overflows: it keeps
-    nothing and takes nothing any more. One larger frame alone always passes. The same
-    happens when the *total* that it shares with others is spent and it holds more
-    than its share.
+    Above *soft* waiting bytes, deltas are shed (`shedding.Shedding`); *explain* makes the frame
+    that informs the client. When a frame is put while more than *hard* bytes wait, or while *total*
+    forbids this outbox to grow, the outbox overflows: it drops all frames, and accepts no more. A
+    single frame of any size is always accepted.
 
-    *answered* is told of each answer, tag and text, in the putting thread.
+    *answered* is called with the tag and text of each answer, in the putting thread.
     """
 
     def __init__(
@@ -66,9 +63,9 @@ class Outbox:
         self._closed = False
         self._shed_elsewhere = 0
         self.overflowed = False
-        """True once the hard limit was hit; the client has to go."""
+        """Whether the outbox has overflowed, so that the client must be disconnected."""
         self.events = 0
-        """How many frames were put that answer no request."""
+        """The number of frames, so far, that answer no request."""
 
     @property
     def size(self) -> int:
@@ -77,19 +74,19 @@ class Outbox:
 
     @property
     def position(self) -> int:
-        """The position of the frame that was taken last: how many have been taken so far."""
+        """The position of the frame that was taken last: how many were taken so far."""
         return self._queue.position
 
     @property
     def shed(self) -> int:
-        """How many deltas were left out so far, here and before they came here."""
+        """The number of deltas that were shed so far, here and by the worker."""
         return self._shedding.count + self._shed_elsewhere
 
     def put(self, data: bytes, kind: int = EVENT, tag: int = 0, note: bytes = b"") -> bool:
-        """Queue one frame; False means that it will not arrive, nor will later ones.
+        """Queue one frame; return False if the outbox is closed or has overflowed.
 
-        A *note* goes right behind it: they are taken together, so that no end of the
-        process comes between them.
+        A *note* is queued right after it. Both are taken together, so that the worker cannot end
+        between them.
         """
         if kind == ANSWER and self._answered is not None:
             self._answered(tag, data)
@@ -99,7 +96,7 @@ class Outbox:
                 return False
             self.events += kind < ANSWER
             if kind == DELTA and self._shedding.active:
-                self._shedding.leave_out(1)
+                self._shedding.count_shed(1)
             elif queue.size > self._hard or (
                 queue.size > NO_BACKLOG and self._total.forbids(queue.size)
             ):
@@ -109,25 +106,25 @@ class Outbox:
                 if note:
                     queue.append(NOTE, 0, note)
                 self._shedding.begin_if_above()
-            if not -LOT <= queue.size - self._reported <= LOT:
+            if not -REPORT_STEP <= queue.size - self._reported <= REPORT_STEP:
                 self._report()
             accepted = not self.overflowed
-            # An overflow is news even to a consumer that waits for the client.
-            rouse = not (self._awake and accepted)
+            # After an overflow even a consumer that is not idle is called.
+            must_wake = not (self._awake and accepted)
             self._awake = True
-        if rouse:
+        if must_wake:
             self._wake()
         return accepted
 
     def take(self, budget: int) -> list[Item]:
-        """Remove frames from the front until they make *budget* bytes or none is left.
+        """Remove and return frames from the front, until *budget* bytes are reached.
 
-        The last one may exceed the budget, so a large frame is never stuck; a note goes
-        with the frame before it.
+        The last one may exceed the budget, so that a large frame is never stuck. A note is taken
+        together with the frame before it.
         """
         with self._lock:
             taken = self._queue.take(budget)
-            if self._reported - self._queue.size > LOT:
+            if self._reported - self._queue.size > REPORT_STEP:
                 self._report()
             self._shedding.end_if_drained()
             if not self._queue:
@@ -135,12 +132,12 @@ class Outbox:
             return taken
 
     def note_shed(self, count: int) -> None:
-        """Count *count* deltas that were left out before they came here."""
+        """Count *count* deltas that the worker has shed."""
         with self._lock:
             self._shed_elsewhere += count
 
     def close(self) -> None:
-        """Drop what waits and refuse what comes."""
+        """Drop all frames, and accept no more."""
         with self._lock:
             self._empty()
             if not self._closed:
@@ -148,7 +145,7 @@ class Outbox:
                 self._total.leave()
 
     def overflow(self) -> None:
-        """Give up: keep nothing, and take nothing any more."""
+        """Drop all frames, accept no more, and set `overflowed`."""
         with self._lock:
             self._overflow()
         self._wake()
@@ -162,5 +159,6 @@ class Outbox:
         self._report()
 
     def _report(self) -> None:
+        """Report the change of the size to the backlog."""
         self._total.change(self._queue.size - self._reported)
         self._reported = self._queue.size

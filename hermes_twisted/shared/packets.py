@@ -1,9 +1,8 @@
 """Framing between the front and the worker: length-prefixed packets over a stream.
 
-A packet is a 13-byte header, `kind, seat, tag, length` in network byte order, and
-`length` bytes of body. `docs/protocol.md` says what each kind means. Both ends are
-ours and of one version, so an unknown kind or an impossible length is a bug and
-ends the stream. Small packets are joined into few writes.
+A packet is a 13-byte header, `kind, seat, tag, length` in network byte order, and `length` bytes of
+body. `docs/protocol.md` defines each kind. Both ends have the same version, so an unknown kind or
+an impossible length is a bug, and ends the stream.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple, cast
 
-#: Seconds without a write after which a single one is made at once: it is there a turn of a
-#: loop or a thread's switch sooner. In a burst, chunks are gathered for larger writes.
-CALM: Final = 0.0002
-#: Larger chunks are written by themselves: to join them with others would copy them.
+#: Seconds without a write after which the next chunk is written at once, which saves a turn of the
+#: loop or a switch of threads. In a burst, chunks are joined into larger writes.
+QUIET_PERIOD: Final = 0.0002
+#: Chunks with more bytes are written separately: joining them with others would copy them.
 LARGE: Final = 64 * 1024
 
 
 def batches(chunks: Iterable[bytes]) -> list[bytes]:
-    """Join *chunks*, in order, into few pieces; large ones stay by themselves, uncopied."""
+    """Join *chunks*, in order, into fewer pieces; large ones stay separate, and are not copied."""
     found: list[bytes] = []
     small: list[bytes] = []
     for chunk in chunks:
@@ -39,12 +38,12 @@ def batches(chunks: Iterable[bytes]) -> list[bytes]:
 
 HEADER: Final = struct.Struct("!BIII")
 
-#: No packet is larger: Hermes' largest answers are tens of megabytes.
+#: The most bytes of a body. Hermes' largest answers have tens of megabytes.
 MAX_BODY: Final = 512 * 1024 * 1024
 
 
 class Op(IntEnum):
-    """Kind of a packet. Values below 32 go to the worker, the others come from it."""
+    """The kind of a packet. Values below 32 are sent to the worker, the others by it."""
 
     HELLO = 1
     """The first packet: the worker's settings, `schema.WorkerSettings`."""
@@ -55,11 +54,11 @@ class Op(IntEnum):
     URGENT = 4
     """A frame from the client for the seat's urgent lane; *tag* names it in the answer."""
     CREDIT = 5
-    """*tag* bytes of the seat's frames were passed on to its client."""
+    """*tag* bytes of the seat's frames were written to its client's socket."""
     CLOSE = 6
     """The seat has ended."""
     DRAIN = 7
-    """Wait until nothing runs, for at most *tag* milliseconds; DRAINED follows."""
+    """Wait until no request or turn runs, for at most *tag* milliseconds; DRAINED follows."""
 
     READY = 32
     """Hermes is loaded: `schema.Findings`."""
@@ -70,11 +69,11 @@ class Op(IntEnum):
     ANSWER = 35
     """A frame for the client that answers the request *tag*."""
     SETTLED = 36
-    """*tag* requests no longer wait; the body is their size together, 8 bytes."""
+    """*tag* requests were settled; the body is the sum of their bytes, as a 64-bit integer."""
     OVERFLOW = 37
     """The seat's outbox exceeded its hard limit."""
     DRAINED = 38
-    """The answer to DRAIN: nothing runs any more, or, with *tag* 1, the time is up."""
+    """The answer to DRAIN: nothing runs any more or, with *tag* 1, the time has elapsed."""
     NOTE = 39
     """The seat's sessions have changed, or were restored: `schema.SessionNote`."""
     SHED = 40
@@ -82,7 +81,7 @@ class Op(IntEnum):
 
 
 class Packet(NamedTuple):
-    """One packet: its kind, its seat, and what they mean by *tag* and *body*."""
+    """One packet. `Op` defines the meaning of *tag* and *body*."""
 
     op: int
     seat: int
@@ -94,9 +93,10 @@ _new: Final = tuple.__new__
 
 
 class BadPacket(Exception):
-    """The stream holds something that is no packet of this version."""
+    """The stream contains bytes that are no valid packet of this version."""
 
 
+#: The body of `Op.SETTLED`.
 SIZE: Final = struct.Struct("!Q")
 
 
@@ -106,20 +106,20 @@ def pack(op: int, seat: int = 0, tag: int = 0, body: bytes = b"") -> bytes:
 
 
 class Unpacker:
-    """Splits a stream into packets. A large body is gathered in one buffer and copied once."""
+    """Splits a stream into packets. A large body is copied only once."""
 
     def __init__(self) -> None:
         self._rest = b""
-        self._begun: _Begun | None = None
+        self._partial: _PartialPacket | None = None
 
     def feed(self, data: bytes) -> Iterator[Packet]:
         """Yield the packets that are complete with *data*. Raises `BadPacket`."""
-        if self._begun is not None:
-            data = self._begun.fill(data)
-            if not self._begun.is_full:
+        if self._partial is not None:
+            data = self._partial.fill(data)
+            if not self._partial.is_full:
                 return
-            yield self._begun.packet()
-            self._begun = None
+            yield self._partial.packet()
+            self._partial = None
         buffer = self._rest + data if self._rest else data
         start, end = 0, len(buffer)
         while end - start >= HEADER.size:
@@ -129,37 +129,37 @@ class Unpacker:
             body = start + HEADER.size
             if end - body < length:
                 if length > LARGE:
-                    self._begun = _Begun(op, seat, tag, length)
-                    self._begun.fill(buffer[body:])
+                    self._partial = _PartialPacket(op, seat, tag, length)
+                    self._partial.fill(buffer[body:])
                     start = end
                 break
             start = body + length
-            # Past the class's own constructor, which costs more than all the rest.
+            # Bypasses the constructor, which takes more time than all the rest.
             yield _new(Packet, (op, seat, tag, buffer[body:start]))
         self._rest = buffer[start:]
 
 
-class _Begun:
-    """A large packet of which only a part has arrived."""
+class _PartialPacket:
+    """A large packet that is still incomplete."""
 
     def __init__(self, op: int, seat: int, tag: int, length: int) -> None:
         self._head = op, seat, tag
         self._body = bytearray(length)
-        self._room = memoryview(self._body)
+        self._missing = memoryview(self._body)
 
     @property
     def is_full(self) -> bool:
         """Whether the whole packet has arrived."""
-        return not self._room
+        return not self._missing
 
     def fill(self, data: bytes) -> bytes:
-        """Copy what is still missing from *data*; return the rest of *data*."""
-        count = min(len(data), len(self._room))
-        self._room[:count] = data[:count]
-        self._room = self._room[count:]
+        """Copy the missing bytes from *data*, and return the rest of *data*."""
+        count = min(len(data), len(self._missing))
+        self._missing[:count] = data[:count]
+        self._missing = self._missing[count:]
         return data[count:]
 
     def packet(self) -> Packet:
-        """Return the complete packet. Its body is a bytearray that nobody writes to any more."""
-        self._room.release()
+        """Return the complete packet. Its body is a bytearray that is not changed any more."""
+        self._missing.release()
         return Packet(*self._head, cast("bytes", self._body))

@@ -1,10 +1,13 @@
-"""Something that an operator can mend: what is wrong, and what to do about it."""
+"""The exception for everything that an operator can mend."""
 
 from __future__ import annotations
 
 
 class Problem(Exception):
-    """What is wrong, and advice. Contains no secret. Two with the same words are equal."""
+    """A problem that an operator can mend: `what` is wrong, and `advice`.
+
+    It never contains a secret. Problems with the same texts are equal.
+    """
 
     def __init__(self, what: str, advice: str = "") -> None:
         super().__init__(what, advice)

@@ -31,20 +31,20 @@ class WorkerSettings:
     queued_total: int
     """Queued bytes of all clients above which those with the most are disconnected."""
     window: int
-    """Bytes of one client that may be under way to the front without credit."""
+    """The credit window: bytes for one client that may be in transit without credit."""
     threads: int
-    """Threads that run requests."""
+    """The number of threads that run requests."""
     urgent_threads: int
-    """How many of these run urgent requests only."""
+    """The number of these threads that run urgent requests only."""
     settle_count: int
-    """Settled requests are reported in lots of this many ..."""
+    """Settled requests are reported in batches of this many requests ..."""
     settle_bytes: int
     """... or of this many bytes."""
     shutdown: float
-    """How long Hermes may take to finalise its sessions."""
+    """Seconds that Hermes may take to finalise its sessions."""
     umask: int
     core_limit: int | None
-    """The soft limit of core files; None leaves it as it is."""
+    """The soft RLIMIT_CORE of the worker; None leaves it unchanged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,57 +53,58 @@ class Findings:
 
     version: str
     methods: int
-    """How many methods its dispatcher knows."""
+    """The number of methods of its dispatcher."""
     python: str = ""
     hooks: tuple[str, ...] = ()
-    """Optional hooks that are there and take our calls."""
+    """Optional hooks that exist with the expected signature."""
     left_out: tuple[str, ...] = ()
-    """Optional hooks that are absent or have changed; the host does without them."""
+    """Optional hooks that are absent or have changed, and are not called."""
     changed: tuple[str, ...] = ()
-    """Hooks, among those left out, that are there but do not take our calls."""
+    """Hooks, among those left out, that exist with another signature."""
     mcp_discovery: bool = False
     """Whether this release expects its transport to start MCP discovery."""
     promises: tuple[str, ...] = ()
-    """Fields that are true in this release's `gateway.ready`."""
+    """Names of the fields that are true in this release's `gateway.ready`."""
     replays: bool = False
     """Whether this release numbers its events for clients that reconnect."""
     answered_here: tuple[str, ...] = ()
-    """Methods that newer UIs poll, unknown to this release: the host answers them."""
+    """Methods that newer UIs call, which this release does not have: the host answers them."""
     hands_over: bool = False
-    """Whether this release repeats its open questions to whoever resumes a session."""
+    """Whether this release repeats its open questions to a client that resumes a session."""
     takes_over: bool = False
-    """Whether the host answers `session.resume` of a live session in this release's place."""
+    """Whether the host, not this release, answers `session.resume` of a live session."""
     pool: int = 0
-    """Threads of Hermes' own pool for long handlers; 0 if it has none that we know."""
+    """Threads of Hermes' own pool for long handlers; 0 if it has no known one."""
 
     def describe(self) -> str:
-        """Return what was found, but for the version, as words for the log and the doctor."""
+        """Return the findings, except the version, as a text for the log and the doctor."""
         details = (
             ("hooks found", self.hooks),
             ("hooks left out", self.left_out),
-            ("of these there, but changed", self.changed),
+            ("of these changed", self.changed),
             ("answered in its place", self.answered_here),
         )
-        said = "".join(f"; {words}: {', '.join(names)}" for words, names in details if names)
-        return f"{self.methods} methods{said}"
+        lists = "".join(f"; {label}: {', '.join(names)}" for label, names in details if names)
+        return f"{self.methods} methods{lists}"
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedSession:
-    """One session of a seat, with what it takes to resume it in another worker."""
+    """One session of a seat, with the data to resume it in another worker."""
 
     live_id: str
-    """The id that the client knows it by."""
+    """The live id that the client uses."""
     stored_key: str | None
+    """The id in Hermes' database; None if Hermes has not stored it."""
     cols: int | None
-    """The width of the client's terminal."""
+    """The width of the client's terminal, in columns; None if unknown."""
     running: bool
-    """Whether a turn ran."""
+    """Whether a turn was running."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedSessions:
-    """Body of OPEN: the sessions that the seat had in the worker before; usually none."""
+    """Body of OPEN: the sessions that the seat had in the previous worker; usually none."""
 
     sessions: tuple[SavedSession, ...]
 
@@ -113,16 +114,16 @@ class RestoredSession:
     """One saved session that was resumed in a new worker."""
 
     live_id: str
-    """The id that the client knows it by."""
+    """The live id that the client uses."""
     running: bool
-    """Whether a turn ran when the worker before ended; that turn is lost."""
+    """Whether a turn was running when the previous worker ended; that turn is lost."""
     fresh: bool
-    """Whether Hermes had not stored it, so that a new, empty session took its place."""
+    """Whether Hermes had not stored it, and a new, empty session replaces it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SessionNote:
-    """Body of NOTE: the seat's sessions as they are now, and those that were just restored."""
+    """Body of NOTE: the seat's current sessions, and those that were just restored."""
 
     saved: tuple[SavedSession, ...]
     restored: tuple[RestoredSession, ...] = ()
@@ -133,13 +134,13 @@ class Inspection:
     """What the doctor's child process reports about the Hermes of its interpreter."""
 
     config: Problem | None
-    """What is wrong with `config.yaml`."""
+    """The problem of `config.yaml`, if any."""
     problem: Problem | None
-    """Why this Hermes cannot be served."""
+    """The reason why this Hermes cannot be served, if any."""
     hermes: Findings | None
-    """What was found; None if there is a problem."""
+    """The findings; None if there is a problem."""
     provider: bool | None
-    """Whether a model provider is configured; None where Hermes does not say."""
+    """Whether a model provider is configured; None if Hermes cannot tell."""
 
 
 def encode(message: object) -> bytes:
@@ -148,7 +149,7 @@ def encode(message: object) -> bytes:
 
 
 def decode(kind: type[M], data: bytes) -> M:
-    """Return the message of type *kind* that `encode` made *data* of. Raises `BadPacket`."""
+    """Decode a message of the type *kind* that `encode` made. Raises `BadPacket`."""
     try:
         value = json.loads(data)
     except ValueError:
@@ -173,7 +174,7 @@ def _fields(kind: Any) -> dict[str, Any]:
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
-    """Return JSON's *value* as an object of type *kind*; *where* names it in an error."""
+    """Convert a JSON value to the type *kind*. Raises `BadPacket`, whose text names *where*."""
     if fields := _fields(kind):
         if not isinstance(value, dict):
             raise BadPacket(f"{where} is not an object")

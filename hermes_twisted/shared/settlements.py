@@ -1,4 +1,4 @@
-"""How many requests no longer wait, reported by the threads that run them in lots."""
+"""Counts settled requests, which the threads that run them report in batches."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-#: Settled requests in a lot ...
-LOT_COUNT: Final = 32
-#: ... or their bytes: both far below what a client may have waiting.
-LOT_BYTES: Final = 2 * 1024 * 1024
+#: The default size of a batch: requests ...
+BATCH_COUNT: Final = 32
+#: ... or bytes of requests. Both are much smaller than the default request window.
+BATCH_BYTES: Final = 2 * 1024 * 1024
 
 
 class Settlements:
-    """Adds up the settled requests of one client until they make a lot. Thread-safe.
+    """Adds up the settled requests of one client until they make a batch. Thread-safe.
 
-    *wake* is called, in the settling thread, once for each lot.
+    *wake* is called, in the settling thread, once for each batch.
     """
 
     def __init__(
-        self, wake: Callable[[], None], *, count: int = LOT_COUNT, size: int = LOT_BYTES
+        self, wake: Callable[[], None], *, count: int = BATCH_COUNT, size: int = BATCH_BYTES
     ) -> None:
-        """A lot is complete with *count* requests, or *size* bytes of them."""
+        """A batch is complete with *count* requests, or with *size* bytes of them."""
         self._wake = wake
-        self._lot_count = count
-        self._lot_size = size
+        self._batch_count = count
+        self._batch_size = size
         self._lock = threading.Lock()
         self._count = 0
         self._size = 0
         self._closed = False
 
     def settle(self, size: int, count: int = 1) -> None:
-        """Add *count* requests, *size* bytes together, that no longer wait."""
+        """Add *count* settled requests of *size* bytes together."""
         with self._lock:
             was_due = self._is_due()
             self._count += count
@@ -41,9 +41,9 @@ class Settlements:
             self._wake()
 
     def take(self) -> tuple[int, int]:
-        """Remove and return how many requests, of how many bytes, were settled.
+        """Return the number and the bytes of the settled requests since the last call.
 
-        Returns (0, 0) until a lot is complete.
+        Returns (0, 0) until a batch is complete.
         """
         with self._lock:
             if not self._is_due():
@@ -53,9 +53,9 @@ class Settlements:
             return settled
 
     def close(self) -> None:
-        """Call *wake* no more: the client has gone."""
+        """Never call *wake* again, because the client has disconnected for good."""
         with self._lock:
             self._closed = True
 
     def _is_due(self) -> bool:
-        return self._count >= self._lot_count or self._size >= self._lot_size
+        return self._count >= self._batch_count or self._size >= self._batch_size

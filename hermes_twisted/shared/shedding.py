@@ -1,4 +1,4 @@
-"""When a slow client's live text is left out, and when it is told so."""
+"""Sheds the deltas of a slow client, and informs it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from .frame_queue import EVENT, FrameQueue
 
 
 class Shedding:
-    """Leaves deltas out of a queue from *soft* waiting bytes on, until half of that waits.
+    """Sheds deltas of a queue above *soft* waiting bytes, until half of that waits.
 
-    In the place of what is left out first stands one frame, made by *explain*, that tells
-    the client. Not thread-safe: its owner holds a lock.
+    Each time, *explain* makes one frame that informs the client, in place of the first deltas. Not
+    thread-safe: the outbox has the lock.
     """
 
     __slots__ = ("_explain", "_explained", "_queue", "_soft", "active", "count")
@@ -24,27 +24,27 @@ class Shedding:
         self._explain = explain
         self._explained = False
         self.active = False
-        """Whether deltas are left out at the moment."""
+        """Whether deltas are shed at the moment."""
         self.count = 0
-        """How many deltas were left out so far."""
+        """The number of deltas that were shed so far."""
 
     def begin_if_above(self) -> None:
-        """After a frame was added: begin to shed if more than the soft limit waits."""
+        """Begin to shed if more than the soft limit waits. Call it after a frame was added."""
         if self.active or self._queue.size <= self._soft:
             return
         self.active = True
         self._explained = False
         if dropped := self._queue.drop_deltas():
-            self.leave_out(dropped)
+            self.count_shed(dropped)
         self.end_if_drained()
 
     def end_if_drained(self) -> None:
-        """After frames were taken: stop shedding if half of the soft limit or less waits."""
+        """Stop if at most half of the soft limit waits. Call it after frames were taken."""
         if self.active and self._queue.size <= self._soft // 2:
             self.active = False
 
-    def leave_out(self, count: int) -> None:
-        """Count *count* deltas that were left out, and tell the client once."""
+    def count_shed(self, count: int) -> None:
+        """Count *count* deltas that were shed; inform the client of the first."""
         self.count += count
         if not self._explained and self._explain is not None:
             self._explained = True

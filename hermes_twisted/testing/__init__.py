@@ -1,6 +1,6 @@
-"""Fakes for tests of what serves a terminal: a connection in memory, a backend played by hand.
+"""Fakes for tests: a client's connection in memory, a backend, and an audit log.
 
-Public API. Nothing of the package imports this.
+Public API. No other package imports this one.
 """
 
 from __future__ import annotations

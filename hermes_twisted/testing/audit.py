@@ -1,4 +1,4 @@
-"""An audit log in memory."""
+"""An audit log in memory, for tests."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from ..seats.journal import Value
 
 
 class MemoryAudit:
-    """An `Audit` that keeps its events in a list."""
+    """An `Audit` that keeps its events in the list `events`."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Value]] = []
         self.closed = False
 
     def record(self, event: str, **fields: Value) -> None:
-        """Append one event. Fields that are None are left out, as in the audit log."""
+        """Append one event, without fields that are None, as in the audit log."""
         assert not self.closed
         known = {name: value for name, value in fields.items() if value is not None}
         self.events.append({"event": event, **known})
 
     def close(self) -> None:
-        """Set `closed`: a later event is a mistake."""
+        """Set `closed`; a later `record` fails."""
         self.closed = True
 
     def of(self, event: str) -> list[dict[str, Value]]:
-        """Return the events of one kind."""
+        """Return the events named *event*."""
         return [noted for noted in self.events if noted["event"] == event]

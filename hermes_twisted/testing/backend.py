@@ -1,4 +1,4 @@
-"""A backend that does only what its test says."""
+"""A backend under the control of a test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..shared.settlements import Settlements
 
 
 class FakeChannel:
-    """A channel played by hand: `requests` has what was submitted, `say` answers."""
+    """A channel under the control of a test: `requests` are those submitted, `say` answers."""
 
     def __init__(self, number: int, outbox: Outbox, settlements: Settlements) -> None:
         self.number = number
@@ -30,11 +30,11 @@ class FakeChannel:
         self.closed = False
 
     def submit(self, frame: Frame) -> None:
-        """Keep the request in `requests`."""
+        """Append the request to `requests`."""
         self.requests.append(frame)
 
     def delivered(self, size: int) -> None:
-        """Add up the bytes in `delivered_bytes`."""
+        """Add *size* to `delivered_bytes`."""
         self.delivered_bytes += size
 
     def close(self) -> None:
@@ -48,14 +48,14 @@ class FakeChannel:
             self.outbox.put(text)
 
     def settle(self, count: int = 1) -> None:
-        """Settle the *count* oldest requests."""
+        """Settle the *count* oldest requests, and remove them from `requests`."""
         done, self.requests[:count] = self.requests[:count], []
         for frame in done:
             self.settlements.settle(len(frame.text))
 
 
 class FakeBackend:
-    """A backend that does only what its test says; the newest channel is `channels[-1]`."""
+    """A backend under the control of a test. `channels` are the open channels, newest last."""
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
         self.state = BackendState.STOPPED
@@ -74,19 +74,19 @@ class FakeBackend:
         self.change(BackendState.READY)
 
     def change(self, state: BackendState, problem: Problem | None = None) -> None:
-        """Enter *state* and say so."""
+        """Enter *state*, and call the listener."""
         self.state, self.problem = state, problem
         self._listener(state, problem)
 
     def open(self, number: int, wake: Callable[[], None]) -> FakeChannel:
-        """Return a new `FakeChannel`, also in `channels`."""
+        """Return a new `FakeChannel`, and append it to `channels`."""
 
-        def rouse() -> None:
-            # In a later turn of the loop, as the other backends do it.
+        def wake_later() -> None:
+            # In a later turn of the loop, like the other backends.
             self._clock.callLater(0, wake)
 
-        outbox = make_outbox(self._limits, rouse)
-        channel = FakeChannel(number, outbox, make_settlements(self._limits, rouse))
+        outbox = make_outbox(self._limits, wake_later)
+        channel = FakeChannel(number, outbox, make_settlements(self._limits, wake_later))
         self.channels.append(channel)
         return channel
 

@@ -1,7 +1,7 @@
-"""A client's connection in memory, for tests of servers: HTTP, WebSocket frames, TCP's behaviour.
+"""A client's connection in memory, for tests of servers: HTTP and WebSockets.
 
-Like Twisted's TCP, a connection ends in a later turn of the loop, and a paused one keeps what
-comes.
+It behaves like Twisted's TCP: a connection ends in a later turn of the loop, and bytes that arrive
+while it is paused are delivered later.
 """
 
 from __future__ import annotations
@@ -97,15 +97,15 @@ def client_frame(
     length: int | None = None,
     size: int | None = None,
 ) -> bytes:
-    """Encode a client's frame, or one that a client must not send.
+    """Encode a client's WebSocket frame, valid or invalid.
 
-    *length* is declared instead of the payload's; *size* is the number of bytes of the extended
-    length (0, 2 or 8), also where it is not the shortest.
+    *length* is declared in the header instead of the payload's length. *size* is the number of
+    bytes of the extended length (0, 2 or 8), even if a shorter form exists.
     """
     declared = len(payload) if length is None else length
     head = encode_header(opcode, declared, fin=fin, rsv=rsv, mask=mask or b"")
     if size is not None:
-        # Not the codec's: it makes no header that breaks the protocol.
+        # `encode_header` makes only the shortest form.
         short = {0: declared, 2: 126, 8: 127}[size]
         head = bytes((head[0], head[1] & 0x80 | short)) + (declared.to_bytes(size) if size else b"")
         head += mask or b""
@@ -113,7 +113,7 @@ def client_frame(
 
 
 def read_frames(data: bytes) -> Iterator[WebSocketFrame]:
-    """Decode server frames. Raises `ValueError` for any but whole, unmasked, plain ones."""
+    """Decode a server's WebSocket frames: complete, unmasked, uncompressed; else `ValueError`."""
     start = 0
     while start < len(data):
         header = decode_header(data, start)
@@ -132,8 +132,8 @@ def read_frames(data: bytes) -> Iterator[WebSocketFrame]:
 class MemoryWire(StringTransport):
     """The client's end of a TCP connection in memory, with a server's protocol at the other end.
 
-    *build* makes the protocol, as `buildProtocol` of a factory does. *clock* runs the loop's later
-    turns; each `feed` ends with one.
+    *build* makes the protocol, like `buildProtocol` of a factory. *clock* runs the later turns of
+    the loop; each `feed` ends with one.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class MemoryWire(StringTransport):
         host = host or IPv4Address("TCP", "127.0.0.1", 8643)
         super().__init__(host, peer, lenient=True)  # type: ignore[no-untyped-call]
         self.writes: list[bytes] = []
-        """The server's writes that `take` has not returned yet."""
+        """The writes of the server that `take` has not returned yet."""
         self.aborted = False
         self.blocked = False
         self.no_delay: bool | None = None
@@ -190,7 +190,7 @@ class MemoryWire(StringTransport):
         self._clock.advance(0)
 
     def take(self) -> bytes:
-        """Return the bytes that the server has written since the last call."""
+        """Return the bytes that the server has written since the last `take`."""
         taken, self.writes[:] = b"".join(self.writes), []
         return taken
 
@@ -207,7 +207,7 @@ class MemoryWire(StringTransport):
         return self.response(head=head)
 
     def response(self, *, head: bool = False) -> HttpResponse:
-        """Return the response that has come; the bytes after it stay."""
+        """Return the response that was received; keep the bytes after it."""
         text, _, rest = self.take().partition(b"\r\n\r\n")
         first, *lines = text.decode("latin-1").split("\r\n")
         pairs = (line.partition(":") for line in lines)
@@ -218,7 +218,7 @@ class MemoryWire(StringTransport):
         return HttpResponse(int(first.split()[1]), headers, rest[:length])
 
     def upgrade(self, key: str, *, target: str = "/api/ws", headers: Headers = ()) -> HttpResponse:
-        """Open a WebSocket with *key* and return the server's response."""
+        """Open a WebSocket with *key*, and return the server's response. Raises `ValueError`."""
         response = self.ask(handshake(f"{target}?token={key}", headers))
         if response.status == 101 and response.headers["sec-websocket-accept"].encode() != _ACCEPT:
             raise ValueError("the server has not read the handshake's key")
@@ -231,17 +231,17 @@ class MemoryWire(StringTransport):
         self.feed(b"".join(client_frame(text) for text in texts))
 
     def frames(self) -> list[WebSocketFrame]:
-        """Return the frames that have come since the last call."""
+        """Return the WebSocket frames that were received since the last call."""
         return list(read_frames(self.take()))
 
     def texts(self) -> list[bytes]:
-        """Return the messages since the last call. Raises `ValueError` for other frames."""
+        """Return the text messages since the last call. Raises `ValueError` for any other frame."""
         frames = self.frames()
         if any((frame.opcode, frame.fin) != (TEXT, True) for frame in frames):
             raise ValueError(f"not only text messages: {frames}")
         return [frame.payload for frame in frames]
 
-    # The server's side: what a protocol calls. The names are Twisted's.
+    # The server's side: the methods of Twisted's transports.
 
     def write(self, data: bytes) -> None:
         """Record one write of the server, unless the connection has ended."""
@@ -263,23 +263,23 @@ class MemoryWire(StringTransport):
                 self._lose_later(ConnectionDone())
 
     def abortConnection(self) -> None:
-        """End the connection in a later turn, without what the client has not read."""
+        """End the connection in a later turn, and drop bytes that the client has not read."""
         if self.connected and not self.aborted:
             self.aborted = self.disconnecting = True
             self._lose_later(ConnectionAborted())
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Register a producer; it is not paused."""
+        """Register a producer, which is not paused."""
         super().registerProducer(producer, streaming)  # type: ignore[no-untyped-call]
         self._producer_paused = False
 
     def unregisterProducer(self) -> None:
-        """Unregister the producer; like TCP's, this is no error if there is none."""
+        """Unregister the producer, if there is one."""
         self.producer = None
         self._producer_paused = False
 
     def resumeProducing(self) -> None:
-        """Read again; what has come meanwhile is delivered in a later turn."""
+        """Read again; bytes that have arrived meanwhile are delivered in a later turn."""
         super().resumeProducing()  # type: ignore[no-untyped-call]
         if self._unread:
             self._clock.callLater(0, self._deliver)

@@ -1,1 +1,1 @@
-"""RFC 6455 between a seat and a socket: frames, compression, limits, pings, the waiting room."""
+"""WebSockets (RFC 6455): WebSocket frames, compression, limits, pings, the waiting room."""

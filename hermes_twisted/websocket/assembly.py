@@ -1,10 +1,10 @@
-"""Assembles a client's message from fragments, within limits."""
+"""Assembles a message of a client from fragments, within limits."""
 
 from __future__ import annotations
 
 
 class Budget:
-    """A limit of bytes that several share; each gives back what it took."""
+    """A limit of bytes that several assemblies share."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -16,22 +16,22 @@ class Budget:
         return self._limit - self._taken
 
     def take(self, size: int) -> bool:
-        """Take *size* bytes; if there are not so many, take none and return False."""
+        """Take *size* bytes; if fewer are left, take none and return False."""
         if size > self.left:
             return False
         self._taken += size
         return True
 
     def give_back(self, size: int) -> None:
-        """Free *size* bytes."""
+        """Free *size* bytes that were taken."""
         self._taken -= size
 
 
 class Assembly:
-    """The unfinished message of one connection, inflated.
+    """The incomplete message of one connection, inflated. `len` is its size in bytes.
 
-    Its bytes are taken from the *budget* of all clients, and given back when it is finished or
-    dropped. Fragments are limited by number, too, because empty ones take no bytes.
+    Its bytes are taken from the *budget* of all connections, and given back when it is complete or
+    dropped. The number of fragments is limited, too, because empty ones take no bytes.
     """
 
     def __init__(self, max_fragments: int, budget: Budget) -> None:
@@ -45,11 +45,11 @@ class Assembly:
 
     @property
     def left(self) -> int:
-        """Bytes that the budget still allows."""
+        """Bytes that are left in the budget."""
         return self._budget.left
 
     def begin(self) -> None:
-        """Begin a message; drop an unfinished one."""
+        """Begin a message; drop an incomplete one."""
         self.drop()
         self._fragments = 0
 
@@ -66,12 +66,12 @@ class Assembly:
         return True
 
     def finish(self) -> bytes:
-        """Return the whole message and begin with an empty one."""
+        """Return the complete message, and begin an empty one."""
         text = bytes(self._text)
         self.drop()
         return text
 
     def drop(self) -> None:
-        """Drop the unfinished message."""
+        """Drop the incomplete message."""
         self._budget.give_back(len(self._text))
         self._text = bytearray()

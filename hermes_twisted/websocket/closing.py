@@ -1,4 +1,4 @@
-"""Reading after we have failed a connection (RFC 6455 §7.1.7): only a close frame counts."""
+"""Waits for the close of a peer after we have failed the connection (RFC 6455 §7.1.7)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from .frames import CLOSE, decode_header
 
 
 class CloseWatch:
-    """Discards frames until the peer's close frame has come whole.
+    """Discards WebSocket frames until the peer's close frame is complete.
 
-    The first *skip* bytes are the rest of the frame that the connection failed in. A peer that
-    declares more bytes than it sends is never understood; its closing handshake times out.
+    The first *skip* bytes are the rest of the frame during which the connection was failed. If the
+    peer sends fewer bytes than it has declared, the close frame is not found, and the closing
+    handshake times out.
     """
 
     def __init__(self, skip: int = 0) -> None:
@@ -18,7 +19,7 @@ class CloseWatch:
         self._closing = False
 
     def feed(self, data: bytes) -> bool:
-        """Read *data*; return whether the close frame is complete."""
+        """Parse *data*; return whether the close frame is complete."""
         data, self._head = self._head + data, b""
         start = 0
         while True:

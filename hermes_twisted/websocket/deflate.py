@@ -3,16 +3,17 @@
 No context is kept from one message to the next, in either direction: an idle connection costs no
 memory, and every message is inflated independently.
 
-Why not Autobahn's own, whose limits on inflation (26.7.1 and later) we have tried (26.10.2):
+Replaces Autobahn's implementation, whose limits on inflation (since 26.7.1; tested: 26.10.2) are
+not sufficient:
 
-- Its limit is of one message. What all clients' unfinished messages may have together does not
-  limit it: where 1,000 bytes are left it inflates 25 MB (`test_bomb_is_not_inflated`).
-- A message of one byte too many, in small fragments, is cut short and accepted, because output that
-  zlib keeps back at the limit is not noticed (`test_fragmented_bomb`).
-- After the end of a deflate stream within a message (RFC 7692 §7.2.3.4) the rest is lost without
-  an error (`test_inflated`, `test_many_streams`).
-- Offers that it does not understand are answered with 400 instead of being declined
-  (`test_declined_offers`), though RFC 7692 §7.1 has the server decline them.
+- It limits one message, but not the incomplete messages of all clients together: if 1,000 bytes are
+  left of that limit it inflates 25 MB (`test_bomb_is_not_inflated`).
+- A message in small fragments that is one byte too large is truncated and accepted, because output
+  that zlib has not returned yet is ignored (`test_fragmented_bomb`).
+- Data after the end of a deflate stream within a message (RFC 7692 §7.2.3.4) is dropped without an
+  error (`test_inflated`, `test_many_streams`).
+- Unknown offers are answered with 400, although a server has to decline them (RFC 7692 §7.1,
+  `test_declined_offers`).
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-#: Smaller payloads, in bytes, are not deflated: they gain nothing.
+#: Payloads with fewer bytes are not deflated: it would save nothing.
 SMALLEST: Final = 1024
-#: Larger ones neither: Node's client ends the connection at a message that inflates to 4 MiB, and
-#: deflating would block the loop for too long.
+#: Payloads with more bytes are not deflated: it would block the loop for too long, and Node's
+#: client ends the connection if a message inflates to 4 MiB.
 LARGEST: Final = 1024 * 1024
 
-#: The window, as a power of two, that we deflate with and ask clients to keep to.
+#: The window, as a power of two, that we deflate with and ask clients to use.
 WINDOW_BITS: Final = 12
 _WIDEST: Final = 15
 _MEMORY_LEVEL: Final = 6
@@ -62,9 +63,9 @@ class Agreed:
 
 
 def agree(header: str) -> Agreed | None:
-    """Accept the first offer in `Sec-WebSocket-Extensions` that we can; None if there is none.
+    """Accept the first acceptable offer in `Sec-WebSocket-Extensions`; None if there is none.
 
-    An offer that is malformed, or has unknown parameters, is declined (RFC 7692 §7.1).
+    An offer that is malformed or has unknown parameters is declined (RFC 7692 §7.1).
     """
     for offer in header.split(","):
         name, *parameters = (part.strip() for part in offer.split(";"))
@@ -108,20 +109,23 @@ def _bits(value: str | None) -> int | None:
 
 
 def deflate(payload: bytes, bits: int) -> bytes | None:
-    """Deflate *payload* as one message; return None if it is better sent as it is."""
+    """Deflate *payload* as one message; return None if it should be sent uncompressed.
+
+    *bits* is the window as a power of two.
+    """
     if not SMALLEST <= len(payload) <= LARGEST:
         return None
-    squeeze = zlib.compressobj(_LEVEL, zlib.DEFLATED, -bits, _MEMORY_LEVEL)
-    data = squeeze.compress(payload) + squeeze.flush(zlib.Z_SYNC_FLUSH)
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -bits, _MEMORY_LEVEL)
+    data = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
     data = data.removesuffix(_TAIL)
     return data if len(data) < len(payload) else None
 
 
 class Inflater:
-    """Inflates one message, piece by piece. *bits* is the client's window."""
+    """Inflates one message, piece by piece. *bits* is the client's window as a power of two."""
 
     def __init__(self, bits: int) -> None:
-        self._bits = max(bits, 9)  # zlib makes 9 of 8, also at the other end.
+        self._bits = max(bits, 9)  # zlib uses 9 for 8, also when it deflates.
         self._streams = 0
         self._stream = self._begin()
 
@@ -129,10 +133,10 @@ class Inflater:
         """Inflate *data* to at most *limit* bytes. Raises `TooLarge` or `Corrupt`."""
         parts = []
         while data:
-            if self._stream.eof:  # The sender has ended a stream; another one follows.
+            if self._stream.eof:  # The sender has ended a stream, and begins another one.
                 self._stream = self._begin()
             try:
-                # One byte more than allowed is enough to know; 0 would mean no limit.
+                # One byte more than allowed shows an excess; 0 would mean no limit.
                 part = self._stream.decompress(data, limit + 1)
             except zlib.error as error:
                 raise Corrupt(str(error)) from None
@@ -160,20 +164,22 @@ class Inflater:
 class Compression:
     """Inflates incoming messages and deflates outgoing ones, as Autobahn's extension object.
 
-    *room* returns how many more bytes the message may have; *fail* is called with True if it has
-    more, with False if it is corrupt. Nothing is raised: Autobahn's releases differ in how they
-    handle exceptions here.
+    *limit* returns how many more bytes the message may have; *on_error* is called if it has more,
+    or is corrupt. No method raises, because Autobahn's releases handle exceptions here differently.
     """
 
-    #: Autobahn uses this in reasons for a close.
+    #: Autobahn uses this in the reasons of closes.
     EXTENSION_NAME = "permessage-deflate"
 
     def __init__(
-        self, agreed: Agreed, room: Callable[[], int], fail: Callable[[bool], None]
+        self,
+        agreed: Agreed,
+        limit: Callable[[], int],
+        on_error: Callable[[Corrupt | TooLarge], None],
     ) -> None:
         self._agreed = agreed
-        self._room = room
-        self._fail = fail
+        self._limit = limit
+        self._on_error = on_error
         self._inflater: Inflater | None = None
 
     def start_decompress_message(self) -> None:
@@ -181,17 +187,14 @@ class Compression:
         self._inflater = Inflater(self._agreed.client_bits)
 
     def decompress_message_data(self, data: bytes, max_output_len: int | None = None) -> bytes:
-        """Inflate a part of the message within `room`, in place of Autobahn's *max_output_len*."""
+        """Inflate a part of the message, within our limit instead of *max_output_len*."""
         if self._inflater is None:
-            return b""  # The message has failed before.
+            return b""  # The message has failed already.
         try:
-            return self._inflater.inflate(data, self._room())
-        except TooLarge:
+            return self._inflater.inflate(data, self._limit())
+        except (TooLarge, Corrupt) as error:
             self._inflater = None
-            self._fail(True)
-        except Corrupt:
-            self._inflater = None
-            self._fail(False)
+            self._on_error(error)
         return b""
 
     def end_decompress_message(self) -> None:
@@ -200,9 +203,9 @@ class Compression:
         try:
             if inflater is not None:
                 inflater.finish()
-        except Corrupt:
-            self._fail(False)
+        except Corrupt as error:
+            self._on_error(error)
 
     def deflate(self, payload: bytes) -> bytes | None:
-        """Deflate a message of ours; return None to send it as it is."""
+        """Deflate an outgoing message; return None to send it uncompressed."""
         return deflate(payload, self._agreed.server_bits)

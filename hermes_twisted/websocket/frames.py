@@ -1,6 +1,7 @@
 """The WebSocket frame codec (RFC 6455 §5.2): headers, masks, and a fast path for text messages.
 
-Autobahn reads what is not everyday: fragments, control frames, large or invalid ones.
+"Frame" here always means a WebSocket frame. On the server, Autobahn parses all but small, whole
+text messages: fragments, control frames, large and invalid frames.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ PONG: Final = 10
 #: The reserved bit of a compressed message (RFC 7692 §6), as in `Header.rsv`.
 RSV1: Final = 0b100
 
-#: Compresses a payload; None means that it is better sent as it is.
-Squeeze = Callable[[bytes], bytes | None]
+#: Compresses a payload; returns None to send it uncompressed.
+Compress = Callable[[bytes], bytes | None]
 
 _FINAL_TEXT: Final = 0x80 | TEXT
 _MEDIUM: Final = struct.Struct("!BBH").pack
@@ -43,14 +44,14 @@ class Header(NamedTuple):
     rsv: int
     """The three reserved bits, RSV1 the highest."""
     mask: bytes
-    """Four bytes, or none for a frame without a mask."""
+    """Four bytes; empty for a frame without a mask."""
     length: int
     """Bytes of the payload, as declared."""
 
 
 @dataclass(frozen=True)
 class WebSocketFrame:
-    """A whole WebSocket frame, without its mask."""
+    """A complete WebSocket frame, unmasked."""
 
     opcode: int
     fin: bool
@@ -71,7 +72,7 @@ class WebSocketFrame:
 def encode_header(
     opcode: int, length: int, *, fin: bool = True, rsv: int = 0, mask: bytes = b""
 ) -> bytes:
-    """Encode the header of a frame with *length* bytes of payload, in the shortest form."""
+    """Encode a header with *length* bytes of payload, in the shortest form."""
     first, masked = fin << 7 | rsv << 4 | opcode, 0x80 if mask else 0
     if length < 126:
         return bytes((first, masked | length)) + mask
@@ -81,10 +82,10 @@ def encode_header(
 
 
 def decode_header(data: bytes | bytearray, start: int = 0) -> Header | None:
-    """Decode the header at *start*; None if it is not whole yet.
+    """Decode the header at *start*; return None if it is incomplete.
 
-    Any bits are decoded: what may come, and that lengths are in their shortest form, is for
-    the caller to check.
+    Nothing is validated: neither the opcode and the reserved bits, nor that the length has its
+    shortest form.
     """
     if len(data) - start < 2:
         return None
@@ -101,7 +102,7 @@ def decode_header(data: bytes | bytearray, start: int = 0) -> Header | None:
 
 
 def apply_mask(payload: bytes, mask: bytes) -> bytes:
-    """Mask *payload*, or unmask it: the operation is its own inverse (RFC 6455 §5.3)."""
+    """Mask or unmask *payload*: the operation is its own inverse (RFC 6455 §5.3)."""
     # All bytes at once, as one large integer.
     size = len(payload)
     stream = (mask * (size // 4 + 1))[:size]
@@ -109,43 +110,44 @@ def apply_mask(payload: bytes, mask: bytes) -> bytes:
 
 
 def client_frame(opcode: int, payload: bytes, mask: bytes) -> bytes:
-    """Encode a whole frame as clients send it, under a *mask* of four bytes."""
+    """Encode a client's frame, with a *mask* of four bytes."""
     return encode_header(opcode, len(payload), mask=mask) + apply_mask(payload, mask)
 
 
 def text_header(length: int) -> bytes:
     """Return the header of one unmasked text frame with *length* bytes of payload."""
-    # What `encode_header` returns, without its costs: this runs for every frame that is sent.
+    # The same as `encode_header`, but faster: this runs for every message that is sent.
     if length < 126:
         return _SMALL[length]
     return _MEDIUM(_FINAL_TEXT, 126, length) if length < 65536 else _LARGE(_FINAL_TEXT, 127, length)
 
 
-def text_frames(payloads: Iterable[bytes], squeeze: Squeeze | None = None) -> list[bytes]:
-    """Return headers and payloads of server frames in turn, ready for one `writeSequence`.
+def text_frames(payloads: Iterable[bytes], compress: Compress | None = None) -> list[bytes]:
+    """Return headers and payloads of server frames, alternating, for one `writeSequence`.
 
-    What *squeeze* compresses goes compressed, with RSV1 set (RFC 7692 §6).
+    Payloads that *compress* compresses have RSV1 set in their headers (RFC 7692 §6).
     """
     parts: list[bytes] = []
     for payload in payloads:
-        squeezed = squeeze(payload) if squeeze is not None else None
-        if squeezed is None:
+        compressed = compress(payload) if compress is not None else None
+        if compressed is None:
             parts.append(text_header(len(payload)))
             parts.append(payload)
         else:
-            parts.append(encode_header(TEXT, len(squeezed), rsv=RSV1))
-            parts.append(squeezed)
+            parts.append(encode_header(TEXT, len(compressed), rsv=RSV1))
+            parts.append(compressed)
     return parts
 
 
 def split_texts(data: bytes, limit: int) -> tuple[list[bytes], bytes]:
-    """Take everyday messages off the front of *data*; return them and the rest.
+    """Return the simple text messages at the beginning of *data*, and the rest of *data*.
 
-    Everyday: whole, text, masked, below 64 KiB and at most *limit* bytes, valid UTF-8.
+    Simple means: one complete masked frame, less than 64 KiB and at most *limit* bytes, and valid
+    UTF-8.
     """
     messages: list[bytes] = []
     start, end = 0, len(data)
-    # Not with `decode_header`: this runs for every message, and need not look at other kinds.
+    # Faster than with `decode_header`: this runs for every message that is received.
     while end - start >= 6 and data[start] == _FINAL_TEXT:
         length, mask = data[start + 1] - 0x80, start + 2
         if length == 126:

@@ -1,4 +1,4 @@
-"""Pings that keep connections known to proxies and routers, and the end of silent clients."""
+"""Pings links, so that proxies and routers keep them open, and drops silent clients."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from ..seats.attachment import Attachment
 from ..seats.directory import SeatObserver
 from ..seats.seat import Seat
 
-#: A round of pings is spread over so many moments: thousands at once would keep everybody
-#: else waiting for as long as they take.
+#: A round of pings is spread over this many parts: thousands of pings at once would delay
+#: everything else on the loop.
 PARTS: Final = 50
 
 
 class Keepalive(SeatObserver):
     """Pings every attached link once in `Limits.ping_interval` seconds.
 
-    A link that has been silent for `Limits.dead_after` seconds, not even a pong, is dropped.
+    A link without a byte from the client, not even a pong, for `Limits.dead_after` seconds is
+    dropped.
     """
 
     _log = Logger()
@@ -35,20 +36,20 @@ class Keepalive(SeatObserver):
         self._part_of: dict[Attachment, int] = {}
         self._next = 0
         self._suspects: set[Attachment] = set()
-        self._looks = LoopingCall.withCount(self._look)
-        self._looks.clock = clock
+        self._timer = LoopingCall.withCount(self._check_parts)
+        self._timer.clock = clock
 
     def start(self) -> None:
-        """Begin to ping."""
-        self._looks.start(self._limits.ping_interval / PARTS, now=False)
+        """Start the pings."""
+        self._timer.start(self._limits.ping_interval / PARTS, now=False)
 
     def stop(self) -> None:
-        """Ping no more."""
-        if self._looks.running:
-            self._looks.stop()
+        """Stop the pings."""
+        if self._timer.running:
+            self._timer.stop()
 
     def link_attached(self, seat: Seat, attachment: Attachment) -> None:
-        """Ping this link, too; its first ping is due after a whole round."""
+        """Include a link; its first ping is due after a whole round."""
         part = self._part_of[attachment] = self._next - 1
         self._parts[part][attachment] = seat
 
@@ -64,27 +65,31 @@ class Keepalive(SeatObserver):
         for attachment in list(self._part_of):
             attachment.abort("server")
 
-    def _look(self, due: int) -> None:
-        """Ping the next part, or several after a stall; none of them twice."""
+    def _check_parts(self, due: int) -> None:
+        """Check the next *due* parts, more than one after a stall, but none of them twice."""
         for _ in range(min(due, PARTS)):
-            self._look_at(self._parts[self._next])
+            self._check_part(self._parts[self._next])
             self._next = (self._next + 1) % PARTS
 
-    def _look_at(self, part: dict[Attachment, Seat]) -> None:
-        """Ping these; a client silent for too long is looked at once more, then dropped.
+    def _check_part(self, part: dict[Attachment, Seat]) -> None:
+        """Ping the links of *part*; drop those that are silent for too long in two rounds.
 
-        Once more, because after a stall of this process the timer runs before the
-        sockets have been read: what looks like silence may lie in their buffers.
+        One round is not enough: after a stall of this process the timer runs before the sockets
+        are read, and bytes of the client may still be in their buffers.
         """
         limit = self._clock.seconds() - self._limits.dead_after
         for attachment, seat in list(part.items()):
             suspected = attachment in self._suspects
             self._suspects.discard(attachment)
-            if attachment.last_heard > limit or attachment.unheard:
-                # What a client says while we do not listen is not its silence.
+            if attachment.last_heard > limit or attachment.may_have_unread:
+                # Not silent, or paused by us and possibly not silent.
                 attachment.ping()
             elif suspected:
-                self._log.info("seat {seat} has been silent for too long", seat=seat.number)
+                self._log.info(
+                    "seat {seat} is dropped: nothing received for {seconds:g} s",
+                    seat=seat.number,
+                    seconds=self._limits.dead_after,
+                )
                 self._meter.count("limit", "dead_after")
                 attachment.abort("silence")
             else:

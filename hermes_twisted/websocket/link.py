@@ -1,4 +1,4 @@
-"""One open WebSocket: Autobahn's callbacks on one side, a seat on the other."""
+"""A link: one open WebSocket, between Autobahn and a seat."""
 
 from __future__ import annotations
 
@@ -18,68 +18,68 @@ from ..tcp import write_promptly
 from .frames import split_texts, text_frames
 from .round_trips import RoundTrips
 from .strict import StrictFactory, StrictProtocol
-from .writer import Outlet, Valve
+from .writer import FlowControl, SocketWriter
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """What is known of a client when its handshake has been admitted."""
+class AdmittedClient:
+    """A client whose handshake has been admitted."""
 
     key: Key
-    """What it was admitted with."""
+    """The key that admitted it."""
     peer: str
     """Its address, for people."""
     source: str
-    """What limits by address are counted by (`access.sources`)."""
+    """The source by which its links are counted (`access.sources`)."""
     extensions: str = ""
-    """What it offers in `Sec-WebSocket-Extensions`."""
+    """The value of its `Sec-WebSocket-Extensions`."""
 
 
 class AttachProtocol(StrictProtocol):
-    """A `Link` over Autobahn. Made for admitted clients only, by `AttachFactory.build`."""
+    """A `Link` over Autobahn, for an admitted client. Made by `AttachFactory.build`."""
 
     factory: AttachFactory
     _log = Logger()
 
-    def __init__(self, arrival: Arrival) -> None:
+    def __init__(self, client: AdmittedClient) -> None:
         super().__init__()
-        self.offered_extensions = arrival.extensions
-        self._arrival = arrival
+        self.offered_extensions = client.extensions
+        self._client = client
         self._seat: Seat | None = None
         self._round_trips = RoundTrips()
         self._pings = 0
         self._owed_pong: bytes | None = None
 
-    # What Autobahn calls.
+    # Called by Autobahn.
 
     def connectionMade(self) -> None:
-        """Begin to count: the connection has been taken over from the HTTP server."""
+        """Set up counters and the writer, once the HTTP server has handed over the connection."""
         super().connectionMade()
         self._attachment = Attachment(
             self,
-            peer=self._arrival.peer,
-            source=self._arrival.source,
+            peer=self._client.peer,
+            source=self._client.source,
             now=self.factory.clock.seconds(),
         )
-        self._outlet = Outlet(self.tcp, lambda: self._valve.is_open)
+        self._flow = FlowControl(self._writable_again)
+        self._writer = SocketWriter(self.tcp, self._flow)
 
     def onOpen(self) -> None:
-        """Take a seat: the handshake is done."""
+        """Open a seat, once the handshake is complete."""
         super().onOpen()
-        # The HTTP channel that had the connection before is still registered.
+        # The HTTP channel is still registered as the producer.
         self.tcp.unregisterProducer()
-        self._valve = Valve(self._writable_again)
         self._attachment.bytes_in = 0  # The handshake does not count.
-        self.tcp.registerProducer(self._valve, True)
-        self._seat = self.factory.directory.open(self._arrival.key, self._attachment)
+        self.tcp.registerProducer(self._flow, True)
+        self._seat = self.factory.directory.open(self._client.key, self._attachment)
 
     def dataReceived(self, data: bytes) -> None:
-        """Read bytes from the client."""
+        """Count and parse bytes from the client."""
         attachment = self._attachment
         attachment.last_heard = self.factory.clock.seconds()
         attachment.bytes_in += len(data)
         if self._is_between_messages():
-            # Plain small messages skip Autobahn's parser, which costs ten times as much.
+            # Small, simple messages bypass Autobahn's parser, which takes ten times as long.
             texts, data = split_texts(data, self.factory.limits.max_message)
             for text in texts:
                 self.onMessage(text, False)
@@ -88,6 +88,7 @@ class AttachProtocol(StrictProtocol):
             self._answer_last_ping()
 
     def _is_between_messages(self) -> bool:
+        """Return whether the next byte begins a message."""
         return (
             self.state == self.STATE_OPEN
             and not self.data
@@ -96,7 +97,7 @@ class AttachProtocol(StrictProtocol):
         )
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """Pass a whole message to the seat; ignored once a close frame has been sent."""
+        """Pass a message to the seat; ignore it once we have begun to close."""
         if self._seat is None or self.state != self.STATE_OPEN:
             return
         self._attachment.frames_in += 1
@@ -107,19 +108,19 @@ class AttachProtocol(StrictProtocol):
             self._log.failure("handling a message failed")
 
     def onPing(self, payload: bytes) -> None:
-        """Answer at once; of a flood answer only the latest ping (RFC 6455 §5.5.3)."""
+        """Answer a ping at once; in a flood, answer only the latest one (RFC 6455 §5.5.3)."""
         self._pings += 1
         if self.writable and self._pings <= self.factory.limits.max_pongs:
             self._pong(payload)
             return
         self._owed_pong = payload
-        if self._pings > self.factory.limits.max_pongs and not self._valve.is_open:
+        if self._pings > self.factory.limits.max_pongs and not self._flow.is_writable:
             self.pause_input("pongs")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """Detach from the seat: the connection has ended."""
+        """Detach from the seat, once the connection has ended."""
         super().onClose(wasClean, code, reason)
-        self._outlet.clear()
+        self._writer.clear()
         attachment = self._attachment
         attachment.close_code = self.localCloseCode or (code if wasClean else None)
         attachment.ended_by = attachment.ended_by or self._ended_by(wasClean)
@@ -127,39 +128,39 @@ class AttachProtocol(StrictProtocol):
         if seat is not None:
             self.factory.directory.detach(seat, attachment)
 
-    # What the attachment calls: `Link`. `StrictProtocol` has `abort`.
+    # Called by the attachment: the protocol `Link`. `StrictProtocol` has `abort`.
 
     @property
     def writable(self) -> bool:
         """Whether the socket takes more without buffering."""
-        return self._valve.is_open and self._outlet.is_empty and self.state == self.STATE_OPEN
+        return self._flow.is_writable and self._writer.is_empty and self.state == self.STATE_OPEN
 
     def send(self, payloads: list[bytes]) -> None:
-        """Send each payload as one text message. Faster than Autobahn's way by a factor."""
+        """Send each payload as one text message, several times as fast as Autobahn does it."""
         frames = self.make_frames(payloads)
         self._attachment.frames_out += len(payloads)
         self._attachment.bytes_out += sum(map(len, frames))
-        self._outlet.write(frames)
+        self._writer.write(frames)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        """Write what Autobahn sends: the handshake's answer and control frames.
+        """Write bytes of Autobahn: the response to the handshake, and control frames.
 
-        At once, but never within a frame of ours. *sync* and *chopsize* are not used here.
+        They are written after all earlier messages. *sync* and *chopsize* are ignored.
         """
-        self._outlet.pour_all()
+        self._writer.flush_all()
         write_promptly(self.tcp, data)
 
     def make_frames(self, payloads: list[bytes]) -> list[bytes]:
-        """Return headers and payloads in turn."""
-        squeeze = self.compression.deflate if self.compression is not None else None
-        return text_frames(payloads, squeeze)
+        """Return the WebSocket frames of *payloads*: headers and payloads, alternating."""
+        compress = self.compression.deflate if self.compression is not None else None
+        return text_frames(payloads, compress)
 
     def pause_reading(self) -> None:
-        """Stop reading the socket, because too many requests wait."""
+        """Stop reading the socket, because the request window is full."""
         self.pause_input("waiting_requests")
 
     def resume_reading(self) -> None:
-        """Read the socket again."""
+        """Read the socket again, unless another limit pauses it."""
         self.resume_input("waiting_requests")
 
     def close(self, code: int, reason: str) -> None:
@@ -169,29 +170,30 @@ class AttachProtocol(StrictProtocol):
         super().close(code, reason)
 
     def ping(self) -> None:
-        """Send a ping, if the socket takes more. A missing pong has no consequence."""
+        """Send a ping if the socket is writable. A missing pong has no consequence."""
         if self.writable:
             self.sendPing(self._round_trips.ping(self.factory.clock.seconds()))
 
     def onPong(self, payload: bytes) -> None:
-        """Note the round trip of a ping that came back."""
+        """Record the round-trip time of a ping."""
         seconds = self._round_trips.pong(payload, self.factory.clock.seconds())
         if seconds is not None:
             self._attachment.round_trip = seconds
             self.factory.meter.observe("ping", seconds)
 
     @property
-    def unheard(self) -> bool:
-        """Whether the socket is paused although the client reads: then it may have said more."""
+    def may_have_unread(self) -> bool:
+        """Whether the client may have sent bytes that we have not read, because of a pause."""
         return self.input_paused and self.writable
 
     def resume_input(self, limit: str | None = None) -> None:
-        """Read the socket again. The client's silence counts from now on."""
+        """Read the socket again. The client's silence is counted from now on."""
         if self.input_paused:
             self._attachment.last_heard = self.factory.clock.seconds()
         super().resume_input(limit)
 
     def _ended_by(self, clean: bool) -> str:
+        """Return `ended_by` of a link that neither the seat nor `close` has ended."""
         if self.failedByMe:
             return "violation"
         return "client" if clean else "connection-lost"
@@ -200,6 +202,7 @@ class AttachProtocol(StrictProtocol):
         self.sendPong(payload)  # type: ignore[no-untyped-call]
 
     def _answer_last_ping(self) -> None:
+        """Send the pong that is owed, if the client reads."""
         if self.state == self.STATE_OPEN and self.writable:
             self._pings = 0
             pong, self._owed_pong = self._owed_pong, None
@@ -207,8 +210,9 @@ class AttachProtocol(StrictProtocol):
                 self._pong(pong)
 
     def _writable_again(self) -> None:
-        self._outlet.pour()
-        if not self._outlet.is_empty:
+        """Write what waits, now that the socket has room."""
+        self._writer.flush()
+        if not self._writer.is_empty:
             return
         self._answer_last_ping()
         if self._seat is not None:
@@ -217,7 +221,7 @@ class AttachProtocol(StrictProtocol):
 
 
 class AttachFactory(StrictFactory):
-    """Makes the links: they share limits, and the directory that gives them seats."""
+    """Makes links, which share the limits and the directory."""
 
     def __init__(
         self,
@@ -225,14 +229,14 @@ class AttachFactory(StrictFactory):
         limits: Limits,
         directory: Directory,
         meter: Meter | None = None,
-        make_protocol: Callable[[Arrival], AttachProtocol] = AttachProtocol,
+        make_protocol: Callable[[AdmittedClient], AttachProtocol] = AttachProtocol,
     ) -> None:
         super().__init__(clock, limits, meter)
         self.directory = directory
         self._make_protocol = make_protocol
 
-    def build(self, arrival: Arrival) -> AttachProtocol:
+    def build(self, client: AdmittedClient) -> AttachProtocol:
         """Return a protocol for an admitted client."""
-        protocol = self._make_protocol(arrival)
+        protocol = self._make_protocol(client)
         self.prepare(protocol)
         return protocol

@@ -6,12 +6,12 @@ from typing import Final
 
 from ..shared.bounded_map import BoundedMap
 
-#: Pings without a pong that are remembered.
+#: The most pings that are remembered until their pong comes.
 MAX_OUTSTANDING: Final = 64
 
 
 class RoundTrips:
-    """Numbers pings and measures their round trips.
+    """Numbers pings, and measures the time until their pongs.
 
     A pong answers its ping and all earlier ones (RFC 6455 §5.5.3).
     """
@@ -20,11 +20,11 @@ class RoundTrips:
         self._sent: BoundedMap[bytes, float] = BoundedMap(MAX_OUTSTANDING)
         self._number = 0
         self.last: float | None = None
-        """The latest round trip, in seconds; None until there is one."""
+        """The latest round-trip time, in seconds; None before the first pong."""
 
     @property
     def outstanding(self) -> int:
-        """How many pings have no pong yet, of those that are remembered."""
+        """The number of remembered pings."""
         return len(self._sent)
 
     def ping(self, now: float) -> bytes:
@@ -35,7 +35,7 @@ class RoundTrips:
         return payload
 
     def pong(self, payload: bytes, now: float) -> float | None:
-        """Return the round trip, in seconds; None for a pong that answers none of our pings."""
+        """Return the round-trip time in seconds; None for a pong that answers none of our pings."""
         sent = self._sent.get(payload)
         if sent is None:
             return None

@@ -1,6 +1,6 @@
-"""A server's WebSocket on Autobahn: strict by RFC 6455, within limits, with a clean end.
+"""A server's WebSocket on Autobahn: strict by RFC 6455, within limits, with a clean close.
 
-It knows nothing of seats: what a message means is `link.py`'s.
+It has no knowledge of seats or JSON-RPC: subclasses handle the messages.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from ..limits import Limits
 from ..meter import Meter, NullMeter
 from .assembly import Assembly, Budget
 from .closing import CloseWatch
-from .deflate import Compression, agree
+from .deflate import Compression, Corrupt, TooLarge, agree
 
-#: RFC 6455 §7.4.1, and IANA's registry for 1013.
+#: Close codes of RFC 6455 §7.4.1; 1013 is from IANA's WebSocket Close Code Number Registry.
 CLOSE_UNSUPPORTED: Final = 1003
 CLOSE_INVALID: Final = 1007
 CLOSE_POLICY: Final = 1008
 CLOSE_TOO_BIG: Final = 1009
 CLOSE_TRY_AGAIN: Final = 1013
 
-#: The limit, as metrics name it, that each code of ours reports.
+#: The metrics' name of the limit that each close code reports.
 _LIMIT_OF: Final = {
     CLOSE_POLICY: "max_fragments",
     CLOSE_TOO_BIG: "max_message",
@@ -33,65 +33,67 @@ _BUSY: Final = "too many unfinished messages at the moment"
 
 
 class StrictProtocol(WebSocketServerProtocol):
-    """One WebSocket. Subclasses handle whole messages and pings, and decide when it ends."""
+    """One WebSocket. Subclasses handle complete messages and pings, and decide when to close."""
 
     factory: StrictFactory
     offered_extensions = ""
     """The client's `Sec-WebSocket-Extensions`."""
     takes_binary = False
-    # Autobahn would copy all options for each connection, and format them for a debug line.
-    CONFIG_ATTRS = ()  # type: ignore[assignment]  # `StrictFactory` sets them at once.
+    """Whether binary messages are accepted."""
+    # Autobahn would copy each option for every connection, and format them for a debug line;
+    # `StrictFactory.prepare` sets them all in one update.
+    CONFIG_ATTRS = ()  # type: ignore[assignment]
 
     compression: Compression | None = None
     _watch: CloseWatch | None = None
-    _last_call: IDelayedCall | None = None
+    _drop_timer: IDelayedCall | None = None
 
-    # The handshake.
+    # Called by Autobahn: the handshake.
 
     def connectionMade(self) -> None:
-        """Begin: the connection has been taken over from the HTTP server."""
+        """Prepare for messages, once the HTTP server has handed over the connection."""
         super().connectionMade()
         self._pauses: set[str] = set()
         self._assembly = Assembly(self.factory.limits.max_fragments, self.factory.unfinished)
 
     def onConnect(self, request: Any) -> Any:
-        """Agree on compression if that is enabled; return the headers of the answer."""
+        """Negotiate compression if it is enabled; return the headers of the response."""
         agreed = agree(self.offered_extensions) if self.factory.limits.compress else None
         if agreed is None:
             return None
-        self.compression = Compression(agreed, self._room, self._cannot_inflate)
+        self.compression = Compression(agreed, self._inflation_limit, self._cannot_inflate)
         return None, {"Sec-WebSocket-Extensions": agreed.response}
 
     def onOpen(self) -> None:
-        """Begin to compress, if that was agreed: the handshake is done."""
+        """Begin to compress, if that was agreed, once the handshake is complete."""
         self._perMessageCompress = self.compression  # type: ignore[assignment]
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
-        """Refuse in fixed words: Autobahn's quote the request. Admission has refused before."""
+        """Refuse with a fixed text: Autobahn's *reason* quotes the request."""
         super().failHandshake("Bad handshake", 400)
 
-    # What comes.
+    # Called by Autobahn: messages.
 
     def dataReceived(self, data: bytes) -> None:
-        """Parse bytes of the client; once we have failed the connection, await its close."""
+        """Parse bytes from the client; after we have failed the connection, wait for its close."""
         if not self.failedByMe:
             self._dataReceived(data)
             data = b""
         if self.failedByMe:
-            self._await_close(data)
+            self._wait_for_close(data)
 
     def onMessageBegin(self, isBinary: bool) -> None:
-        """Begin a message; fail the connection for binary ones unless `takes_binary`."""
+        """Begin a message; fail the connection if it is binary, unless `takes_binary`."""
         super().onMessageBegin(isBinary)
         self._assembly.begin()
         if isBinary and not self.takes_binary:
             self._fail_connection(CLOSE_UNSUPPORTED, "only text messages are understood here")
 
     def onMessageFrameBegin(self, length: int) -> None:
-        """Begin a fragment; fail the connection if it is one too many."""
-        super().onMessageFrameBegin(length)  # It checks the length.
+        """Begin a fragment; fail the connection if there are too many."""
+        super().onMessageFrameBegin(length)  # Checks the length.
         if not self._assembly.fragment():
-            self._fail_connection(CLOSE_POLICY, "a message of too many fragments")
+            self._fail_connection(CLOSE_POLICY, "a message has too many fragments")
 
     def onMessageFrameData(self, payload: bytes) -> None:
         """Add a part of a fragment, already inflated."""
@@ -99,7 +101,7 @@ class StrictProtocol(WebSocketServerProtocol):
             self._fail_connection(CLOSE_TRY_AGAIN, _BUSY)
 
     def onMessageFrameEnd(self) -> None:
-        """Do nothing: the bytes are in the assembly already."""
+        """Do nothing: `onMessageFrameData` has added the bytes."""
 
     def onMessageEnd(self) -> None:
         """Pass the complete message to `onMessage`."""
@@ -107,9 +109,9 @@ class StrictProtocol(WebSocketServerProtocol):
             self.onMessage(self._assembly.finish(), self.message_is_binary)
 
     def pause_input(self, limit: str) -> None:
-        """Stop reading the socket because of a limit, until `resume_input`.
+        """Stop reading the socket because of *limit*, its name in metrics, until `resume_input`.
 
-        Does nothing once the connection closes: then it is always read.
+        Does nothing once the connection is closing: then the socket is always read.
         """
         if self.state != self.STATE_OPEN or limit in self._pauses:
             return
@@ -120,39 +122,41 @@ class StrictProtocol(WebSocketServerProtocol):
 
     @property
     def input_paused(self) -> bool:
-        """Whether the socket is not read at the moment, because of any limit."""
+        """Whether any limit pauses reading at the moment."""
         return bool(self._pauses)
 
     def resume_input(self, limit: str | None = None) -> None:
-        """End the pause because of *limit*, or of all limits; read again if none is left."""
+        """End the pause of *limit*, or of all limits if None; read if no other limit pauses."""
         if self._pauses:
             self._pauses -= {limit} if limit else self._pauses
             if not self._pauses:
                 self.tcp.resumeProducing()
 
-    # What `Compression` calls.
+    # Called by `Compression`.
 
-    def _room(self) -> int:
+    def _inflation_limit(self) -> int:
         """Return how many more bytes the message may inflate to."""
-        return min(self._own_room, self.factory.unfinished.left)
+        return min(self._own_limit, self._assembly.left)
 
     @property
-    def _own_room(self) -> int:
+    def _own_limit(self) -> int:
+        """How many more bytes `max_message` allows the message."""
         return self.factory.limits.max_message - len(self._assembly)
 
-    def _cannot_inflate(self, too_large: bool) -> None:
-        if not too_large:
+    def _cannot_inflate(self, error: Corrupt | TooLarge) -> None:
+        """Fail the connection because of a compressed message."""
+        if isinstance(error, Corrupt):
             self._fail_connection(CLOSE_INVALID, "a compressed message is corrupt")
-        elif self.factory.unfinished.left < self._own_room:
+        elif self._assembly.left < self._own_limit:
             self._fail_connection(CLOSE_TRY_AGAIN, _BUSY)
         else:
             self._fail_connection(CLOSE_TOO_BIG, "a compressed message is too large")
 
-    # The end.
+    # Closing.
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake (RFC 6455 §7.1.2)."""
-        # sendClose refuses every code but 1000 and 3000-4999.
+        # Autobahn's sendClose allows only the codes 1000 and 3000 to 4999.
         if self.state == self.STATE_OPEN:
             self.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:123], isReply=False)
             self.resume_input()
@@ -162,10 +166,10 @@ class StrictProtocol(WebSocketServerProtocol):
         self.tcp.abortConnection()
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:
-        """Answer the client's close, or end after the answer to ours."""
+        """Answer the client's close, or end the connection after the answer to ours."""
         failed = super().onCloseFrame(code, reasonRaw)  # type: ignore[arg-type]
         if failed:
-            self._end()  # Its code is not valid, but both sides have sent a close.
+            self._end()  # Its code is invalid, but both sides have sent a close.
         return failed
 
     def onCloseHandshakeTimeout(self) -> None:
@@ -174,10 +178,10 @@ class StrictProtocol(WebSocketServerProtocol):
         super().onCloseHandshakeTimeout()
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """Cancel timers and give back the budget: the connection has ended."""
-        self._stop_waiting()
-        if self._last_call is not None and self._last_call.active():
-            self._last_call.cancel()
+        """Cancel the timers and free the budget, once the connection has ended."""
+        self._cancel_close_timeout()
+        if self._drop_timer is not None and self._drop_timer.active():
+            self._drop_timer.cancel()
         self._assembly.drop()
 
     @property
@@ -187,23 +191,24 @@ class StrictProtocol(WebSocketServerProtocol):
 
     def _protocol_violation(self, reason: str) -> bool:
         super()._protocol_violation(reason)
-        return True  # Parse no further.
+        return True  # Stop parsing.
 
     def _invalid_payload(self, reason: str) -> bool:
         super()._invalid_payload(reason)
         return True
 
     def _fail_connection(self, code: int = CLOSE_POLICY, reason: str = "") -> None:
+        """Close because of a violation or a limit (RFC 6455 §7.1.7), and count it."""
         if self.failedByMe:
-            return  # The first violation decides.
+            return  # The first violation counts.
         limit = _LIMIT_OF.get(code)
         self.factory.meter.count("limit" if limit else "violation", limit or str(code))
         self._assembly.drop()
         super()._fail_connection(code, reason)
         self.resume_input()
 
-    def _await_close(self, data: bytes) -> None:
-        """Discard what still comes, until the client's close frame."""
+    def _wait_for_close(self, data: bytes) -> None:
+        """Discard *data* up to the client's close frame, then end the connection."""
         if self._watch is None:
             frame = self.current_frame
             rest = 0 if frame is None else frame.length - self.current_frame_masker.pointer()
@@ -213,36 +218,37 @@ class StrictProtocol(WebSocketServerProtocol):
             self._end()
 
     def _end(self) -> None:
-        """End TCP: both close frames have been sent."""
-        self._stop_waiting()
+        """Close TCP, once both sides have sent a close frame."""
+        self._cancel_close_timeout()
         self.wasClean = True
         self.dropConnection(abort=False)
 
     def _closeConnection(self, abort: bool = False) -> None:
-        # Autobahn would reset the connection even after a proper close.
+        """Close TCP, and drop it after `close_timeout` if the client does not read."""
+        # Autobahn would reset the connection even after a clean close.
         super()._closeConnection(abort and not self.wasClean)
-        # What was written still goes out, but a client that does not read is dropped in time.
-        self._last_call = self.factory.clock.callLater(
-            self.factory.limits.close_timeout, self._too_late
+        self._drop_timer = self.factory.clock.callLater(
+            self.factory.limits.close_timeout, self._drop_unread
         )
 
-    def _stop_waiting(self) -> None:
-        if self.closeHandshakeTimeoutCall is not None:  # Autobahn lets it run on.
+    def _cancel_close_timeout(self) -> None:
+        """Cancel the timer of the closing handshake, which Autobahn does not do."""
+        if self.closeHandshakeTimeoutCall is not None:
             self.closeHandshakeTimeoutCall.cancel()
             self.closeHandshakeTimeoutCall = None
 
-    def _too_late(self) -> None:
+    def _drop_unread(self) -> None:
         self.factory.meter.count("limit", "close")
         self.abort()
 
 
 class StrictFactory(WebSocketServerFactory):
-    """Autobahn with strict options, and what all connections share: limits, meter, the budget."""
+    """Autobahn's factory with strict options, and the limits, meter and budget of its protocols."""
 
     noisy = False
 
     def __init__(self, clock: IReactorTime, limits: Limits, meter: Meter | None = None) -> None:
-        # Always with `reactor`: without it Autobahn imports, and so installs, the default one.
+        # Without `reactor` Autobahn imports the default reactor, which installs it.
         super().__init__(reactor=clock, server="")  # type: ignore[no-untyped-call]
         self.clock = clock
         self.limits = limits
@@ -251,15 +257,15 @@ class StrictFactory(WebSocketServerFactory):
         self.setProtocolOptions(  # type: ignore[no-untyped-call]
             versions=[13],
             webStatus=False,
-            # Any call sets this to False unless it is named; admission has decided.
+            # Without this argument any call sets it to False. Admission has checked the origin.
             allowNullOrigin=True,
-            failByDrop=False,  # Or the close codes are lost.
+            failByDrop=False,  # Otherwise close codes are lost.
             echoCloseCodeReason=True,
             maxFramePayloadSize=limits.max_message,
             maxMessagePayloadSize=limits.max_message,
-            openHandshakeTimeout=0,  # It gets a whole handshake, by a deadline of the HTTP server.
+            openHandshakeTimeout=0,  # The HTTP server has a deadline for the handshake.
             closeHandshakeTimeout=limits.close_timeout,
-            autoPingInterval=0,  # The service pings, and never closes for a late pong.
+            autoPingInterval=0,  # `Keepalive` pings, and never closes because of a late pong.
             tcpNoDelay=True,
         )
         self._options = {name: getattr(self, name) for name in WebSocketServerProtocol.CONFIG_ATTRS}
@@ -271,6 +277,6 @@ class StrictFactory(WebSocketServerFactory):
         return protocol
 
     def prepare(self, protocol: StrictProtocol) -> None:
-        """Set the options and this factory on a protocol that was made without `buildProtocol`."""
+        """Set this factory and the options of a protocol that was made without `buildProtocol`."""
         protocol.factory = self
         protocol.__dict__.update(self._options)

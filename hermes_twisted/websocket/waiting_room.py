@@ -1,12 +1,12 @@
-"""The waiting room: a few refused terminal UIs are told there what is wrong.
+"""The waiting room: shows a few refused terminal UIs why they were refused.
 
-The stock UI shows the same empty error for every HTTP refusal, and reconnects in a storm when a
-WebSocket is closed at once. So for a few of them the refused handshake is upgraded all the same:
+The stock UI shows the same empty error for every HTTP refusal, and reconnects without a pause if a
+WebSocket is closed at once. So the refused handshakes of a few of them are upgraded nevertheless:
 
-1. `looks_like_terminal` decides who may be held, `Capacity` how many.
-2. A held client gets the `explanation`, and never `gateway.ready`.
+1. `looks_like_terminal` decides which clients may be held, `Capacity` how many.
+2. A held client gets the `explanation`, but never `gateway.ready`.
 3. Its requests get an empty `reply`, so that the UI stays alive and shows the text.
-4. After `Limits.hold` seconds, or too many bytes, its TCP connection is dropped.
+4. After `Limits.hold_time` seconds, or too many bytes, its TCP connection is dropped.
 
 Nothing here leads to a seat or a backend.
 """
@@ -14,9 +14,11 @@ Nothing here leads to a seat or a backend.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 
 from .. import rpc
 from ..access.handshake import Head
@@ -26,26 +28,26 @@ from ..limits import KIB, Limits
 from ..meter import Meter
 from .strict import StrictFactory, StrictProtocol
 
-#: Bytes that a held client may send in all, and in one message.
+#: The most bytes of a held client, in all and in one message.
 MAX_RECEIVED: Final = 256 * KIB
 MAX_MESSAGE: Final = 16 * KIB
-#: Identifies the notification in the UI, which shows it until it is cleared or replaced.
+#: The notification's key in the UI, which shows it until it is cleared or replaced.
 NOTICE_KEY: Final = "hermes-attach.refused"
 #: `User-Agent` of the UI's WebSocket library: Node's own, or the one in the UI's bundle.
 _USER_AGENTS: Final = frozenset({b"node", b"undici"})
 
 
 def looks_like_terminal(head: Head) -> bool:
-    """Return whether the stock UI sent the handshake: it has no `Origin`, and its library's name.
+    """Return whether the handshake seems to come from the stock UI.
 
-    Every browser sends an `Origin`, and other clients have other names.
+    It has no `Origin`, which every browser sends, and the `User-Agent` of the UI's library.
     """
     agent = head.one(b"user-agent") or b""
     return b"origin" not in head.headers and agent.lower() in _USER_AGENTS
 
 
 class Capacity:
-    """Limits the held clients, in all and by source."""
+    """Limits the number of held clients, in all and by source."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -69,7 +71,7 @@ class Capacity:
 
 
 def explanation(refusal: Refusal) -> list[bytes]:
-    """Return the frames that explain a refusal: a sticky notification, and a transcript line."""
+    """Return the frames that explain a refusal: a sticky notification and a notice."""
     notification = {
         "id": NOTICE_KEY,
         "key": NOTICE_KEY,
@@ -83,7 +85,7 @@ def explanation(refusal: Refusal) -> list[bytes]:
 
 
 def reply(text: bytes) -> bytes:
-    """Return the answer to a frame of a held client: an empty result, or the usual error."""
+    """Return the answer to a message of a held client: an empty result, or a parse error."""
     try:
         return rpc.result(rpc.parse(text).id, {})
     except rpc.BadFrame as bad:
@@ -95,7 +97,7 @@ class WaitingProtocol(StrictProtocol):
 
     factory: WaitingRoom
     takes_binary = True
-    """Binary messages are accepted, and ignored: a close would make the UI reconnect."""
+    """Binary messages are ignored: a close would make the UI reconnect."""
 
     def __init__(self, refusal: Refusal, source: str) -> None:
         super().__init__()
@@ -107,13 +109,13 @@ class WaitingProtocol(StrictProtocol):
     def onOpen(self) -> None:
         """Send the explanation, and start the time limit."""
         super().onOpen()
-        # Ends in a drop of TCP: after a close frame the UI would reconnect at once.
+        # Drops TCP, because after a close frame the UI would reconnect at once.
         self._time_limit = self.factory.clock.callLater(self.factory.limits.hold_time, self.abort)
         for payload in explanation(self._refusal):
             self.sendMessage(payload)  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
-        """Parse bytes of the client; drop it after `MAX_RECEIVED` of them."""
+        """Parse bytes from the client; drop it after `MAX_RECEIVED` of them."""
         self._received += len(data)
         if self._received > MAX_RECEIVED:
             self.abort()
@@ -121,7 +123,7 @@ class WaitingProtocol(StrictProtocol):
             super().dataReceived(data)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """Send the empty reply to a text message."""
+        """Answer a text message."""
         if not isBinary and payload.strip():
             self.sendMessage(reply(payload))  # type: ignore[no-untyped-call]
 
@@ -132,18 +134,18 @@ class WaitingProtocol(StrictProtocol):
             self._time_limit.cancel()
         self._time_limit = None
 
-    def connectionLost(self, reason: Any = None) -> None:
-        """Free the place, however the connection has ended."""
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Free the place in the waiting room."""
         super().connectionLost(reason)
         self.factory.left(self)
 
 
 class WaitingRoom(StrictFactory):
-    """The held clients. `len` counts them."""
+    """The held clients; `len` returns their number."""
 
     def __init__(self, clock: IReactorTime, limits: Limits, meter: Meter) -> None:
-        tiny = replace(limits, max_message=MAX_MESSAGE, compress=False)
-        super().__init__(clock, tiny, meter)
+        small_limits = replace(limits, max_message=MAX_MESSAGE, compress=False)
+        super().__init__(clock, small_limits, meter)
         self._capacity = Capacity(limits)
         self._held: dict[WaitingProtocol, None] = {}
 
@@ -151,7 +153,7 @@ class WaitingRoom(StrictFactory):
         return len(self._held)
 
     def enter(self, refusal: Refusal, source: str) -> WaitingProtocol | None:
-        """Return a protocol for a refused client, None if no place is free."""
+        """Return a protocol to hold a refused client with, None if no place is free."""
         if not self._capacity.take(source):
             self.meter.count("limit", "held")
             return None
@@ -162,7 +164,7 @@ class WaitingRoom(StrictFactory):
         return protocol
 
     def left(self, protocol: WaitingProtocol) -> None:
-        """Free the place of a client that has gone."""
+        """Free the place of a client whose connection has ended."""
         del self._held[protocol]
         self._capacity.leave(protocol.source)
 

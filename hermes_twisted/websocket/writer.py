@@ -1,4 +1,4 @@
-"""Writes to a socket that may be full, without a copy of large frames."""
+"""Flow-controlled writes to a socket, without copies of large messages."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from ..tcp import write_promptly
 
 
 @implementer(IPushProducer)
-class Valve:
-    """A push producer that knows whether the socket takes more.
+class FlowControl:
+    """A push producer that records whether the transport's buffer is full.
 
-    Without it nothing tells when to stop, and Autobahn buffers without end. *opened* is
-    called when the socket takes more again.
+    Without a registered producer the transport never reports that, and buffers without a limit.
+    *on_writable* is called when the buffer has room again.
     """
 
-    def __init__(self, opened: Callable[[], None]) -> None:
-        self.is_open = True
-        self._opened = opened
+    def __init__(self, on_writable: Callable[[], None]) -> None:
+        self.is_writable = True
+        self._on_writable = on_writable
 
     def pauseProducing(self) -> None:
-        """Note that the socket's buffer is full."""
-        self.is_open = False
+        """Record that the buffer is full."""
+        self.is_writable = False
 
     def resumeProducing(self) -> None:
-        """Note that the buffer is empty, and call *opened*."""
-        self.is_open = True
-        self._opened()
+        """Record that the buffer has room, and call *on_writable*."""
+        self.is_writable = True
+        self._on_writable()
 
     def stopProducing(self) -> None:
-        """Note that the connection is gone; `onClose` follows."""
-        self.is_open = False
+        """Record that the connection has ended; Autobahn calls `onClose` next."""
+        self.is_writable = False
 
 
-class Outlet:
-    """Writes small parts to a transport at once, large ones in pieces as it empties.
+class SocketWriter:
+    """Writes small parts to a transport at once, and large ones in pieces while it has room.
 
-    So a large frame is neither joined with others nor copied into Twisted's buffer. *takes*
-    returns whether the transport has room; call `pour` when it has room again.
+    So a large message is neither joined with others nor copied into Twisted's buffer. Call `flush`
+    when *flow* is writable again.
     """
 
-    def __init__(self, transport: Any, takes: Callable[[], bool]) -> None:
+    def __init__(self, transport: Any, flow: FlowControl) -> None:
         self._transport = transport
-        self._takes = takes
+        self._flow = flow
         self._rest: deque[memoryview] = deque()
 
     @property
@@ -57,28 +57,29 @@ class Outlet:
         return not self._rest
 
     def write(self, parts: list[bytes]) -> None:
-        """Write *parts*, after whatever was written before."""
+        """Write *parts* after all earlier ones."""
         if not self._rest and sum(map(len, parts)) <= LARGE:
             write_promptly(self._transport, b"".join(parts))
             return
         self._rest.extend(map(memoryview, batches(parts)))
-        self.pour()
+        self.flush()
 
-    def pour(self) -> None:
+    def flush(self) -> None:
         """Pass on as much as the transport has room for."""
-        while self._rest and self._takes():
-            self._pass_on()
+        while self._rest and self._flow.is_writable:
+            self._write_piece()
 
-    def pour_all(self) -> None:
-        """Pass on everything, room or not, so that what is written next is not interleaved."""
+    def flush_all(self) -> None:
+        """Pass on everything, even if the buffer is full, before somebody else writes."""
         while self._rest:
-            self._pass_on()
+            self._write_piece()
 
     def clear(self) -> None:
-        """Discard the rest: the connection has ended."""
+        """Discard everything that waits."""
         self._rest.clear()
 
-    def _pass_on(self) -> None:
+    def _write_piece(self) -> None:
+        """Pass on the first `LARGE` bytes, or less, of the first part."""
         piece = self._rest.popleft()
         if len(piece) > LARGE:
             self._rest.appendleft(piece[LARGE:])

@@ -388,7 +388,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("first", "last", "what"),
         [
-            (NOW - 9 * DAY, NOW - DAY, "has expired on"),
+            (NOW - 9 * DAY, NOW - DAY, "expired on"),
             (NOW + DAY, NOW + 9 * DAY, "is not valid before"),
         ],
         ids=["expired", "not yet valid"],

@@ -124,8 +124,8 @@ def test_worker_is_killed(
 
     kill_worker(server)
 
-    screen.shows("was killed by SIGKILL. It is being started again.")
-    screen.shows("Hermes was restarted. Its reply broke off there", "w99 w100", "─ ready │")
+    screen.shows("was killed by SIGKILL. Hermes is being restarted.")
+    screen.shows("Hermes was restarted, and its reply was cut off", "w99 w100", "─ ready │")
     screen.type("third tokens=60")
     same = ("first tokens=40", "second tokens=500", "third tokens=60")
     wait_until(
@@ -148,7 +148,7 @@ def test_worker_is_killed_while_it_asks(
 
     kill_worker(server)
 
-    screen.shows("Hermes was restarted. Its reply broke off there", "─ ready │")
+    screen.shows("Hermes was restarted, and its reply was cut off", "─ ready │")
     assert "approval required" not in screen.text
     screen.type("again tokens=40")
     screen.shows("w38 w39", "─ ready │")
@@ -170,7 +170,7 @@ def test_tls(
     if not trusted:
         # All that the UI can say; the operator reads more.
         screen.shows("error: gateway websocket connection failed")
-        server.wait_for_log("a client left once it had seen the certificate, as Node does")
+        server.wait_for_log("a client closed after it saw the certificate, as Node does")
         assert "─ ready │" not in screen.text
         return
     screen.shows("─ ready │ fake model")

@@ -187,7 +187,7 @@ def test_any_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_private(path, "The file", 99, owners=[os.getuid()]) == b"content"
     with pytest.raises(Problem, match="belongs to another user") as caught:
         read_private(path, "The file", 99)
-    assert "give the file" in caught.value.advice
+    assert "change the file's owner" in caught.value.advice
 
 
 def test_public_files_are_read(tmp_path: Path) -> None:
@@ -208,5 +208,5 @@ def test_the_advice_is_the_callers(tmp_path: Path) -> None:
     with pytest.raises(Problem) as caught:
         check_directory(tmp_path, "burn it")
 
-    assert "others than its owner" in caught.value.what
-    assert caught.value.advice == f"If nobody has, run: chmod 700 {tmp_path}. Else burn it."
+    assert "users other than its owner" in caught.value.what
+    assert caught.value.advice == f"If nobody did, run: chmod 700 {tmp_path}. Otherwise burn it."

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hermes_twisted import rpc
-from hermes_twisted.rpc import is_within
+from hermes_twisted.rpc import is_within_limits
 
 
 def depth_of(value: Any) -> int:
@@ -49,7 +49,7 @@ def test_is_within(value: Any, depth: int, containers: int, spaced: bool) -> Non
     containers = max(depth, containers)
     fits = depth_of(value) <= depth and containers_of(value) <= containers
 
-    assert is_within(text, depth, containers) == fits
+    assert is_within_limits(text, depth, containers) == fits
 
 
 @pytest.mark.parametrize("depth", [1, 2, 100, 128, 129, 500])
@@ -59,8 +59,8 @@ def test_depth_exactly(depth: int, pair: tuple[bytes, bytes]) -> None:
     levels = depth if len(pair[1]) == 1 else 2 * depth
     text = pair[0] * depth + b"1" + pair[1] * depth
 
-    assert is_within(text, levels, 10**9)
-    assert not is_within(text, levels - 1, 10**9)
+    assert is_within_limits(text, levels, 10**9)
+    assert not is_within_limits(text, levels - 1, 10**9)
 
 
 def test_frames_have_both_limits() -> None:

@@ -180,7 +180,7 @@ class TestMaking:
     @pytest.mark.parametrize("name", [*sorted(RESERVED), "Key-File"])
     def test_reserved_names(self, keys: Keys, name: str) -> None:
         """Names of keys that are not in the store are not for those that are."""
-        assert "from elsewhere" in complaint(lambda: keys.make(name, Scope.FULL))
+        assert "is reserved" in complaint(lambda: keys.make(name, Scope.FULL))
 
     @pytest.mark.parametrize("name", ["a", "1", "a.b_c-d", "A" * 64])
     def test_good_names(self, keys: Keys, name: str) -> None:

@@ -174,7 +174,7 @@ def test_systemd_credential(tmp_path: Path) -> None:
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
 
     assert plaintext.find(path, environ) == Secret(TEXT, str(path))
-    with pytest.raises(Problem, match="by others"):
+    with pytest.raises(Problem, match="by users other than"):
         plaintext.find(path, {"CREDENTIALS_DIRECTORY": str(tmp_path / "other")})
 
 
@@ -183,7 +183,7 @@ def test_not_how_a_credential_looks(tmp_path: Path, mode: int) -> None:
     """Among credentials, too, a file that others can read or write is refused."""
     path = write(tmp_path / "attach-key", TEXT, mode)
 
-    with pytest.raises(Problem, match="by others"):
+    with pytest.raises(Problem, match="by users other than"):
         plaintext.find(path, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
 
 

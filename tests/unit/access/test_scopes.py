@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hermes_twisted import rpc
 from hermes_twisted.access.keys import Scope
 from hermes_twisted.access.scope_table import CONVERSATION_COMMANDS, NO, PLAIN_SETTINGS, TABLE, YES
-from hermes_twisted.access.scopes import group_of, refusal, verdict
+from hermes_twisted.access.scopes import refusal, row_of, rule_for
 
 DATA = Path(__file__).parents[2] / "data"
 DOCUMENT = Path(__file__).parents[3] / "docs" / "scopes.md"
@@ -76,24 +76,24 @@ def test_the_recorded_lists_are_whole() -> None:
 @pytest.mark.parametrize("method", KNOWN)
 def test_every_known_method_is_classified(method: str) -> None:
     """The table has a row for each method of each release: none is refused by oversight."""
-    assert group_of(method) is not None
+    assert row_of(method) is not None
 
 
 def test_methods_stand_in_one_row() -> None:
     """No method and no family is in two rows, and what is allowed is named exactly."""
-    named = [method for group in TABLE for method in group.methods]
+    named = [method for row in TABLE for method in row.methods]
 
     assert len(named) == len(set(named))
-    for group in TABLE:
-        if any(method.endswith(".*") for method in group.methods):
-            assert (group.chat, group.watch) == (NO, NO), group.what
+    for row in TABLE:
+        if any(method.endswith(".*") for method in row.methods):
+            assert (row.chat, row.watch) == (NO, NO), row.description
 
 
 def test_the_table_names_nothing_unknown() -> None:
     """Each exact name that is allowed is one of a release: no rule is there for nothing."""
-    for group in TABLE:
-        if group.chat is not NO:
-            assert set(group.methods) <= set(KNOWN), group.what
+    for row in TABLE:
+        if row.chat is not NO:
+            assert set(row.methods) <= set(KNOWN), row.description
 
 
 @pytest.mark.parametrize("method", KNOWN)
@@ -106,25 +106,25 @@ def test_full_may_call_everything(method: str) -> None:
 @pytest.mark.parametrize("method", ONLY_FULL)
 def test_only_full(method: str) -> None:
     """What runs commands, changes Hermes or reads its secrets is for full keys alone."""
-    assert verdict(Scope.CHAT, method) is NO
-    assert verdict(Scope.WATCH, method) is NO
+    assert rule_for(Scope.CHAT, method) is NO
+    assert rule_for(Scope.WATCH, method) is NO
 
 
 @pytest.mark.parametrize("method", CONVERSATION)
 def test_chat_can_hold_a_conversation(method: str) -> None:
     """A chat key may call everything that a conversation needs."""
-    assert verdict(Scope.CHAT, method) is YES
+    assert rule_for(Scope.CHAT, method) is YES
 
 
 def test_watch_may_call_nothing_else() -> None:
     """A watching key may read, and attach for the events; nothing else at all."""
-    assert [m for m in KNOWN if verdict(Scope.WATCH, m) is not NO] == sorted(WATCHING)
+    assert [m for m in KNOWN if rule_for(Scope.WATCH, m) is not NO] == sorted(WATCHING)
 
 
 def test_watch_may_do_no_more_than_chat() -> None:
     """A scope that may do less is nowhere allowed more."""
-    for group in TABLE:
-        assert group.watch is NO or group.chat is not NO, group.what
+    for row in TABLE:
+        assert row.watch is NO or row.chat is not NO, row.description
 
 
 @pytest.mark.parametrize("scope", [Scope.CHAT, Scope.WATCH])
@@ -136,7 +136,7 @@ def test_watch_may_do_no_more_than_chat() -> None:
 def test_unknown_methods_are_denied(scope: Scope, method: str) -> None:
     """What the table does not name is refused: a method of tomorrow, a misspelt one."""
     if method or scope is Scope.WATCH:
-        assert verdict(scope, method) is NO
+        assert rule_for(scope, method) is NO
 
 
 def test_answers_to_questions() -> None:
@@ -352,9 +352,9 @@ def test_frames_are_read_as_hermes_reads_them(text: str) -> None:
 def rows() -> str:
     """The table of `docs/scopes.md`."""
     lines = ["| What | Methods | `chat` | `watch` |", "|---|---|---|---|"]
-    for group in TABLE:
-        methods = " ".join(f"`{method}`" for method in group.methods)
-        lines.append(f"| {group.what} | {methods} | {group.chat} | {group.watch} |")
+    for row in TABLE:
+        methods = " ".join(f"`{method}`" for method in row.methods)
+        lines.append(f"| {row.description} | {methods} | {row.chat} | {row.watch} |")
     return "\n".join(lines)
 
 

@@ -225,7 +225,7 @@ def test_concurrent_writers(tmp_path: Path) -> None:
 
 def test_lock_that_is_not_given_back(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change does not wait for ever for another."""
-    monkeypatch.setattr(keystore, "PATIENCE", 0.0)
+    monkeypatch.setattr(keystore, "LOCK_TIMEOUT", 0.0)
 
     with (
         keystore.changing(store.parents[1]),

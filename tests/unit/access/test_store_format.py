@@ -114,7 +114,7 @@ def test_not_a_store(text: bytes, what: str) -> None:
         ({"revoked": False}, "revoked must be"),
         ({"revoked": ...}, "the field 'revoked' is missing"),
         ({"networks": ["10.0.0.0/8"]}, "the field 'networks' is not known here"),
-        ({"name": "api-server"}, "from elsewhere"),
+        ({"name": "api-server"}, "is reserved"),
     ],
 )
 def test_bad_entry(keys: Keys, fields: dict[str, Any], what: str) -> None:

@@ -17,7 +17,7 @@ from hermes_twisted.backends.scripted import (
 from hermes_twisted.limits import Limits
 from hermes_twisted.meter import NullMeter
 from hermes_twisted.seats.ports import BackendState
-from hermes_twisted.seats.queues import lot_count
+from hermes_twisted.seats.queues import batch_count
 from hermes_twisted.shared.problem import Problem
 from hermes_twisted.shared.schema import Findings
 
@@ -362,7 +362,7 @@ def test_requests_are_settled() -> None:
     stage = Stage(TALK)
     limits = Limits()
 
-    count = lot_count(limits)
+    count = batch_count(limits)
     for _ in range(count):
         stage.ask_text(b'{"id":1,"method":"x"}')
 

@@ -142,7 +142,7 @@ def test_a_key_that_others_read(mode: int, key: Path, tmp_path: Path) -> None:
     (found,) = keys.check(None, {}, tmp_path)
 
     assert found.level is Level.PROBLEM
-    assert "others than its owner" in found.what
+    assert "users other than its owner" in found.what
     assert "chmod 600" in found.next
 
 
@@ -461,7 +461,7 @@ def test_hooks_are_told(tmp_path: Path) -> None:
     first, second, *_rest = hermes.check(Path(sys.executable), {}, tmp_path, lambda python: answer)
 
     assert first.what.endswith(
-        "133 methods; hooks found: a; hooks left out: b; of these there, but changed: b; "
+        "133 methods; hooks found: a; hooks left out: b; of these changed: b; "
         "answered in its place: pet.cells"
     )
     assert (second.level, second.what) == (

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from hermes_twisted.limits import Limits
-from hermes_twisted.seats.queues import lot_bytes, lot_count, make_outbox, make_settlements
+from hermes_twisted.seats.queues import batch_bytes, batch_count, make_outbox, make_settlements
 from hermes_twisted.shared.outbox import DELTA
-from hermes_twisted.shared.settlements import LOT_BYTES, LOT_COUNT
+from hermes_twisted.shared.settlements import BATCH_BYTES, BATCH_COUNT
 
 
 def test_the_outbox_has_the_limits_of_the_operator() -> None:
@@ -22,7 +22,7 @@ def test_the_outbox_has_the_limits_of_the_operator() -> None:
 
 def test_settlements_come_in_the_usual_lots() -> None:
     """With ordinary limits."""
-    assert (lot_count(Limits()), lot_bytes(Limits())) == (LOT_COUNT, LOT_BYTES)
+    assert (batch_count(Limits()), batch_bytes(Limits())) == (BATCH_COUNT, BATCH_BYTES)
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 15, 16, 100, 10**9])
@@ -31,9 +31,9 @@ def test_settlements_are_reported_in_time(size: int) -> None:
     limits = Limits(max_waiting_requests=size, max_waiting_bytes=size)
     settlements = make_settlements(limits, lambda: None)
 
-    for _ in range(max(1, size // 8) if size < 1000 else LOT_COUNT):
+    for _ in range(max(1, size // 8) if size < 1000 else BATCH_COUNT):
         settlements.settle(0)
 
     assert settlements.take()[0] >= 1
-    assert 1 <= lot_count(limits) <= max(1, size // 8)
-    assert 1 <= lot_bytes(limits) <= max(1, size // 8)
+    assert 1 <= batch_count(limits) <= max(1, size // 8)
+    assert 1 <= batch_bytes(limits) <= max(1, size // 8)

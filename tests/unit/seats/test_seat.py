@@ -35,7 +35,7 @@ class FakeLink:
         self.writes: list[list[bytes]] = []
         self.told: list[Any] = []
         self.full_after: int | None = None
-        self.unheard = False
+        self.may_have_unread = False
 
     def send(self, payloads: list[bytes]) -> None:
         assert self.writable
@@ -233,7 +233,7 @@ def test_channel_may_speak_while_it_opens() -> None:
 
 def test_tell(table: Table) -> None:
     """A notice is shown as a frame that every client prints."""
-    table.seat.tell("The agent restarts.")
+    table.seat.notify("The agent restarts.")
 
     assert table.link.sent == [rpc.notice("The agent restarts.")]
 
@@ -430,7 +430,7 @@ def test_own_words_need_no_wake_up() -> None:
     """What we say ourselves goes out at once, though the backend's wake-ups come later."""
     table = Table(open_channel=lambda wake: FakeChannel(lambda: None))
 
-    table.seat.tell("hello")
+    table.seat.notify("hello")
     assert len(table.link.sent) == 1
     table.seat.received(request("gateway.ping"))
 
@@ -507,7 +507,7 @@ def test_nothing_is_sent_after_the_end(table: Table) -> None:
     table.link.writable = True
 
     table.seat.flush()
-    table.seat.tell("x")
+    table.seat.notify("x")
     table.seat.end("x")
 
     assert table.link.sent == []
@@ -595,7 +595,7 @@ class TestWithoutALink:
         table.outbox.put(b"before")
         table.seat.detach(table.attachment)
         table.outbox.put(b"one")
-        table.seat.tell("two")
+        table.seat.notify("two")
         assert table.link.sent == [b"before"]
 
         other = FakeLink()

@@ -40,7 +40,7 @@ def rest_signalling(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
     """A semaphore that is released each time a thread of any pool goes to rest."""
     resting = threading.Semaphore(0)
 
-    class Bell:
+    class Wakeup:
         def __init__(self) -> None:
             self._lock = threading.Lock()
             self._lock.acquire()
@@ -50,12 +50,12 @@ def rest_signalling(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
             resting.release()
             return self._lock.acquire(timeout=timeout)
 
-    class Rest:
+    class Idle:
         def __init__(self) -> None:
-            self.bell = Bell()
-            self.called = False
+            self.wakeup = Wakeup()
+            self.woken = False
 
-    monkeypatch.setattr(lanes, "_IdleThread", Rest)
+    monkeypatch.setattr(lanes, "_IdleThread", Idle)
     return resting
 
 
@@ -156,8 +156,8 @@ def test_short_jobs_of_many_lanes_need_few_threads() -> None:
     with pool._lock:  # The first thread cannot arrive yet.
         for number in range(20):
             lane = pool.lane()
-            lane._jobs.append(lambda number=number: ran.append(number))  # type: ignore[misc]
-            lane._scheduled = True
+            lane.jobs.append(lambda number=number: ran.append(number))  # type: ignore[misc]
+            lane.scheduled = True
             pool._schedule(lane)
         assert pool.threads == 1
     quiet(pool)
@@ -258,7 +258,7 @@ def test_work_in_the_moment_of_ending(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = threading.Event()
     in_that_moment: list[Callable[[], None]] = [lambda: pool.lane().put(ran.set)]
 
-    class Bell:
+    class Wakeup:
         def acquire(self, *, timeout: float) -> bool:
             if in_that_moment:
                 in_that_moment.pop()()
@@ -267,12 +267,12 @@ def test_work_in_the_moment_of_ending(monkeypatch: pytest.MonkeyPatch) -> None:
         def release(self) -> None:
             pass
 
-    class Rest:
+    class Idle:
         def __init__(self) -> None:
-            self.bell = Bell()
-            self.called = False
+            self.wakeup = Wakeup()
+            self.woken = False
 
-    monkeypatch.setattr(lanes, "_IdleThread", Rest)
+    monkeypatch.setattr(lanes, "_IdleThread", Idle)
     pool.lane().put(lambda: None)
 
     wait(ran)

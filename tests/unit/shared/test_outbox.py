@@ -420,7 +420,7 @@ def test_any_sequence(steps: list[tuple[int, int] | int], explains: bool) -> Non
 
 def test_the_sum_is_kept(wake: Waker, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits counts against the budget, however it came and however it goes."""
-    monkeypatch.setattr(module, "LOT", 0)
+    monkeypatch.setattr(module, "REPORT_STEP", 0)
     budget = Backlog(1000)
     outbox = Outbox(wake, soft=10, hard=20, explain=lambda: NOTICE, total=budget)
     other = Outbox(wake, total=budget)
@@ -447,9 +447,9 @@ def test_the_sum_is_kept_roughly(wake: Waker) -> None:
     outbox = Outbox(wake, total=budget)
     for _ in range(500):
         outbox.put(b"x" * 100)
-        assert 0 <= outbox.size - budget.used <= module.LOT
+        assert 0 <= outbox.size - budget.used <= module.REPORT_STEP
     while outbox.take(1000):
-        assert abs(outbox.size - budget.used) <= module.LOT
+        assert abs(outbox.size - budget.used) <= module.REPORT_STEP
     outbox.close()
 
     assert budget.used == 0
@@ -469,7 +469,7 @@ def test_the_one_with_the_backlog_goes(wake: Waker) -> None:
     assert not greedy.put(b"x")
 
     assert (greedy.overflowed, slow.overflowed, quick.overflowed) == (True, False, False)
-    assert abs(budget.used - slow.size - quick.size) <= 2 * module.LOT
+    assert abs(budget.used - slow.size - quick.size) <= 2 * module.REPORT_STEP
 
 
 def test_a_share_grows_when_others_leave(wake: Waker) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from hermes_twisted.shared.settlements import LOT_BYTES, LOT_COUNT, Settlements
+from hermes_twisted.shared.settlements import BATCH_BYTES, BATCH_COUNT, Settlements
 
 
 @dataclass
@@ -123,4 +123,4 @@ def test_many_threads(wake: Waker) -> None:
 
 def test_ordinary_lots() -> None:
     """Without other numbers a lot is 32 requests, or 2 MiB of them."""
-    assert (LOT_COUNT, LOT_BYTES) == (32, 2 * 1024 * 1024)
+    assert (BATCH_COUNT, BATCH_BYTES) == (32, 2 * 1024 * 1024)

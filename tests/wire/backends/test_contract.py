@@ -84,7 +84,7 @@ class Client:
         self.frames = Awaited()
         self.texts: list[bytes] = []
         self._numbers = iter(range(1, 1_000_000))
-        self.unheard = False
+        self.may_have_unread = False
         key = Key.of("laptop", "hat_0123456789abcdef")
         self.seat = Seat(number, key, limits, lambda wake: backend.open(number, wake))
         self._attachment = Attachment(self, peer="", source="", now=0.0)

@@ -456,7 +456,7 @@ def test_refusals_are_logged_within_a_quota(server: Any, log: list[Any]) -> None
 
     lines = [event for event in log if event.get("log_format", "").startswith("refused")]
     assert len(lines) == 11
-    assert (lines[0]["peer"], lines[0]["what"]) == ("127.0.0.1:50000", "401 key-wrong")
+    assert (lines[0]["peer"], lines[0]["reason"]) == ("127.0.0.1:50000", "401 key-wrong")
     assert "40 more" in lines[-1]["more"]
 
 

@@ -23,7 +23,7 @@ from hermes_twisted.hermes.pump import Pump
 from hermes_twisted.limits import MIB, Limits
 from hermes_twisted.meter import Meter
 from hermes_twisted.seats.ports import BackendState, StateListener
-from hermes_twisted.seats.queues import lot_bytes, lot_count
+from hermes_twisted.seats.queues import batch_bytes, batch_count
 from hermes_twisted.server.service import AttachService
 from hermes_twisted.server.settings import Settings
 from hermes_twisted.shared.lanes import LanePool
@@ -293,8 +293,8 @@ def build_back(
             window=2**40,
             threads=LIMITS.max_threads,
             urgent_threads=LIMITS.urgent_threads,
-            settle_count=lot_count(LIMITS),
-            settle_bytes=lot_bytes(LIMITS),
+            settle_count=batch_count(LIMITS),
+            settle_bytes=batch_bytes(LIMITS),
             shutdown=5.0,
             umask=0o077,
             core_limit=None,

@@ -370,7 +370,7 @@ def test_notice(server: Any) -> None:
     [text] = wire.texts()
     assert json.loads(text)["params"] == {
         "type": "browser.progress",
-        "payload": {"message": "Hermes fell. It is being started again."},
+        "payload": {"message": "Hermes fell. Hermes is being restarted."},
     }
 
 
@@ -782,7 +782,7 @@ def test_too_many_fragments(start: Start, payload: bytes) -> None:
     assert wire.frames() == []
     wire.feed(client_frame(payload, CONTINUATION, fin=False))
 
-    assert closing(wire.frames()) == (1008, b"a message of too many fragments")
+    assert closing(wire.frames()) == (1008, b"a message has too many fragments")
     assert not channel.requests
 
 
