@@ -96,10 +96,11 @@ class TLSChoice:
 
 
 def parse_listener(text: str) -> Listener:
-    """Parse an endpoint description. Raises `ValueError` for what cannot be one."""
+    """Parse an endpoint description. Raises `Problem` for what cannot be one."""
     if not re.match(r"[a-zA-Z0-9_]+:.", text):
-        raise ValueError(
-            "not an endpoint; write for example tcp:8643:interface=127.0.0.1 or unix:/path:mode=600"
+        raise Problem(
+            f"--listen {text}: that is not an endpoint.",
+            "Write one such as tcp:8643:interface=127.0.0.1 or unix:/path:mode=600.",
         )
     return Listener(_private(text))
 
@@ -141,14 +142,14 @@ def with_tls(listeners: Sequence[Listener]) -> tuple[Listener, ...]:
     )
 
 
-def socket_path_problem(path: Path) -> str | None:
-    """Return why a Unix socket cannot have this *path*, None if it can."""
+def socket_path_problem(path: Path) -> Problem | None:
+    """Return why the control socket cannot have this *path*, None if it can."""
     length = len(os.fsencode(path))
     if length <= MAX_SOCKET_PATH:
         return None
-    return (
-        f"{path}: a socket's path has {MAX_SOCKET_PATH} bytes at most, and this one {length}. "
-        "Name a shorter one with --control, or use --no-control."
+    return Problem(
+        f"{path}: a socket's path has {MAX_SOCKET_PATH} bytes at most, and this one {length}.",
+        "Name a shorter one with --control, or use --no-control.",
     )
 
 

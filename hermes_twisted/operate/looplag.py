@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -14,23 +13,20 @@ INTERVAL: Final = 1.0
 
 
 class LoopLag:
-    """Measures the lag every second, and calls *each_time* afterwards: one timer for both."""
+    """Measures the lag every second."""
 
-    def __init__(
-        self, clock: IReactorTime, meter: Meter, each_time: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, clock: IReactorTime, meter: Meter) -> None:
         self.last = 0.0
         """The latest lag, in seconds."""
         self._clock = clock
         self._meter = meter
-        self._each_time = each_time
         self._due = 0.0
         self._timer: IDelayedCall | None = None
 
     def start(self) -> None:
         """Begin to measure."""
         self._due = self._clock.seconds() + INTERVAL
-        self._timer = self._clock.callLater(INTERVAL, self._look)
+        self._timer = self._clock.callLater(INTERVAL, self._measure)
 
     def stop(self) -> None:
         """Stop measuring."""
@@ -38,9 +34,8 @@ class LoopLag:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         self.last = max(0.0, self._clock.seconds() - self._due)
         self._meter.observe("loop_lag", self.last)
         # Counted from now, not from when it was due: a stall makes one late call, not many.
         self.start()
-        self._each_time()
