@@ -1,4 +1,4 @@
-"""Find the Python that Hermes is installed in, and make the environment that it runs with.
+"""Find the Python that Hermes is installed in, and make the worker's environment variables.
 
 Runs in the front, and imports nothing of Hermes.
 """
@@ -39,7 +39,7 @@ _ADVICE: Final = (
 
 @dataclass(frozen=True)
 class Hermes:
-    """An interpreter that should have Hermes, and how it was found."""
+    """A Python interpreter that should have Hermes, and how it was found."""
 
     python: Path
     how: str

@@ -164,12 +164,12 @@ class WorkerProcess:
             self._owner.ended(
                 Problem(
                     f"Hermes' process (pid {self.pid}) {self._exit}.",
-                    "The server's log has what it printed last.",
+                    "Read the end of the server's log for its last output.",
                 )
             )
 
     def _kill_group(self) -> None:
-        """Kill the processes that Hermes had started and a killed worker could not end."""
+        """Kill the processes that Hermes started and that a killed worker could not end."""
         if self.pid is None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -1,4 +1,4 @@
-"""A client's reading of a WebSocket: frames of a server, put together to text messages."""
+"""Reads a WebSocket as a client does: assembles a server's WebSocket frames to messages."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Messages:
             self._parts, self._compressed = b"", frame.compressed
         self._parts += frame.payload
         if len(self._parts) > MAX_MESSAGE:
-            raise BadMessage("an endless message came")
+            raise BadMessage(f"a message of more than {MAX_MESSAGE} bytes came")
         if not frame.fin:
             return None
         return self._inflated(self._parts) if self._compressed else self._parts
@@ -75,7 +75,7 @@ class Messages:
         except zlib.error:
             raise BadMessage("a compressed message cannot be inflated") from None
         if self._inflater.unconsumed_tail:
-            raise BadMessage("a compressed message inflates beyond all bounds")
+            raise BadMessage(f"a compressed message inflates to more than {MAX_MESSAGE} bytes")
         if self._fresh:
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         return text
