@@ -41,7 +41,7 @@ UNEXPECTED_ADVICE: Final = (
 
 
 class InProcessChannel:
-    """One seat's line to the host in this process."""
+    """A seat's `Channel` to the host in this process."""
 
     def __init__(
         self,

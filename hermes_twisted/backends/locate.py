@@ -67,9 +67,9 @@ def locate(named: Path | None, environ: Mapping[str, str]) -> Hermes:
         looked.append(f"the interpreter behind {command}")
         for python in _behind(Path(command)):
             return Hermes(python, f"the command {command}")
-    home = environ.get("HOME") or os.path.expanduser("~")
+    user_directory = environ.get("HOME") or os.path.expanduser("~")
     for place in WELL_KNOWN:
-        python = Path(place.replace("~", home, 1))
+        python = Path(place.replace("~", user_directory, 1))
         looked.append(str(python))
         if _is_executable(python):
             return Hermes(python, "a well-known place")

@@ -91,7 +91,7 @@ class EchoProtocol(AttachProtocol):
             self._seat.echo(_BINARY if isBinary else _TEXT, payload)
 
     def make_frames(self, payloads: list[bytes]) -> list[bytes]:
-        """Return frames with the opcodes that the payloads begin with."""
+        """Return WebSocket frames with the opcodes that the payloads begin with."""
         parts: list[bytes] = []
         for payload in payloads:
             header, body = super().make_frames([payload[1:]])

@@ -100,7 +100,7 @@ class ClientLink:
             raise Ended(str(bad)) from None
 
     def _frames(self, deadline: float) -> Iterator[WebSocketFrame]:
-        """Yield frames until *deadline*; answer pings."""
+        """Yield WebSocket frames until *deadline*; answer pings. Raises `Ended`."""
         while True:
             try:
                 for frame in messages.take_frames(self._data):

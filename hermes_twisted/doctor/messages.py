@@ -18,20 +18,22 @@ class BadMessage(Exception):
 
 
 def encode(opcode: int, payload: bytes) -> bytes:
-    """Encode a client's frame under a random mask."""
+    """Encode a client's WebSocket frame under a random mask."""
     return client_frame(opcode, payload, secrets.token_bytes(4))
 
 
 def take_frames(data: bytearray) -> Iterator[WebSocketFrame]:
-    """Remove whole frames from the front of *data* and yield them. Raises `BadMessage`."""
+    """Remove whole WebSocket frames from the front of *data*; yield them. Raises `BadMessage`."""
     while len(data) >= 2:
         if data[1] & 0x80 or data[0] & 0x30:
-            raise BadMessage("a masked frame, or one with unknown bits, came from the server")
+            raise BadMessage(
+                "a masked WebSocket frame, or one with unknown bits, came from the server"
+            )
         header = decode_header(data)
         if header is None:
             return
         if header.length > MAX_MESSAGE:
-            raise BadMessage(f"a frame of {header.length} bytes came")
+            raise BadMessage(f"a WebSocket frame of {header.length} bytes came")
         end = header.size + header.length
         if len(data) < end:
             return
@@ -41,7 +43,7 @@ def take_frames(data: bytearray) -> Iterator[WebSocketFrame]:
 
 
 class Messages:
-    """Assembles text messages from frames.
+    """Assembles text messages from WebSocket frames.
 
     *extensions* is the server's `Sec-WebSocket-Extensions`: it says whether messages are inflated.
     """

@@ -39,7 +39,7 @@ EXIT_FAILED: Final = 3
 
 
 class Worker:
-    """The seats of one front, over one socket. Made when Hermes is loaded."""
+    """Carries out the packets of one front: opens, serves and closes its seats in the host."""
 
     def __init__(self, host: Host, pump: Pump, settings: WorkerSettings) -> None:
         self._host = host

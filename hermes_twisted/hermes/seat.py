@@ -23,7 +23,7 @@ Sessions = Callable[[Transport], Iterable[tuple[str, dict[str, Any]]]]
 
 
 class HostSeat:
-    """The parts that one client has in the host. Made and ended by `Host`."""
+    """One client's parts in the host. `Host` makes and ends it."""
 
     def __init__(
         self,

@@ -117,7 +117,7 @@ MAX_CONNECTIONS: Final = 16
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
-def peer_user(sock: Any) -> int | None:
+def peer_user(sock: socket.socket) -> int | None:
     """Return the user id at the other end of a Unix socket; None where the kernel cannot tell."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
@@ -175,7 +175,7 @@ class ControlFactory(ServerFactory):
             return None
         return super().buildProtocol(addr)
 
-    def admit(self, connection: ControlProtocol, sock: Any) -> bool:
+    def admit(self, connection: ControlProtocol, sock: socket.socket) -> bool:
         """Add a connection of the server's user or root; return False for those of other users.
 
         The mode of the socket's file alone does not keep others out everywhere.

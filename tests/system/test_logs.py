@@ -65,7 +65,7 @@ def test_json(world: World, free_port: int) -> None:
 
     (attached,) = (line for line in lines if "attached" in line["message"])
     assert attached["level"] == "info"
-    assert attached["namespace"] == "hermes_twisted.server.service.AttachService"
+    assert attached["namespace"] == "hermes_twisted.seats.directory.Directory"
     assert attached["time"].endswith("Z")
     assert attached["fields"]["seat"] == 1
     (said,) = (line for line in lines if line["message"] == 'a "line"')
