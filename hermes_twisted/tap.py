@@ -49,7 +49,7 @@ _log = Logger()
 
 
 class Collector:
-    """Keeps each value of an option that may be repeated."""
+    """Collects the values of an option that may be repeated."""
 
     def __init__(self) -> None:
         self._values: tuple[str, ...] = ()
@@ -153,13 +153,13 @@ class Options(usage.Options):
             for line in settings.options().unknown_variables(environ, NO_OPTIONS):
                 _log.warn("{line}", line=line)
             self.server_keys = build_keys(self.settings, environ, redaction.know)
-            # Whatever we start shall not inherit it, and nobody read it in /proc.
+            # So that no child inherits it, and no other process reads it in /proc.
             process.forget_variable(plaintext.VARIABLE)
             check_backend(self.settings)
             check_tls(self.reactor, self.settings)
             self.server_keys.load()
             makes_first = (
-                self.server_keys.is_first_start and not self.daemon and attach_lines.is_there()
+                self.server_keys.is_first_start and not self.daemon and attach_lines.has_terminal()
             )
             if not (self.server_keys.admits or makes_first):
                 raise keyring.no_key(self.settings.home, read_environment())
@@ -184,7 +184,7 @@ class Options(usage.Options):
 
     @property
     def log_file(self) -> str | None:
-        """The file that twistd is going to log to; None if it is none, or not twistd."""
+        """The file that twistd is going to log to; None if there is none, or without twistd."""
         if not self._below_twistd or self._parent_option("syslog") or self._own_logger:
             return None
         name = self._parent_option("logfile") or ("twistd.log" if self.daemon else "-")
@@ -204,19 +204,19 @@ class Options(usage.Options):
             return
         plan = logs.LogPlan(settings.log_format or "text", settings.log_level or "info")
         if not self._below_twistd:
-            # twist has options of this kind, too: ours win where they are given.
+            # twist has such options, too: ours win where they are given.
             if given:
                 parent["fileLogObserverFactory"] = plan.to
                 parent["logLevel"] = LogLevel.levelWithName(plan.level)
         elif self._own_logger:
             if given:
                 raise Problem(
-                    "--log-format and --log-level are not for a log of your own.",
-                    "Drop them, or twistd's --logger.",
+                    "--log-format and --log-level do not apply to twistd's --logger.",
+                    "Drop them, or --logger.",
                 )
         elif self._parent_option("syslog"):
             if plan.format == "json":
-                raise Problem("--log-format json is not for --syslog.", "Drop one of them.")
+                raise Problem("--log-format json does not apply to --syslog.", "Drop one of them.")
             prefix = self._parent_option("prefix") or ""
             self._use(dataclasses.replace(plan, syslog=prefix))
         elif not self.daemon or self._parent_option("logfile") != "-":
@@ -232,14 +232,14 @@ class Options(usage.Options):
         # twistd keeps the name in `reactor`; twist the reactor there, the name beside it.
         chosen = self._parent_option("reactorName") or self._parent_option("reactor")
         if isinstance(chosen, str) and chosen != "default":
-            cure = f"drop --reactor {chosen}: hermes-attach chooses the asyncio reactor itself."
+            advice = f"drop --reactor {chosen}: hermes-attach chooses the asyncio reactor itself."
         else:
-            cure = (
+            advice = (
                 "another Twisted plugin has installed it. Start with `hermes-attach serve`, or "
                 "run `twistd --help` once as the owner of this environment to warm its "
                 "plugin cache."
             )
-        return f"hermes-attach needs the asyncio reactor, but found {wrong.found}: {cure}"
+        return f"hermes-attach needs the asyncio reactor, but found {wrong.found}: {advice}"
 
 
 def _explain(error: getopt.GetoptError) -> str:
@@ -256,7 +256,7 @@ class ForegroundService(MultiService):
     """The service of a server in the foreground: a refusal to start is one line, no traceback."""
 
     def startService(self) -> None:
-        """Start; exits with 1 when that cannot be."""
+        """Start. Exits with 1, and one line, for a `Problem`."""
         try:
             super().startService()  # type: ignore[no-untyped-call]
         except Problem as problem:
@@ -278,14 +278,14 @@ def makeService(options: Options) -> IService:
     backend = build_backend(options.reactor, options.settings, umask=umask, core_limit=core_limit)
     service = build_service(options.reactor, options.settings, options.server_keys, backend)
     # A daemon's launcher waits for the exception, and shows it.
-    home = MultiService() if options.daemon else ForegroundService()  # type: ignore[no-untyped-call]
-    service.setServiceParent(home)  # type: ignore[no-untyped-call]
+    parent = MultiService() if options.daemon else ForegroundService()  # type: ignore[no-untyped-call]
+    service.setServiceParent(parent)  # type: ignore[no-untyped-call]
     reload: Callable[[], Any] = service.reload
     if (manager := Manager.take(os.environ, os.getpid())) is not None:
         reporter = Reporter(options.reactor, manager, options.settings.drain)
-        reporter.setServiceParent(home)  # type: ignore[no-untyped-call]
+        reporter.setServiceParent(parent)  # type: ignore[no-untyped-call]
         reload = partial(reporter.reloading, reload)
-    ReloadOnHangup(options.reactor, reload).setServiceParent(home)  # type: ignore[no-untyped-call]
-    EndAtOnce().setServiceParent(home)  # type: ignore[no-untyped-call]
+    ReloadOnHangup(options.reactor, reload).setServiceParent(parent)  # type: ignore[no-untyped-call]
+    EndAtOnce().setServiceParent(parent)  # type: ignore[no-untyped-call]
     options.reactor.callWhenRunning(tuning.freeze)
-    return home
+    return parent

@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 REFERENCE = ROOT / "docs" / "reference"
 MADE = "<!-- Made by `make reference`; a test compares. Do not edit. -->"
 
-#: What `--help` is asked of; `serve` and `demo` take the options of the other page.
+#: Commands whose `--help` is shown; `serve` and `demo` take the options of the other page.
 COMMANDS = (
     "key", "key new", "key list", "key revoke", "key rotate", "url", "status", "top", "kick",
     "install-service", "doctor", "completion",
@@ -39,24 +39,25 @@ def options() -> str:
 
 
 OPTIONS_INTRODUCTION = """
-Options of `hermes-attach serve` and `twistd hermes-attach`. Each can also stand in the environment,
-under the name in the second column, or in a TOML file that `--config` names, under its own name
-without the dashes: `max-message = "32m"`. The command line wins over the environment, the
+Options of `hermes-attach serve` and `twistd hermes-attach`. Each can also be set in the
+environment, under the name in the second column, or in a TOML file that `--config` names, under its
+own name without the dashes: `max-message = "32m"`. The command line wins over the environment, the
 environment over the file, the file over the default. An empty variable counts as none.
 
 - Sizes are bytes, or end in `k`, `m` or `g` (1024 each): `512k`.
 - Times are seconds, or end in `s`, `m` or `h`: `90s`, `15m`.
-- What may be repeated is separated by blanks in the environment, and is a list in the file:
+- Several values of one option are separated by blanks in the environment, and a list in the file:
   `allow-host = ["attach.example.org"]`.
 - Flags take no value on the command line; elsewhere `1`, `true`, `yes`, or `0`, `false`, `no`.
 
 Settings that contradict each other are refused, wherever they were given: `--port` beside
-`--listen`, `--no-audit` beside `--audit-file`. So is an option of another backend, unless the
-backend was chosen nearer to you than that option was given: on the command line, for one in the
-environment. A name that does not exist is refused on the command line and in the file. In the
+`--listen`, `--no-audit` beside `--audit-file`. So is an option of another backend, unless
+`--backend` itself was given where it wins over that option: on the command line, with the option in
+the environment. A name that does not exist is refused on the command line and in the file. In the
 environment, which programs share, it is logged as a warning, and ignored.
 
-A key is never an option, nor in the file: [keys](../security.md#keys) says where they come from.
+A key is never an option, nor a setting of the file: [keys](../security.md#keys) says where they
+come from.
 """
 
 

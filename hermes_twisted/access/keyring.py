@@ -203,11 +203,11 @@ def no_key(home: Path, environ: Mapping[str, str]) -> Problem:
     path = store.store_path(home)
     what = f"Every key in {path} is revoked or expired."
     if not os.path.lexists(path):
-        what = f"There is no key yet, in {path}."
+        what = f"There is no key yet: {path} does not exist."
     option = "" if home == default_home(environ) else f" --hermes-home {shlex.quote(str(home))}"
     return Problem(
         what,
-        f"Make one in a terminal, with: hermes-attach key new NAME{option}; or give one with "
+        f"Make a key in a terminal, with: hermes-attach key new NAME{option}; or give one with "
         f"--key-file.{former_key(home)}",
     )
 

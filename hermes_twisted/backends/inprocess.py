@@ -41,7 +41,7 @@ UNEXPECTED_ADVICE: Final = (
 
 
 class InProcessChannel:
-    """One seat's line to the host in this process."""
+    """A seat's `Channel` to the host in this process."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class InProcessBackend:
         *,
         own_process: bool = False,
     ) -> None:
-        """*own_process*: no gateway runs in it, so that the interpreter may be tuned."""
+        """*own_process*: no gateway runs in this process, so that the interpreter may be tuned."""
         self.state = BackendState.STOPPED
         self.problem: Problem | None = None
         self.findings: Findings | None = None
@@ -129,7 +129,7 @@ class InProcessBackend:
         self._channels: dict[int, InProcessChannel] = {}
 
     def start(self, listener: StateListener, meter: Meter) -> None:
-        """Load Hermes in a thread; *listener* is told of every state, on the loop."""
+        """Load Hermes in a thread; *listener* is called at every change of state, on the loop."""
         self._listener, self._meter = listener, meter
         self._stopping = False
         self._end_of_loading = Deferred()
@@ -140,7 +140,9 @@ class InProcessBackend:
         os.environ["HERMES_HOME"] = str(self._home)
         loading = in_thread(self._reactor, lambda: self._load(self._lanes), "hermes-load")
         loading.addCallbacks(self._loaded, self._not_loaded)
-        loading.addErrback(lambda failure: self._log.failure("in-process start", failure))
+        loading.addErrback(
+            lambda failure: self._log.failure("the start of the backend failed", failure)
+        )
         loading.addBoth(lambda _outcome: self._end_of_loading.callback(None))
 
     def open(self, number: int, wake: Callable[[], None]) -> InProcessChannel:
@@ -198,7 +200,7 @@ class InProcessBackend:
         if self._own_process:
             tuning.freeze()
         self.findings = host.findings
-        # Before the listener is told: it may open more channels, which start at once.
+        # Before the listener is called: it may open more channels, which start at once.
         for channel in list(self._channels.values()):
             channel.hermes_loaded(host)
         self._change(BackendState.READY)

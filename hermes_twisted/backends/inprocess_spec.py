@@ -16,7 +16,7 @@ class InProcessOptions:
 
 def build(surroundings: Surroundings, options: InProcessOptions) -> Backend:
     """Return the backend. Hermes is imported when it starts."""
-    from .inprocess import InProcessBackend  # Commands that serve nothing can do without it.
+    from .inprocess import InProcessBackend  # Not imported by commands that serve nothing.
 
     return InProcessBackend(
         surroundings.reactor, surroundings.limits, surroundings.home, own_process=True
@@ -25,7 +25,7 @@ def build(surroundings: Surroundings, options: InProcessOptions) -> Backend:
 
 SPEC: Final = BackendSpec(
     name="inprocess",
-    help="Hermes in this process",
+    help="Hermes in the server's process",
     options=InProcessOptions,
     build=build,
     check="hermes_twisted.doctor.backends:check_in_process",

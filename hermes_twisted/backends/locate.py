@@ -1,4 +1,4 @@
-"""Find the Python that Hermes is installed in, and make the environment that it runs with.
+"""Find the Python that Hermes is installed in, and make the worker's environment variables.
 
 Runs in the front, and imports nothing of Hermes.
 """
@@ -39,7 +39,7 @@ _ADVICE: Final = (
 
 @dataclass(frozen=True)
 class Hermes:
-    """An interpreter that should have Hermes, and how it was found."""
+    """A Python interpreter that should have Hermes, and how it was found."""
 
     python: Path
     how: str
@@ -67,9 +67,9 @@ def locate(named: Path | None, environ: Mapping[str, str]) -> Hermes:
         looked.append(f"the interpreter behind {command}")
         for python in _behind(Path(command)):
             return Hermes(python, f"the command {command}")
-    home = environ.get("HOME") or os.path.expanduser("~")
+    user_directory = environ.get("HOME") or os.path.expanduser("~")
     for place in WELL_KNOWN:
-        python = Path(place.replace("~", home, 1))
+        python = Path(place.replace("~", user_directory, 1))
         looked.append(str(python))
         if _is_executable(python):
             return Hermes(python, "a well-known place")

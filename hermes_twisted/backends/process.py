@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -120,7 +121,7 @@ class WorkerProcess:
         with contextlib.suppress(ProcessExitedAlready):
             self._transport.signalProcess(name)
 
-    def _set_timer(self, delay: float, act: Any) -> None:
+    def _set_timer(self, delay: float, act: Callable[[], None]) -> None:
         self._cancel_timer()
         self._timer = self._reactor.callLater(delay, act)
 
@@ -164,12 +165,12 @@ class WorkerProcess:
             self._owner.ended(
                 Problem(
                     f"Hermes' process (pid {self.pid}) {self._exit}.",
-                    "The server's log has what it printed last.",
+                    "Read the end of the server's log for its last output.",
                 )
             )
 
     def _kill_group(self) -> None:
-        """Kill the processes that Hermes had started and a killed worker could not end."""
+        """Kill the processes that Hermes started and that a killed worker could not end."""
         if self.pid is None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -213,8 +214,8 @@ class _Output(ProcessProtocol):
         self._err.finish()
 
 
-def describe_exit(how: Any) -> str:
+def describe_exit(how: object) -> str:
     """Return how a process ended, in words: `ended with status 1`, `was killed by SIGKILL`."""
-    if getattr(how, "signal", None):
-        return f"was killed by {signal.Signals(how.signal).name}"
+    if number := getattr(how, "signal", None):
+        return f"was killed by {signal.Signals(number).name}"
     return f"ended with status {getattr(how, 'exitCode', None) or 0}"

@@ -21,7 +21,7 @@ def register(spec: BackendSpec[Any]) -> None:
 
 
 def forget(name: str) -> None:
-    """Remove the backend of that name, for tests that have registered one."""
+    """Remove the backend of that name: for tests that register one. Raises `KeyError`."""
     del _SPECS[name]
 
 

@@ -27,7 +27,7 @@ from ..shared.settlements import Settlements
 from .spec import BackendSpec, Surroundings
 
 #: JSON-RPC 2.0 §5.1
-METHOD_NOT_FOUND = -32601
+METHOD_NOT_FOUND: Final = -32601
 
 
 class BadScript(Exception):
@@ -71,7 +71,7 @@ class Script:
                     '{"dir": "c2s" or "s2c", "t": seconds, "frame": …}'
                 ) from error
             if not isinstance(frame, dict):
-                continue  # A batch: nobody sends one, and it cannot be matched.
+                continue  # A batch: no client sends one, and it cannot be matched.
             if from_server:
                 identity = frame.get("id")
                 start, said = asked.pop(str(identity), (began, current))
@@ -87,7 +87,7 @@ class Script:
     def react(self, method: str, params: dict[str, Any], turn: int) -> Reaction | None:
         """Return the reaction to the recorded request that is most like this one.
 
-        Equally like ones take turns. None if the method was not recorded.
+        Equally similar ones take turns. None if the method was not recorded.
         """
         candidates = self.reactions.get(method)
         if not candidates:
@@ -197,7 +197,7 @@ class ScriptedBackend:
         self._listener: StateListener = lambda state, problem: None
 
     def start(self, listener: StateListener, meter: Meter) -> None:
-        """Be ready at once."""
+        """Become ready at once."""
         self._listener = listener
         self.findings = Findings("a recording", methods=len(self.script.reactions))
         self._change(BackendState.READY)
@@ -214,7 +214,7 @@ class ScriptedBackend:
         return succeed(True)
 
     def stop(self) -> Deferred[None]:
-        """Be stopped at once."""
+        """Become stopped at once."""
         self._change(BackendState.STOPPED)
         return succeed(None)
 
@@ -228,7 +228,7 @@ class ScriptedOptions:
     """The options of the backend `scripted`."""
 
     script: Path = required(
-        PATH, group=Group.HERMES, help="Recording that the scripted backend plays"
+        PATH, group=Group.HERMES, help="File with the recording that --backend scripted plays"
     )
 
 
@@ -260,7 +260,7 @@ def validate(options: ScriptedOptions) -> None:
 
 SPEC: Final = BackendSpec(
     name="scripted",
-    help="a recording in the place of Hermes",
+    help="a recording instead of Hermes",
     options=ScriptedOptions,
     build=build,
     validate=validate,

@@ -17,7 +17,7 @@ OptionsT = TypeVar("OptionsT")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Things that a factory may use beside the backend's own options."""
+    """Arguments of every backend's factory, beside the backend's own options."""
 
     reactor: AsyncioSelectorReactor
     limits: Limits
@@ -26,13 +26,13 @@ class Surroundings:
     environ: Mapping[str, str]
     """The process's environment, without secrets of this server."""
     umask: int
-    """The one of the user's files, for what Hermes writes."""
+    """The umask of the server's user, for files that Hermes writes."""
     core_limit: int | None = None
-    """The one of the user's programs, for those that Hermes starts; None if it is unchanged."""
+    """The user's soft limit of core files, in bytes, for the worker; None if it is unchanged."""
 
 
 def accept(options: Any) -> None:
-    """Check nothing: what the options' kinds do not refuse will do."""
+    """Accept any options: the default for backends that have nothing more to check."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class BackendSpec(Generic[OptionsT]):
     help: str
     """Where Hermes runs with it, in a few words."""
     options: type[OptionsT]
-    """A dataclass whose fields are options: see `config.option`. Their names are nobody else's."""
+    """A dataclass whose fields are options of `config.option`, with names that are not taken."""
     build: Callable[[Surroundings, OptionsT], Backend]
     """The factory: nothing is opened or started by it yet."""
     check: str = ""
@@ -54,6 +54,6 @@ class BackendSpec(Generic[OptionsT]):
     `doctor.findings.Finding`s. A name, because the doctor is above the backends.
     """
     validate: Callable[[OptionsT], None] = accept
-    """Raises `Problem` for options that cannot be used. Called before a start, to say it early."""
+    """Raises `Problem` for options that cannot be used. Called before the server starts."""
     in_process: bool = False
     """Whether the agent runs in the server's own process."""

@@ -88,7 +88,7 @@ class WorkerBackend:
     # Called by the service: `Backend`.
 
     def start(self, listener: StateListener, meter: Meter) -> None:
-        """Start the first worker; *listener* is told of every state, on the loop."""
+        """Start the first worker; *listener* is called at every change of state, on the loop."""
         self._listener, self._meter = listener, meter
         self._supervisor.start()
 

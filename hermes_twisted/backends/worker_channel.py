@@ -18,8 +18,8 @@ from .early_requests import EarlyRequests
 
 #: Largest tag of a packet.
 MAX_TAG: Final = 0xFFFFFFFF
+#: The error that answers a request which was lost with its worker.
 LOST: Final = "Hermes crashed before answering this request and is being restarted."
-"""The error that answers a request which was lost with its worker."""
 
 
 class Worker(Protocol):
@@ -38,7 +38,7 @@ class Worker(Protocol):
 
 
 class WorkerChannel:
-    """One seat's line to the worker; it outlives the worker's restarts."""
+    """A seat's `Channel` to the worker."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from ..seats.ports import Backend
 from .locate import Hermes, locate, worker_environment
 from .spec import BackendSpec, Surroundings
 
-#: Hermes' own name for `--session-grace`; who has set it there meant it.
+#: Hermes' own variable for `--session-grace`, which wins if it is set.
 SESSION_GRACE: Final = "HERMES_TUI_WS_ORPHAN_REAP_GRACE_S"
 
 
@@ -23,21 +23,21 @@ class WorkerOptions:
     hermes_python: Path | None = optional(
         PATH,
         group=Group.HERMES,
-        help="The Python that Hermes is installed in",
-        default_text="found",
+        help="Python interpreter of the environment that Hermes is installed in",
+        default_text="looked for on PATH and in the usual places",
     )
     session_grace: float = option(
         300.0,
         TIME,
         group=Group.HERMES,
-        help="How long Hermes (0.16 and later) keeps the idle session of a terminal that has gone, "
-        "so that it can be resumed as it was; 0 for ever",
+        help="Time for which Hermes (0.16 and later) keeps an idle session after its terminal has "
+        "disconnected, so that it can be resumed as it was; 0 for ever",
     )
 
 
 def build(surroundings: Surroundings, options: WorkerOptions) -> Backend:
     """Return the backend. Hermes is looked for when it starts."""
-    from .worker import WorkerBackend  # Commands that serve nothing can do without it.
+    from .worker import WorkerBackend  # Not imported by commands that serve nothing.
 
     def find() -> Hermes:
         return locate(options.hermes_python, surroundings.environ)

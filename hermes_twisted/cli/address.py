@@ -1,4 +1,4 @@
-"""Options that several commands have: where the server is, as a client sees it, and its home."""
+"""Options that several commands share: the server's address, and the Hermes home."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..server.settings import DEFAULT_PORT
 from ..shared.problem import Problem
 from .commands import F, KindType, of_server
 
-#: What may stand between quotes in every shell; the UI's parser judges the rest.
+#: Characters that are safe between the quotes of every shell; the UI's parser checks the rest.
 _HOST: Final = re.compile(r"[0-9A-Za-z_.:-]+")
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the server is, as the client sees it."""
+    """The server's address, as the client sees it."""
 
     host: str
     port: int
@@ -63,7 +63,7 @@ def home_option(function: F) -> F:
 
 
 def read_address(host: str, port: int, tls: bool) -> Address:
-    """Return the address. Raises `click.UsageError` for a host that may break out of a line."""
+    """Return the address. Raises `click.UsageError` for a host that is not safe in a shell."""
     plain = host.removeprefix("[").removesuffix("]")
     if not _HOST.fullmatch(plain):
         raise click.UsageError(
@@ -79,6 +79,4 @@ def home_of(named: str | None) -> Path:
     try:
         return parsing.path(named)
     except ValueError as error:
-        raise Problem(
-            f"--hermes-home {named!r}: {error}.", "Name the directory of an absolute path."
-        ) from None
+        raise Problem(f"--hermes-home {named!r}: {error}.", "Give its absolute path.") from None

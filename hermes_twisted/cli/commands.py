@@ -31,7 +31,7 @@ OTHER: Final = "Options"
 MAX_SHOWN: Final = 4
 #: Columns of a help text, at most.
 MAX_WIDTH: Final = 100
-#: Where a context keeps the command line, with the names of options in full.
+#: The key of `Context.meta` for the command line with the names of options in full.
 WORDS: Final = "hermes_twisted.words"
 
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": MAX_WIDTH}
@@ -84,12 +84,12 @@ class KindType(_ParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return what a shell may put in the place of *incomplete*."""
+        """Return the completions of *incomplete*."""
         return complete(self._kind, incomplete)
 
 
 class TextType(KindType):
-    """A value that is left as it is, for the server to read: it knows where each comes from."""
+    """A value that is left as text, for `Settings.gather` to parse."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return *value*."""

@@ -10,7 +10,7 @@ from click.shell_completion import get_completion_class
 from .commands import Command
 
 SHELLS: Final = ("bash", "zsh", "fish")
-#: Where click looks for what the shell asks.
+#: The variable in which the shell passes its request to click.
 _VARIABLE: Final = "_HERMES_ATTACH_COMPLETE"
 
 
@@ -18,7 +18,7 @@ _VARIABLE: Final = "_HERMES_ATTACH_COMPLETE"
 @click.argument("shell", type=click.Choice(SHELLS), metavar="SHELL")
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what makes a shell complete the commands of hermes-attach, and their options.
+    """Print a script with which a shell completes the commands of hermes-attach and their options.
 
     SHELL is bash (4.4 or later), zsh or fish. To have it in every shell:
 

@@ -16,7 +16,7 @@ from ..shared.problem import Problem
 from .address import home_of, home_option
 from .commands import F, of_server, wrong_usage
 
-#: A server answers at once; one that does not in so many seconds is in trouble.
+#: Seconds to wait for an answer. A server that works answers at once.
 PATIENCE: Final = 5.0
 
 
@@ -26,19 +26,20 @@ class Connection:
     def __init__(self, path: Path) -> None:
         self._path = path
         if problem := socket_path_problem(path):
-            raise Problem(problem)
+            raise problem
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(PATIENCE)
         try:
             self._socket.connect(str(path))
         except (FileNotFoundError, ConnectionRefusedError):
             raise Problem(
-                f"no server listens at {path}. Is it running, as this user, with this home?",
-                "Name another home with --hermes-home, or the socket with --control.",
+                f"No server listens at {path}.",
+                "Start it; or name its Hermes home with --hermes-home, or its socket with "
+                "--control.",
             ) from None
         except PermissionError:
             raise Problem(
-                f"{path} is another user's: only whoever runs the server may ask it.",
+                f"{path} belongs to another user: only the server's user and root may use it.",
                 "Run the command as that user.",
             ) from None
         except OSError as error:
@@ -60,23 +61,27 @@ class Connection:
             line = self._lines.readline()
         except TimeoutError:
             raise Problem(
-                f"the server at {self._path} does not answer.", "Its log may tell why."
+                f"The server at {self._path} does not answer within {PATIENCE:g} s.",
+                "Look into its log.",
             ) from None
         except OSError as error:
             raise self._broken(error) from None
         if not line:
             raise Problem(
-                f"the server at {self._path} has hung up: it is stopping, has too many "
-                "connections there, or is another user's.",
+                f"The server at {self._path} has closed the connection: it is stopping, has too "
+                "many such connections, or belongs to another user.",
                 "Try again in a moment.",
             )
         answer: dict[str, Any] = json.loads(line)
         if not answer["ok"]:
-            raise Problem(answer["error"])
+            raise Problem(answer["error"])  # With the advice in it.
         return answer
 
     def _broken(self, error: OSError) -> Problem:
-        return Problem(f"{self._path}: {error.strerror or error}.", "Is the server running?")
+        return Problem(
+            f"{self._path} cannot be used: {error.strerror or error}.",
+            "Check that the server is running, and that this is its control socket.",
+        )
 
 
 def control_options(function: F) -> F:

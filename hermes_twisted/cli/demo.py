@@ -1,4 +1,4 @@
-"""`hermes-attach demo`: the server with the bundled recording in the place of Hermes."""
+"""`hermes-attach demo`: the server with the bundled recording instead of Hermes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def demo(ctx: click.Context, /, **given: Any) -> None:
         for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
             del os.environ[name]
         os.environ[plaintext.VARIABLE] = new_secret()
-        # No home: the real server's keys are not for the demonstration. Nor a temporary one,
-        # which nobody would remove: twistd ends the process by the signal that stopped it.
+        # A Hermes home that does not exist, so that the real server's keys do not admit. Not a
+        # temporary one: twistd ends the process by a signal, and it would not be removed.
         home = script.with_name("no-home")
         chosen = ["--backend", "scripted", "--script", str(script), "--hermes-home", str(home)]
         start([*chosen, "--no-audit", "--no-control", *ctx.meta[WORDS]])

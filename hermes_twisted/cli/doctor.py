@@ -22,11 +22,11 @@ from .commands import Command, KindType, given_of, of_server, wrong_usage
     "--server",
     "local",
     is_flag=True,
-    help=f"Look at this machine's server although {VARIABLE} is set.",
+    help=f"Check this machine's server, even if {VARIABLE} is set.",
 )
 @of_server(
     settings.options()["key-file"],
-    help="File with the key, for a URL without one; the server's, too.",
+    help="File with the key of a URL without one, or the server's --key-file.",
 )
 @of_server(settings.options()["config"], help="The server's TOML file.")
 @of_server(settings.options()["port"], help="The server's port.")
@@ -47,7 +47,7 @@ from .commands import Command, KindType, given_of, of_server, wrong_usage
     type=KindType(SOME_TIME),
     metavar="TIME",
     default=15.0,
-    help="Time for each step, as the UI waits for gateway.ready (default: 15s).",
+    help="Time limit of each step; the UI waits as long for gateway.ready (default: 15s).",
 )
 @click.option(
     "--seconds",

@@ -1,7 +1,7 @@
 """`hermes-attach echo`, for conformance tests: sends every message back.
 
 The Autobahn test suite wants text and binary messages echoed. Only what a message means
-differs from the product: handshake, framing, limits, options and the way out are those of
+differs from the server: handshake, framing, limits, options and sending are those of
 `AttachProtocol`, `Seat` and `FrontSite`. There is no key, so it listens on 127.0.0.1 only.
 """
 
@@ -46,7 +46,7 @@ _BINARY: Final = b"\x02"
 
 
 _KEY: Final = Key("echo", b"")
-_NOBODY_NOTES: Final = Journal(NullAudit(), lambda: 0.0)
+_NO_JOURNAL: Final = Journal(NullAudit(), lambda: 0.0)
 
 
 def _decide(head: Head, source: str) -> Admitted | Refusal:
@@ -64,7 +64,7 @@ class EchoChannel:
         """Do nothing: messages never become frames here."""
 
     def delivered(self, size: int) -> None:
-        """Do nothing: nobody waits for credit."""
+        """Do nothing: there is no credit to give."""
 
     def close(self) -> None:
         """Close the outbox."""
@@ -81,7 +81,7 @@ class EchoSeat(Seat):
 
 
 class EchoProtocol(AttachProtocol):
-    """The product's protocol with other message hooks."""
+    """The server's protocol, except that it sends messages back."""
 
     takes_binary = True
 
@@ -91,7 +91,7 @@ class EchoProtocol(AttachProtocol):
             self._seat.echo(_BINARY if isBinary else _TEXT, payload)
 
     def make_frames(self, payloads: list[bytes]) -> list[bytes]:
-        """Return frames with the opcodes that the payloads begin with."""
+        """Return WebSocket frames with the opcodes that the payloads begin with."""
         parts: list[bytes] = []
         for payload in payloads:
             header, body = super().make_frames([payload[1:]])
@@ -100,10 +100,10 @@ class EchoProtocol(AttachProtocol):
 
 
 class EchoSite(FrontSite):
-    """The product's site, with the WebSocket at every path."""
+    """The server's site, with the WebSocket at every path."""
 
     def __init__(self, clock: IReactorTime, attach: AttachResource, limits: Limits) -> None:
-        super().__init__(clock, limits, attach, lambda: (True, {}), _NOBODY_NOTES, TrustedProxies())
+        super().__init__(clock, limits, attach, lambda: (True, {}), _NO_JOURNAL, TrustedProxies())
         self._attach = attach
 
     def getResourceFor(self, request: Request) -> IResource:
@@ -126,7 +126,7 @@ def make_echo_site(
     meter = NullMeter()
     directory = Directory(limits, open_channel, meter, EchoSeat)
     factory = AttachFactory(clock, limits, directory, meter, EchoProtocol)
-    attach = AttachResource(factory, _decide, None, _NOBODY_NOTES)
+    attach = AttachResource(factory, _decide, None, _NO_JOURNAL)
     return EchoSite(clock, attach, limits)
 
 

@@ -1,4 +1,4 @@
-"""`hermes-attach install-service`: write unit files for systemd, and say what to do next."""
+"""`hermes-attach install-service`: write unit files for systemd, and show how to start them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _ADDRESS: Final[Kind[str]] = Kind("ADDRESS", _address)
 @of_server(
     settings.options()["key-file"],
     type=KindType(PATH),
-    help="File with a key, handed over as a credential.",
+    help="File with a key, which systemd passes to the service as a credential.",
 )
 @of_server(settings.options()["drain"], type=KindType(TIME), default=Settings.drain)
 @click.option("-n", "--dry-run", is_flag=True, help="Show the files, write nothing.")
@@ -76,9 +76,9 @@ def install_service(
     more: tuple[str, ...],
     **chosen: Any,
 ) -> None:
-    """Write a service and a socket unit for systemd, and say which commands start them.
+    """Write a service and a socket unit for systemd, and show the commands that start them.
 
-    systemd keeps listening while the server is started anew. More options of `hermes-attach
+    systemd keeps listening while the server restarts. More options of `hermes-attach
     serve` follow after --.
     """
     ctx = click.get_current_context()
@@ -110,7 +110,7 @@ def _plan(
     key_file: Path | None,
     drain: float,
 ) -> UnitPlan:
-    """Return what the units run. Raises `Problem` and `click.UsageError`."""
+    """Return the plan of the units. Raises `Problem` and `click.UsageError`."""
     plan = UnitPlan(
         command=_own_command(),
         listen=(listen,),
@@ -125,9 +125,9 @@ def _plan(
 
 
 def _check_options(ctx: click.Context, more: Sequence[str], plan: UnitPlan) -> None:
-    """Refuse what `hermes-attach serve` would refuse. Raises `click.UsageError`.
+    """Raise `click.UsageError` for options that `hermes-attach serve` would refuse.
 
-    Its file of settings is not read: it may be another user's, and may not be there yet.
+    The settings file is not read: it may be another user's, and may not be there yet.
     """
     command = [*more, "--listen=systemd:domain=INET", f"--drain={plan.drain:g}"]
     given = given_of(serve.make_context("hermes-attach serve", command, parent=ctx))
@@ -173,7 +173,7 @@ def _write(path: Path, text: str, *, force: bool) -> None:
     try:
         if path.exists() and path.read_text(encoding="utf-8") != text and not force:
             raise Problem(
-                f"{path} is there already and differs.",
+                f"{path} exists and differs.",
                 "Compare with --dry-run; --force replaces it.",
             )
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ key: Final = Commands(
     "key",
     (
         Entry("new", "Make a key and show it, this once.", "key:new", "NAME"),
-        Entry("list", "Show what keys there are; the secrets are not kept.", "key:list_keys"),
+        Entry("list", "List the keys of the store; secrets are not kept.", "key:list_keys"),
         Entry("revoke", "End a key: it admits nobody from now on.", "key:revoke", "NAME"),
         Entry(
             "rotate",
@@ -77,7 +77,7 @@ def _disconnect(help: str) -> Callable[[Any], Any]:
     default="never",
     help="When it ends: 12h, 30d, 8w or a date, at 0:00 UTC (default: never).",
 )
-@_disconnect("When it ends, end its links as well: those of clients that are attached with it.")
+@_disconnect("When it ends, disconnect the clients that are attached with it.")
 @_PRINT
 @address_options
 @home_option
@@ -111,7 +111,7 @@ def new(
     default=Same.SAME,
     help="When the new secret ends, or never (default: as the old one).",
 )
-@_disconnect("End the links of the old secret.")
+@_disconnect("Disconnect the clients that are attached with the old secret.")
 @_PRINT
 @address_options
 @home_option
@@ -134,7 +134,7 @@ def rotate(
 
 @click.command("revoke", cls=Command)
 @_NAME
-@_disconnect("End its links as well: those of clients that are attached with it.")
+@_disconnect("Disconnect the clients that are attached with it.")
 @home_option
 def revoke(names: tuple[str, ...], disconnect: bool, hermes_home: str | None) -> None:
     """End the key of this name: it admits nobody from now on."""
@@ -147,7 +147,7 @@ def revoke(names: tuple[str, ...], disconnect: bool, hermes_home: str | None) ->
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @home_option
 def list_keys(as_json: bool, hermes_home: str | None) -> None:
-    """Show what keys there are. The secrets themselves are not kept."""
+    """List the keys of the store. Secrets are not kept."""
     records, now = store.read(home_of(hermes_home)).records, time.time()
     if as_json:
         click.echo(json.dumps([_public(record, now) for record in records], indent=1))
@@ -164,13 +164,13 @@ def list_keys(as_json: bool, hermes_home: str | None) -> None:
 def _one_name(names: tuple[str, ...]) -> str:
     if len(names) != 1:
         raise click.UsageError(
-            "give the key one name, such as laptop.", click.get_current_context()
+            "Give the key one name, such as laptop.", click.get_current_context()
         )
     return names[0]
 
 
 def _public(record: Record, now: float) -> dict[str, Any]:
-    """Return what may be known of a key: neither its secret nor the hash."""
+    """Return the public fields of a key: neither its secret nor the hash."""
     times = {"created": record.created, "expires": record.expires, "revoked": record.revoked}
     return {
         "name": record.key.name,
@@ -184,7 +184,7 @@ def _public(record: Record, now: float) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _shown(address: Address, *, bare: bool) -> Iterator[Callable[[Record, str], None]]:
-    """Open what the secret will be shown on, before there is one. Raises `Problem`.
+    """Open the terminal or output for the secret before the key is made. Raises `Problem`.
 
     *bare* is for programs: the secret alone, to standard output.
     """
@@ -195,7 +195,7 @@ def _shown(address: Address, *, bare: bool) -> Iterator[Callable[[Record, str], 
                 output = stack.enter_context(attach_lines.open_terminal())
             except OSError:
                 raise Problem(
-                    "there is no terminal to show the secret on.",
+                    "There is no terminal to show the secret on.",
                     "--print writes it to standard output instead.",
                 ) from None
 
@@ -208,7 +208,7 @@ def _shown(address: Address, *, bare: bool) -> Iterator[Callable[[Record, str], 
                 with contextlib.suppress(OSError):
                     output.close()  # Or it would try once more when it is closed later.
                 raise Problem(
-                    f"key {record.key.name!r} was made, but could not be shown ({error.strerror}).",
+                    f"Key {record.key.name!r} was made, but could not be shown ({error.strerror}).",
                     f"`hermes-attach key rotate {record.key.name}` makes another.",
                 ) from None
 

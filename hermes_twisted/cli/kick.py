@@ -10,7 +10,7 @@ from .control_client import Connection, control_options, control_path
 
 @click.command("kick", cls=Command)
 @click.argument("seats", nargs=-1, metavar="SEAT")
-@click.option("--reason", metavar="TEXT", help="What its user is told.")
+@click.option("--reason", metavar="TEXT", help="Text that its user is shown.")
 @control_options
 def kick(
     seats: tuple[str, ...], reason: str | None, control: str | None, hermes_home: str | None
@@ -18,7 +18,7 @@ def kick(
     """End one terminal's connection. SEAT is its number, as `hermes-attach status` shows it."""
     if len(seats) != 1 or not seats[0].isdecimal():
         raise click.UsageError(
-            "name one seat by its number, as `hermes-attach status` shows.",
+            "Name one seat by its number, as `hermes-attach status` shows it.",
             click.get_current_context(),
         )
     with Connection(control_path(control, hermes_home)) as server:

@@ -11,7 +11,7 @@ from .commands import Commands, Entry, run
 NAME: Final = "hermes-attach"
 SERVE: Final = "Serve"
 CLIENTS: Final = "Let terminals attach"
-OPERATE: Final = "Look after a server"
+OPERATE: Final = "Operate a server"
 
 COMMAND: Final = Commands(
     NAME,
@@ -25,20 +25,20 @@ COMMAND: Final = Commands(
         ),
         Entry(
             "demo",
-            "The same with a recorded conversation: needs no Hermes and no model.",
+            "Serve a recorded conversation: needs no Hermes and no model.",
             "demo:demo",
             "[options]",
             SERVE,
         ),
         Entry(
             "install-service",
-            "Write unit files for systemd, and say what to do next.",
+            "Write unit files for systemd, and show the commands that start them.",
             "install_service:install_service",
             section=SERVE,
         ),
         Entry(
             "key",
-            "Make, list, revoke and rotate the keys that admit.",
+            "Make, list, revoke and rotate keys.",
             "key:key",
             "COMMAND",
             CLIENTS,
@@ -59,15 +59,15 @@ COMMAND: Final = Commands(
         ),
         Entry(
             "status",
-            "Show how the running server is, and who is attached.",
+            "Show the state of the running server, and who is attached.",
             "status:status",
             section=OPERATE,
         ),
-        Entry("top", "The same, refreshed every second.", "top:top", section=OPERATE),
+        Entry("top", "Show the status, refreshed every second.", "top:top", section=OPERATE),
         Entry("kick", "End one terminal's connection.", "kick:kick", "SEAT", OPERATE),
         Entry(
             "completion",
-            "Print what makes a shell complete these commands and their options.",
+            "Print a script with which a shell completes these commands and their options.",
             "completion:completion",
             "SHELL",
             "Set up",

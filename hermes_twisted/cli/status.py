@@ -1,4 +1,4 @@
-"""`hermes-attach status`: how a running server is, and who is attached."""
+"""`hermes-attach status`: the state of a running server, and who is attached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .control_client import Connection, control_options, control_path
 @control_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def status(control: str | None, hermes_home: str | None, as_json: bool) -> None:
-    """Show how the running server is, and who is attached."""
+    """Show the state of the running server, and who is attached."""
     with Connection(control_path(control, hermes_home)) as server:
         found = server.ask("status")["status"]
     if as_json:

@@ -20,7 +20,7 @@ from ..operate import status_text
 from .commands import Command
 from .control_client import Connection, control_options, control_path
 
-#: Seconds between two looks.
+#: Seconds between two pictures.
 INTERVAL: Final = 1.0
 _QUIT: Final = frozenset(b"qQ\x03\x1b")
 
@@ -32,7 +32,7 @@ def top(control: str | None, hermes_home: str | None) -> None:
     path = control_path(control, hermes_home)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError(
-            "needs a terminal; `hermes-attach status` does not.", click.get_current_context()
+            "This needs a terminal; `hermes-attach status` does not.", click.get_current_context()
         )
     with (
         contextlib.suppress(KeyboardInterrupt),

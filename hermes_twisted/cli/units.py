@@ -9,11 +9,11 @@ from typing import Final
 
 #: Seconds that a stop may take beyond its drain: closing, and the end of Hermes.
 STOP_MARGIN: Final = 15.0
-#: Signs of life are due this often, in seconds.
+#: Seconds within which systemd expects the next watchdog message.
 WATCHDOG: Final = 30
 
-#: What this server never needs. The agent's tools inherit it, so nothing is forbidden
-#: here that a user's commands commonly do: the home directory and the network stay open.
+#: Rights that this server never needs. The agent's tools inherit the restrictions, so what a
+#: user's commands commonly do stays allowed: the user's files and the network.
 _HARDENING: Final = """\
 NoNewPrivileges=yes
 LockPersonality=yes
@@ -43,17 +43,17 @@ class UnitPlan:
     home: Path | None = None
     """The Hermes home; None for Hermes' own rule."""
     key_file: Path | None = None
-    """A file that systemd hands over as a credential: the service's user need not read it."""
+    """A file that systemd passes on as a credential: the service's user need not read it."""
     user: str | None = None
     """The user of a system service; None for a service of the user's own systemd."""
     drain: float = 10.0
-    """Seconds."""
+    """The service's `--drain`, in seconds."""
     options: Sequence[str] = ()
     """More options for `hermes-attach serve`."""
 
 
 def socket_unit(plan: UnitPlan) -> str:
-    """Return the socket unit, which listens also while the service is started anew."""
+    """Return the socket unit, which listens also while the service restarts."""
     listen = "".join(f"ListenStream={_plain(address)}\n" for address in plan.listen)
     return (
         "[Unit]\n"
@@ -74,17 +74,9 @@ def socket_unit(plan: UnitPlan) -> str:
 def service_unit(plan: UnitPlan, name: str) -> str:
     """Return the service unit; *name* is the name of both units."""
     system = plan.user is not None
-    command = [str(plan.command), "serve"]
-    for index in range(len(plan.listen)):
-        command.append(f"--listen=systemd:domain={_domain(plan.listen[index])}:index={index}")
-    if plan.home is not None:
-        command.append(f"--hermes-home={plan.home}")
-    command += [f"--drain={plan.drain:g}", *plan.options]
-    line = " ".join(_quoted(word) for word in command)
     credential = ""
     if plan.key_file is not None:
         credential = f"LoadCredential=attach-key:{_plain(str(plan.key_file))}\n"
-        line += " --key-file=%d/attach-key"  # The directory that systemd puts it in.
     return (
         "[Unit]\n"
         "Description=Hermes attach server\n"
@@ -95,7 +87,7 @@ def service_unit(plan: UnitPlan, name: str) -> str:
         "Type=notify\n"
         "NotifyAccess=main\n"
         f"{_line('User', plan.user)}"
-        f"ExecStart={line}\n"
+        f"ExecStart={_command_line(plan)}\n"
         "ExecReload=kill -HUP $MAINPID\n"
         f"{credential}"
         "Restart=on-failure\n"
@@ -112,6 +104,18 @@ def service_unit(plan: UnitPlan, name: str) -> str:
         "[Install]\n"
         f"WantedBy={'multi-user.target' if system else 'default.target'}\n"
     )
+
+
+def _command_line(plan: UnitPlan) -> str:
+    command = [str(plan.command), "serve"]
+    for index, address in enumerate(plan.listen):
+        command.append(f"--listen=systemd:domain={_domain(address)}:index={index}")
+    if plan.home is not None:
+        command.append(f"--hermes-home={plan.home}")
+    command += [f"--drain={plan.drain:g}", *plan.options]
+    line = " ".join(_quoted(word) for word in command)
+    # %d is the directory in which systemd puts credentials.
+    return line if plan.key_file is None else f"{line} --key-file=%d/attach-key"
 
 
 def _line(name: str, value: str | None) -> str:
@@ -135,5 +139,5 @@ def _quoted(word: str) -> str:
 def _plain(text: str) -> str:
     """Return *text* with specifiers escaped. Raises `ValueError` for control characters."""
     if any(ord(character) < 32 for character in text):
-        raise ValueError("must not hold control characters")
+        raise ValueError("must not contain control characters")
     return text.replace("%", "%%")

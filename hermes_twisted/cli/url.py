@@ -45,8 +45,8 @@ def url(
 ) -> None:
     """Print the line that attaches a terminal UI to this machine's server.
 
-    It has the key if that is known in the clear. Else KEY stands there, and a hint is written
-    to standard error.
+    It has the key in it if there is one in plaintext. Otherwise it has KEY, and a hint is
+    written to standard error.
     """
     address = read_address(host, port, tls)
     with wrong_usage():
@@ -55,16 +55,16 @@ def url(
     click.echo(attach_lines.export_line(address.url(secret), shell))
     if secret is None:
         click.echo(
-            "hermes-attach url: put your key in the place of KEY. Only hashes of keys are kept: "
+            "hermes-attach url: put your key instead of KEY. Only hashes of keys are kept: "
             "hermes-attach key rotate NAME makes and shows a new one.",
             err=True,
         )
 
 
 def _known_secret(home: Path, key_file: Path | None, *, api_server_key: bool) -> Secret | None:
-    """Return a key in the clear; None if only the store has some.
+    """Return a key in plaintext; None if only the key store has any, as hashes.
 
-    Raises `Problem` if there is none, or one that the server refuses, too.
+    Raises `Problem` if there is none, or one that the server would refuse.
     """
     environ = read_environment()
     if api_server_key:

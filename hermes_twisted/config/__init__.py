@@ -1,1 +1,1 @@
-"""What an operator may decide: the kit that options are made of, and parsers for their values."""
+"""Options: how they are declared, the kinds of their values, and where values are given."""

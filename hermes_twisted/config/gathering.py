@@ -1,4 +1,4 @@
-"""Collect the values that somebody gave for options, with where each comes from.
+"""Collect the values that were given for options, each with the place where it was given.
 
 The command line wins over the environment, the environment over a file.
 """
@@ -20,16 +20,16 @@ from .table import Table, did_you_mean
 CONFIG: Final = "config"
 #: The end of every message about a wrong setting.
 SEE_HELP: Final = "See `hermes-attach serve --help`."
-#: Names that somebody may try for a key. None of them is an option.
+#: Options with which people may try to pass a key. Neither exists.
 KEY_OPTIONS: Final = ("--key", "--token")
 KEY_IS_NO_OPTION: Final = (
-    "A key is never an option: everyone on this machine could read it. Take it for known, "
-    "make another with `hermes-attach key new NAME`, or give one with --key-file."
+    "A key is never an option: everyone on this machine could read it. If that was a real key, "
+    "make another with `hermes-attach key new NAME`; or give one with --key-file."
 )
 
 
-class Nearness(IntEnum):
-    """How near to the operator a source is: the nearer one wins."""
+class Precedence(IntEnum):
+    """The places where a value can be given; the highest one wins."""
 
     FILE = 1
     ENVIRONMENT = 2
@@ -38,12 +38,12 @@ class Nearness(IntEnum):
 
 @dataclass(frozen=True)
 class Given:
-    """A value that somebody gave, and where."""
+    """A value of an option, and where it was given."""
 
     value: Any
     where: str
     """As in a message: `--port`, `HERMES_ATTACH_PORT`, `port in --config /etc/attach.toml`."""
-    nearness: Nearness
+    precedence: Precedence
 
 
 def collect(
@@ -56,8 +56,8 @@ def collect(
     """Return the values by the options' names. Raises `Problem` for one that cannot be used.
 
     *given* is from the command line: texts, or sequences of texts; None, false and empty
-    sequences count as not given. *more* is what a file may hold, from another file, which
-    *where* names. Empty environment variables count as not set.
+    sequences count as not given. *more* has settings as a TOML file has them, from another file,
+    which *where* names in messages. Empty environment variables count as not set.
     """
     found: dict[str, Given] = {}
     config = given.get(CONFIG) or environ.get(table[CONFIG].variable)
@@ -68,21 +68,21 @@ def collect(
         if text := environ.get(option.variable):
             value: Any = text.split() if option.repeated else text
             value = _convert(option, value, option.variable)
-            found[option.name] = Given(value, option.variable, Nearness.ENVIRONMENT)
+            found[option.name] = Given(value, option.variable, Precedence.ENVIRONMENT)
     for name, value in given.items():
         if value is not None and value is not False and value not in ([], ()):
             said = f"--{name}"
-            found[name] = Given(_convert(table[name], value, said), said, Nearness.COMMAND_LINE)
+            found[name] = Given(_convert(table[name], value, said), said, Precedence.COMMAND_LINE)
     return found
 
 
-def _convert(option: Option, value: Any, source: str) -> Any:
+def _convert(option: Option, value: Any, where: str) -> Any:
     try:
         if option.repeated:
             return tuple(option.kind.parse(item) for item in value)
         return option.kind.parse(value if isinstance(value, str) else str(value))
     except ValueError as error:
-        raise Problem(f"{source} {value!r}: {error}.", SEE_HELP) from None
+        raise Problem(f"{where} {value!r}: {error}.", SEE_HELP) from None
 
 
 def _from_file(table: Table, path: Path) -> dict[str, Given]:
@@ -117,7 +117,7 @@ def _from_mapping(table: Table, content: Mapping[str, Any], where: str) -> dict[
                 "Write a list of texts." if option.repeated else "Write a text or a number.",
             )
         converted = _convert(option, value, f"{where}: {name} =")
-        found[name] = Given(converted, f"{name} in {where}", Nearness.FILE)
+        found[name] = Given(converted, f"{name} in {where}", Precedence.FILE)
     return found
 
 

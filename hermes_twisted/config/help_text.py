@@ -9,7 +9,7 @@ from click import HelpFormatter
 
 from .option import Group, Option
 
-#: Stands for a hyphen while lines are broken; nobody writes it.
+#: Replaces hyphens while lines are broken; a private character, which no help text has.
 _HYPHEN: Final = "\ue000"
 
 
@@ -17,7 +17,7 @@ class Formatter(HelpFormatter):
     """Breaks lines between words only: the names of options are copied from here."""
 
     def write(self, string: str) -> None:
-        """Write *string*."""
+        """Write *string*, with its hyphens restored."""
         super().write(string.replace(_HYPHEN, "-"))
 
     def write_text(self, text: str) -> None:

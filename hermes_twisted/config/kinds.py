@@ -19,7 +19,7 @@ def one_of(metavar: str, *names: str) -> Kind[str]:
 def choice(metavar: str, choices: Callable[[], Mapping[str, str]]) -> Kind[str]:
     """Return the kind whose values are those that *choices* returns at the time of parsing.
 
-    Each has a note, for the help, which may be empty.
+    Each value has a note for the help, which may be empty.
     """
 
     def parse(value: str) -> str:

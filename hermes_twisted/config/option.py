@@ -27,11 +27,11 @@ class Group(StrEnum):
     TLS = "TLS"
     KEYS = "Keys"
     HERMES = "Hermes"
-    CONNECTIONS = "Stopping and keeping connections"
+    CONNECTIONS = "Keeping and closing connections"
     OPERATION = "Logs, audit, metrics, control"
-    BEFORE_KEY = "Limits before the key"
-    BEHIND_KEY = "Limits behind the key"
-    FILE = "Where all this may stand"
+    BEFORE_ADMISSION = "Limits before admission"
+    ADMITTED = "Limits of admitted clients"
+    FILE = "Settings file"
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Kind(Generic[T]):
     metavar: str
     """In capitals: `SIZE`, `TIME`. Empty for a flag, which takes no value."""
     parse: Callable[[str], T]
-    """Returns the value of a text. Its `ValueError` says what would do, in an operator's words."""
+    """Returns the value of a text. Raises `ValueError`, which says what is allowed."""
     write: Callable[[Any], str] = str
     """Returns a value's text as an operator would write it."""
     choices: Callable[[], Mapping[str, str]] | None = None
-    """Returns the texts that are allowed, where these can be counted, each with a note or none."""
+    """Returns the allowed texts, each with a note, which may be empty; None if any may do."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Option:
     """What it does, with its unit, as a sentence without a full stop."""
     group: Group
     default: Any
-    """None where nothing is decided. Of a required option: None, too."""
+    """None if there is none, as for a required option."""
     default_text: str = ""
-    """The default in words, where the value would not tell it."""
+    """The default in words, where the value itself would not explain it."""
     short: str | None = None
     repeated: bool = False
     required: bool = False
@@ -115,7 +115,7 @@ def in_words(names: tuple[str, ...], conjunction: str) -> str:
     return f"{', '.join(most)} {conjunction} {last}" if most else last
 
 
-# These declare what they return, as `dataclasses.field` itself does for type checkers.
+# These return fields, but are typed as the option's value, as `dataclasses.field` itself is.
 
 
 def option(
@@ -127,7 +127,7 @@ def option(
     short: str | None = None,
     default_text: str = "",
 ) -> T:
-    """Declare an option that has a value even where nobody gives one."""
+    """Declare an option with a default."""
     declared = _Declared(kind, help, group, default_text, short)
     return dataclasses.field(default=default, metadata={_KEY: declared})
 
@@ -135,13 +135,13 @@ def option(
 def optional(
     kind: Kind[T], *, help: str, group: Group, short: str | None = None, default_text: str = ""
 ) -> T | None:
-    """Declare an option that is None where nobody gives it."""
+    """Declare an option that is None unless it is given."""
     declared = _Declared(kind, help, group, default_text, short)
     return cast("T | None", dataclasses.field(default=None, metadata={_KEY: declared}))
 
 
 def required(kind: Kind[T], *, help: str, group: Group, default_text: str = "") -> T:
-    """Declare an option that has to be given, or that whoever makes the dataclass fills in."""
+    """Declare an option without a default: it must be given, or computed by the caller."""
     declared = _Declared(kind, help, group, default_text)
     return cast(T, dataclasses.field(metadata={_KEY: declared}))
 
@@ -153,7 +153,7 @@ def repeated(kind: Kind[T], *, help: str, group: Group, short: str | None = None
 
 
 def flag(*, help: str, group: Group) -> bool:
-    """Declare an option that is on or off, and off where nobody gives it."""
+    """Declare an option that is off unless it is given."""
     declared = _Declared(FLAG, help, group)
     return dataclasses.field(default=False, metadata={_KEY: declared})
 
@@ -173,7 +173,7 @@ FLAG: Final[Kind[bool]] = Kind("", _parse_flag, lambda value: "yes" if value els
 
 @dataclass(frozen=True)
 class _Declared:
-    """The part of an `Option` that its field does not tell itself."""
+    """The part of an `Option` that is kept in its field's metadata."""
 
     kind: Kind[Any]
     help: str

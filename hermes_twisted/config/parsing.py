@@ -1,7 +1,7 @@
-"""Read what an operator writes.
+"""Parse the values of options, as operators write them.
 
-Each function takes a text and returns the value that it stands for. It raises `ValueError`
-with a text that says, in the operator's words, what would do.
+Each function returns the value of a text. It raises `ValueError`, whose text says what is
+allowed.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def origin(value: str) -> str:
 
 
 def host_name(value: str) -> str:
-    """Return a DNS name, perhaps with `*.` in front, or an address, as certificates hold them."""
+    """Return a DNS name, perhaps with `*.` in front, or an address, as in certificates."""
     with suppress(ValueError):
         return str(ipaddress.ip_address(value.strip("[]").partition("%")[0]))
     name = value.lower().rstrip(".")
@@ -139,7 +139,7 @@ def host_name(value: str) -> str:
 
 
 def tls(value: str) -> str:
-    """Return `self`, the one source of certificates that the server makes."""
+    """Return `self`, the only value: a certificate that the server makes itself."""
     if value != "self":
         raise ValueError("must be self; a certificate of yours is given with --tls-cert")
     return value

@@ -1,4 +1,4 @@
-"""The checks from outside: layer by layer, as the UI would connect, until one fails."""
+"""The checks from outside: layer by layer, as the UI connects, until one fails."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .messages import Messages
 from .network import Address, Network, Stream, exchange, read_body
 from .target import Target
 
-#: What is often found at a port instead of HTTP, by its first bytes, and what to do.
-_SPEAKS: Final = (
-    (b"SSH-", "an SSH server", "Write the port of hermes-attach, or tunnel to it with ssh -L."),
-    (b"\x15\x03", "a server with TLS", ""),
-    (b"\x05", "a SOCKS proxy", "Write the server's own port."),
+#: Servers that are often found at a port instead of HTTP: first bytes, name, what to do.
+_OTHER_SERVERS: Final = (
+    (b"SSH-", "An SSH server", "Write the port of hermes-attach, or tunnel to it with ssh -L."),
+    (b"\x15\x03", "A server with TLS", ""),
+    (b"\x05", "A SOCKS proxy", "Write the server's own port."),
 )
 _PINGS_A_SECOND: Final = 5
 #: Seconds. Short, because a plain HTTP server takes a TLS hello for half a request and waits.
@@ -31,7 +31,7 @@ _TLS_TIMEOUT: Final = 5.0
 
 @dataclass(frozen=True)
 class ClientTools:
-    """What the checks need of the outside world."""
+    """Access to the network, to Node.js and the clock, for the checks."""
 
     network: Network
     run_node: node.RunNode
@@ -139,19 +139,20 @@ class Examination:
                 "or give the server a certificate.",
             )
         if isinstance(error, TimeoutError):
-            why = "What listens does not speak TLS, or is stalled."
+            why = "The program that listens does not speak TLS, or is stalled."
         elif isinstance(error, ssl.SSLError):
             why = f"OpenSSL says: {(error.reason or 'error').replace('_', ' ').lower()}."
         else:
-            why = "The connection was closed in the middle of it."
+            why = "The connection was closed during the handshake."
         return problem(
             "tls",
             "The TLS handshake fails.",
             why,
-            "Check the port; if it is the right one, look into the log of what listens there.",
+            "Check the port; if it is the right one, look into the log of the server there.",
         )
 
     def _speaks_plain(self) -> bool:
+        """Return whether the port speaks HTTP without TLS."""
         assert self._address is not None
         try:
             stream = self._network.connect(self._address, self._timeout)
@@ -197,9 +198,9 @@ class Examination:
             raise Failed(
                 problem(
                     "websocket",
-                    "The upgrade is answered wrongly (Sec-WebSocket-Accept).",
+                    "The answer to the upgrade is wrong (Sec-WebSocket-Accept).",
                     "A cache or a proxy answers for the server.",
-                    "Let it pass /api/ws untouched.",
+                    "Let it pass /api/ws unchanged.",
                 )
             )
         self._use(stream, response, rest)
@@ -228,15 +229,17 @@ class Examination:
             connection.close()
 
     def _not_http(self, start: bytes) -> Finding:
-        for prefix, what, then in _SPEAKS:
+        for prefix, what, then in _OTHER_SERVERS:
             if start.startswith(prefix):
                 if not then:
                     return self._needs_tls()
-                return problem("http", f"What answers is {what}.", "The port is another's.", then)
+                return problem(
+                    "http", f"{what} answers.", "The port is that of another program.", then
+                )
         return problem(
             "http",
-            "What answers does not speak HTTP.",
-            "The port is another program's.",
+            "The program that answers does not speak HTTP.",
+            "The port is that of another program.",
             "Write the port of hermes-attach: 8643, unless it was started with another.",
         )
 
@@ -247,15 +250,15 @@ class Examination:
             return problem(
                 "http",
                 f"The request is not answered within {self._timeout:g} s.",
-                "What listens does not speak HTTP, or is stalled; a listener for the PROXY "
-                "protocol waits for its first line.",
+                "The program that listens does not speak HTTP, or is stalled; a listener for the "
+                "PROXY protocol waits for its first line.",
                 "Check the port; on the server: hermes-attach doctor.",
             )
         return problem(
             "http",
             "The connection is closed without an answer.",
-            "What listens does not speak HTTP, wants TLS or the PROXY protocol, or refuses this "
-            "address; a tunnel's far end may have nothing to connect to.",
+            "The program that listens does not speak HTTP, wants TLS or the PROXY protocol, or "
+            "refuses this address; a tunnel's far end may have nothing to connect to.",
             "Check the port, and the other end of the tunnel if there is one; on the server: "
             "hermes-attach doctor.",
         )
@@ -280,15 +283,15 @@ def _upgraded(identity: Identity, response: http.HttpResponse) -> list[Finding]:
                 "websocket",
                 f"This is Hermes' dashboard, not hermes-attach ({extensions}).",
                 "It lets the UI attach, but its token ends with its process, it runs the agent in "
-                "the process that holds the socket, and the UI does not survive its restart.",
+                "the process that has the socket, and the UI does not survive its restart.",
                 "Attach to hermes-attach instead: port 8643 by default.",
             )
         ]
     return [
         warning(
             "websocket",
-            f"Upgraded, by what does not say that it is hermes-attach ({extensions}).",
+            f"Upgraded, by a server that does not identify itself as hermes-attach ({extensions}).",
             "Its other pages cannot be reached at this address, or it is another server.",
-            "If a proxy passes /api/ws alone, all is well; else check host and port.",
+            "If a proxy passes /api/ws alone, nothing is wrong; else check host and port.",
         )
     ]

@@ -1,4 +1,4 @@
-"""Look at one server, for `hermes-attach doctor`, and report."""
+"""Check one server, for `hermes-attach doctor`, and return the report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VARIABLE: Final = "HERMES_TUI_GATEWAY_URL"
 
 @dataclass(frozen=True)
 class Request:
-    """The server to look at, and the options of the command."""
+    """The server to check, and the options of the command."""
 
     url: str | None
     """The server's address on the command line; None for the one in the environment."""
@@ -30,10 +30,10 @@ class Request:
     timeout: float = 15.0
     """Seconds for each step."""
     seconds: float = 4.0
-    """For which round trips are measured."""
+    """Seconds for which round trips are measured."""
     pid_file: Path = Path("twistd.pid")
     local: bool = False
-    """Whether to look at this machine's server although the environment names one."""
+    """Whether to check this machine's server even if the environment names another."""
 
 
 def examine(request: Request, environ: Mapping[str, str]) -> Report:

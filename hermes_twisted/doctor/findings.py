@@ -30,7 +30,7 @@ class Finding:
     what: str
     why: str = ""
     next: str = ""
-    """What to do. For warnings and problems neither this nor *why* is empty."""
+    """The next step. For warnings and problems neither this nor *why* is empty."""
 
     def __post_init__(self) -> None:
         if self.level is not Level.OK and not (self.why and self.next):

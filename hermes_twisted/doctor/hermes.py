@@ -17,12 +17,12 @@ from .findings import Finding, ok, problem, warning
 #: Seconds that the inspecting process may take.
 _TIMEOUT: Final = 60.0
 
-#: Inspects the Hermes of an interpreter; returns a text that says why it could not.
+#: Inspects the Hermes of a Python interpreter. Returns a text with the reason if that fails.
 Inspect = Callable[[Path], Inspection | str]
 
 
 def inspector(environ: Mapping[str, str], home: Path) -> Inspect:
-    """Return a function that inspects in a process with the environment of the worker."""
+    """Return a function that inspects Hermes in a process with the worker's environment."""
     environment = worker_environment(environ, home)
 
     def inspect(python: Path) -> Inspection | str:
@@ -84,8 +84,8 @@ def _judge_release(hermes: Hermes, inspection: Inspection) -> Iterator[Finding]:
     if found.changed:
         yield warning(
             "hermes",
-            f"Hooks of this Hermes are not as they were: {', '.join(found.changed)}.",
-            "The server does without them.",
+            f"Hooks of this Hermes have changed: {', '.join(found.changed)}.",
+            "The server does not call them.",
             "Look for a newer hermes-twisted.",
         )
 
@@ -100,7 +100,7 @@ def _judge_config(home: Path, bad: Problem | None) -> Iterator[Finding]:
         yield warning(
             "config",
             f"There is no {config}.",
-            "Hermes takes its defaults; perhaps this is not the home that you mean.",
+            "Hermes takes its defaults; perhaps this is not the Hermes home that you mean.",
             "Run hermes setup as the user that the server runs as, or name Hermes' home with "
             "--hermes-home.",
         )

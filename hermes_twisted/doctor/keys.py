@@ -22,22 +22,23 @@ def check(key_file: Path | None, environ: Mapping[str, str], home: Path) -> list
         keys.load()
     except Problem as bad:
         return [
-            problem(CHECK, bad.what, "The server does not start like this.", bad.advice or _CURE)
+            problem(CHECK, bad.what, "The server does not start like this.", bad.advice or _ADVICE)
         ]
     folder = store_path(home).parent
     if not keys.admits:
+        absent = no_key(home, environ)
         return [
             problem(
                 CHECK,
-                "No key admits anybody.",
-                "The first start in a terminal makes one; a daemon cannot show it, and refuses.",
-                str(no_key(home, environ)),
+                absent.what,
+                "The first start in a terminal makes one; a daemon, which cannot show it, refuses.",
+                absent.advice,
             )
         ]
     return [ok(CHECK, f"{keys.count} that admit"), *check_folder(folder)]
 
 
-_CURE = "Correct that, then run this again."
+_ADVICE = "Correct that, then run this again."
 
 
 def check_folder(folder: Path) -> list[Finding]:
@@ -51,7 +52,7 @@ def check_folder(folder: Path) -> list[Finding]:
             problem(
                 CHECK,
                 f"Others than its owner can write to {folder}.",
-                "Whoever can replace the file with the keys can run commands as you.",
+                "A user who can replace the file with the keys can run commands as you.",
                 f"Run: chmod 700 {folder}. Then make new keys, if others use this machine.",
             )
         ]

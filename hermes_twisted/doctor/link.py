@@ -22,7 +22,7 @@ _READ: Final = 65536
 
 
 class Ended(Exception):
-    """The connection ended, or carried what is no WebSocket; the text says how."""
+    """The connection ended, or its bytes were not WebSocket frames; the text says how."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class ClientLink:
             raise Ended(str(bad)) from None
 
     def _frames(self, deadline: float) -> Iterator[WebSocketFrame]:
-        """Yield frames until *deadline*; answer pings."""
+        """Yield WebSocket frames until *deadline*; answer pings. Raises `Ended`."""
         while True:
             try:
                 for frame in messages.take_frames(self._data):
@@ -122,7 +122,7 @@ class ClientLink:
             except OSError as error:
                 raise Ended(f"the connection broke: {error.strerror or error}") from None
             if not more:
-                raise Ended("the connection was closed without a word")
+                raise Ended("the connection was closed without a close frame")
             self._data += more
 
     def _send(self, opcode: int, payload: bytes) -> None:
@@ -138,8 +138,8 @@ def judge(pings: Pings) -> Finding:
         return warning(
             "link",
             f"None of {pings.sent} pings was answered.",
-            "The server is stalled, or a proxy in between swallows pings.",
-            "Try again; if terminals freeze, look at what lies between, and at the server's load.",
+            "The server is stalled, or a proxy in between drops pings.",
+            "Try again; if terminals freeze, look at proxies in between, and at the server's load.",
         )
     worst = max(pings.times)
     measured = (
@@ -150,8 +150,8 @@ def judge(pings: Pings) -> Finding:
         return warning(
             "link",
             f"The link is slow: {measured}.",
-            "Words will come in bursts; a connection that stops for long may be given up by "
-            "what lies between.",
+            "Text will arrive in bursts; proxies in between may drop a connection that stops for "
+            "long.",
             "Compare with ping to the host: if that is fast, the server or a proxy is busy; if "
             "not, it is the network.",
         )
@@ -165,7 +165,7 @@ def not_ready(seconds: float, state: str | None) -> Finding:
         return problem(
             "ready",
             what,
-            "The server is stalled, or what answers is not Hermes.",
+            "The server is stalled, or is not hermes-attach.",
             "Look into the server's log.",
         )
     return problem(
@@ -183,7 +183,7 @@ def ended(how: str) -> Finding:
         f"The connection was upgraded, then ended: {how}.",
         "A proxy that upgrades and cannot go on, or a server that refuses after the upgrade, as "
         "Hermes' dashboard does for sessions that have ended.",
-        "Look into the logs of the server and of what lies in between.",
+        "Look into the logs of the server and of proxies in between.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks the addresses to listen on, who listens there now, and their TLS files."""
+"""Checks the server's endpoints: the programs that listen there now, and TLS files."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def _arguments(description: str) -> tuple[list[str], dict[str, str]]:
 
 
 def check(listener: Listener, network: Network, find_owner: FindOwner) -> list[Finding]:
-    """Check who listens on the endpoint's address now."""
+    """Check which program listens on the endpoint's address now."""
     place = place_of(listener)
     if place is None:
-        return [ok(CHECK, f"{listener.description} cannot be looked at from here")]
+        return [ok(CHECK, f"{listener.description} cannot be checked from here")]
 
     def dial() -> Stream:
         stream = network.connect(place.address, _TIMEOUT)
@@ -80,21 +80,21 @@ def check(listener: Listener, network: Network, find_owner: FindOwner) -> list[F
     try:
         network.connect(place.address, _TIMEOUT).close()
     except (ConnectionRefusedError, FileNotFoundError):
-        return [_nobody(place)]
+        return [_unused(place)]
     except OSError as error:
         return [
             problem(
                 CHECK,
                 f"{place.shown} cannot be tried: {error.strerror or type(error).__name__}.",
                 "The server could not be reached there, if it runs.",
-                "Check the endpoint, and the rights on it.",
+                "Check the endpoint, and its permissions.",
             )
         ]
     identity = identify(dial, "localhost")
-    return [_somebody(place, identity, readiness(dial, "localhost"), find_owner)]
+    return [_in_use(place, identity, readiness(dial, "localhost"), find_owner)]
 
 
-def _nobody(place: Place) -> Finding:
+def _unused(place: Place) -> Finding:
     return warning(
         CHECK,
         f"Nothing listens on {place.shown}.",
@@ -104,9 +104,7 @@ def _nobody(place: Place) -> Finding:
     )
 
 
-def _somebody(
-    place: Place, identity: Identity, state: str | None, find_owner: FindOwner
-) -> Finding:
+def _in_use(place: Place, identity: Identity, state: str | None, find_owner: FindOwner) -> Finding:
     if identity.peer is Peer.ATTACH:
         if state is None:
             return ok(CHECK, f"hermes-attach serves on {place.shown}, and Hermes is ready")
@@ -114,7 +112,7 @@ def _somebody(
             CHECK,
             f"hermes-attach serves on {place.shown}, but Hermes is not ready: {state}.",
             "Terminals that attach wait, and see nothing.",
-            "Look into its log; what is said here about Hermes may be the reason.",
+            "Look into its log; the findings about Hermes, here, may have the reason.",
         )
     number = place.address.sockaddr[1] if isinstance(place.address.sockaddr, tuple) else 0
     owner = find_owner(int(str(number))) if number else None
@@ -182,7 +180,7 @@ def check_files(certificate: Path, key: Path, now: datetime) -> list[Finding]:
                 problem(
                     "tls",
                     f"Others than its owner can read {key}.",
-                    "Whoever has the private key can pose as this server.",
+                    "Everyone who has the private key can pose as this server.",
                     f"Run: chmod 600 {key}. If others use this machine, get a new certificate.",
                 )
             )
@@ -205,7 +203,7 @@ def check_files(certificate: Path, key: Path, now: datetime) -> list[Finding]:
 
 def _validity(path: Path, leaf: x509.Certificate, now: datetime) -> list[Finding]:
     end = leaf.not_valid_after_utc
-    shown = f"{path}, for {', '.join(trust.names(leaf)) or 'nobody'}"
+    shown = f"{path}, for {', '.join(trust.names(leaf)) or 'no name'}"
     if end <= now:
         return [
             problem(
@@ -221,7 +219,7 @@ def _validity(path: Path, leaf: x509.Certificate, now: datetime) -> list[Finding
                 "tls",
                 f"{shown}: ends on {end:%Y-%m-%d}.",
                 "From then on no terminal UI can attach.",
-                "Renew it, or find out why that does not happen by itself.",
+                "Renew it, or find out why it was not renewed automatically.",
             )
         ]
     return [ok("tls", f"{shown}, valid until {end:%Y-%m-%d}")]

@@ -1,4 +1,4 @@
-"""A client's reading of a WebSocket: frames of a server, put together to text messages."""
+"""Reads a WebSocket as a client does: assembles a server's WebSocket frames to messages."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ class BadMessage(Exception):
 
 
 def encode(opcode: int, payload: bytes) -> bytes:
-    """Encode a client's frame under a random mask."""
+    """Encode a client's WebSocket frame under a random mask."""
     return client_frame(opcode, payload, secrets.token_bytes(4))
 
 
 def take_frames(data: bytearray) -> Iterator[WebSocketFrame]:
-    """Remove whole frames from the front of *data* and yield them. Raises `BadMessage`."""
+    """Remove whole WebSocket frames from the front of *data*; yield them. Raises `BadMessage`."""
     while len(data) >= 2:
         if data[1] & 0x80 or data[0] & 0x30:
-            raise BadMessage("a masked frame, or one with unknown bits, came from the server")
+            raise BadMessage(
+                "a masked WebSocket frame, or one with unknown bits, came from the server"
+            )
         header = decode_header(data)
         if header is None:
             return
         if header.length > MAX_MESSAGE:
-            raise BadMessage(f"a frame of {header.length} bytes came")
+            raise BadMessage(f"a WebSocket frame of {header.length} bytes came")
         end = header.size + header.length
         if len(data) < end:
             return
@@ -41,7 +43,7 @@ def take_frames(data: bytearray) -> Iterator[WebSocketFrame]:
 
 
 class Messages:
-    """Assembles text messages from frames.
+    """Assembles text messages from WebSocket frames.
 
     *extensions* is the server's `Sec-WebSocket-Extensions`: it says whether messages are inflated.
     """
@@ -62,7 +64,7 @@ class Messages:
             self._parts, self._compressed = b"", frame.compressed
         self._parts += frame.payload
         if len(self._parts) > MAX_MESSAGE:
-            raise BadMessage("an endless message came")
+            raise BadMessage(f"a message of more than {MAX_MESSAGE} bytes came")
         if not frame.fin:
             return None
         return self._inflated(self._parts) if self._compressed else self._parts
@@ -75,7 +77,7 @@ class Messages:
         except zlib.error:
             raise BadMessage("a compressed message cannot be inflated") from None
         if self._inflater.unconsumed_tail:
-            raise BadMessage("a compressed message inflates beyond all bounds")
+            raise BadMessage(f"a compressed message inflates to more than {MAX_MESSAGE} bytes")
         if self._fresh:
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         return text

@@ -58,7 +58,7 @@ def _no_tcp(address: Address, error: OSError, port: int, timeout: float) -> Find
         return problem(
             "tcp",
             f"Connection refused by {where}.",
-            "The machine is there, but nothing listens at this port and address.",
+            "The machine answers, but nothing listens at this port and address.",
             "On the server: hermes-attach doctor. Is it started, is the port right, does it "
             "listen on loopback only? Then use an SSH tunnel, or --listen.",
         )
@@ -90,5 +90,5 @@ def _slow_start(address: Address) -> Finding:
         "tcp",
         f"{address} does not answer, and another address of the same name does.",
         "Every attach may wait for it first.",
-        "Correct the name's addresses, or use the one that answers.",
+        "Correct the addresses of this name in DNS, or use the one that answers.",
     )

@@ -1,4 +1,4 @@
-"""Explains responses other than 101, of this server and of those that users confuse it with."""
+"""Explains responses other than 101, from this server and from others at its address."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OURS: Final = {
     "too-many-failures": (
         "Too many wrong keys came from this address, this one among them.",
         "Check the key: a correct one is accepted at once. Behind a proxy all clients have one "
-        "address, unless the server is told with --trust-forwarded-from.",
+        "address, unless the server has it in --trust-forwarded-from.",
     ),
     "origin": (
         "An Origin header came, which the terminal UI does not send: something adds it.",
@@ -107,10 +107,10 @@ def _redirect(response: HttpResponse, target: Target) -> Finding:
     """Explain a redirect, which the UI does not follow. Leave out its query: it may have keys."""
     there = urlsplit(urljoin(f"{target.address}", response.header("location")))
     shown = f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}"
-    what = f"The server sends us on, with {response.status}, to {shown}."
+    what = f"The server redirects, with {response.status}, to {shown}."
     same = there.hostname in (None, target.host)
     if same and there.scheme in ("https", "wss") and not target.encrypted:
-        why = "The port answers without TLS only to send clients to where TLS is spoken."
+        why = "The port without TLS only redirects clients to the one with TLS."
         return problem(CHECK, what, why, f"Write wss:// and the port of {there.netloc}.")
     place = f"{there.netloc}{there.path}".lower()
     if any(word in place for word in _LOGIN):
@@ -185,10 +185,10 @@ def _other(status: int, response: HttpResponse, target: Target) -> tuple[str, st
             f"Write wss:// in front of {target.authority}.",
         )
     return _BY_STATUS.get(status) or (
-        ("Something answered as if a page had been asked for.", _UPGRADE_LINES)
+        ("The server answered as if a page had been requested.", _UPGRADE_LINES)
         if status < 400
         else (
-            "What answers is not hermes-attach, or a proxy that refuses in front of it.",
+            "The server that answers is not hermes-attach, or a proxy in front of it refuses.",
             "Look at the host and the port, and into the proxy's log.",
         )
     )
@@ -196,12 +196,12 @@ def _other(status: int, response: HttpResponse, target: Target) -> tuple[str, st
 
 _BY_STATUS: Final = {
     400: (
-        "What answers does not like the handshake: a proxy changes it, or the Host header is not "
-        "one that it knows.",
+        "The server that answers rejects the handshake: a proxy changes it, or the Host header is "
+        "not one that it knows.",
         "Check the host and port; behind a proxy, its server name and its upgrade settings.",
     ),
     401: (
-        "What answers wants credentials that are not ours.",
+        "The server that answers wants other credentials than this key.",
         "Check the host and port; a proxy must not ask for a login at /api/ws.",
     ),
     403: (
@@ -209,26 +209,26 @@ _BY_STATUS: Final = {
         "Look into its log; allow WebSockets at /api/ws, without an Origin and from this address.",
     ),
     404: (
-        "What answers has nothing at this path.",
+        "The server that answers has nothing at this path.",
         "Check host, port and path (/api/ws); behind a proxy, that its rule for the path matches.",
     ),
     413: ("A proxy finds the request too large.", "Let it accept requests without a body."),
     426: (
-        "What answers wants an upgrade, and did not see ours: a proxy drops it.",
+        "The server that answers wants an upgrade, and got none: a proxy drops it.",
         _UPGRADE_LINES,
     ),
     429: (
-        "A proxy limits requests, and counts ours.",
+        "A proxy limits the number of requests.",
         "Wait; then exempt /api/ws: hermes-attach has limits of its own.",
     ),
-    500: ("What answers is broken.", "Look into its log."),
-    501: ("What answers cannot upgrade.", _UPGRADE_LINES),
+    500: ("The server that answers has failed.", "Look into its log."),
+    501: ("The server that answers cannot upgrade.", _UPGRADE_LINES),
     502: (
         "A proxy answers, and cannot reach hermes-attach behind it.",
         "On the server: hermes-attach doctor. Then compare the proxy's upstream address with it.",
     ),
     503: (
-        "A proxy answers, and has no hermes-attach behind it that it takes for alive.",
+        "A proxy answers, and takes no hermes-attach behind it for healthy.",
         "On the server: hermes-attach doctor; and the proxy's health checks: /ready answers 200 "
         "when Hermes can be used.",
     ),

@@ -17,7 +17,7 @@ from .network import Network
 
 @dataclass(frozen=True)
 class ServerTools:
-    """What the checks need of the outside world."""
+    """Access to the network, programs, the environment and the clock, for the checks."""
 
     network: Network
     run_node: node.RunNode

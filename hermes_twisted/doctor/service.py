@@ -71,7 +71,7 @@ def check_pid_file(path: Path, proc: Path = Path("/proc")) -> list[Finding]:
         return [
             problem(
                 "service",
-                f"{path} holds no process number, or cannot be read.",
+                f"{path} has no process number in it, or cannot be read.",
                 "twistd refuses to start with such a pid file.",
                 f"Remove {path} if no twistd uses it, or name another with twistd --pidfile.",
             )
@@ -93,7 +93,7 @@ def check_pid_file(path: Path, proc: Path = Path("/proc")) -> list[Finding]:
         problem(
             "service",
             f"{path} names process {text}, which is another program.",
-            "twistd takes it for a running server, and refuses to start.",
+            "twistd takes that for a running server, and refuses to start.",
             f"Remove {path}.",
         )
     ]
@@ -149,7 +149,7 @@ def _judge_unit(whose: str, state: dict[str, str]) -> Finding:
         return problem(
             "service",
             f"{unit} has failed: {state.get('Result', 'no reason given')}.",
-            "systemd has given it up.",
+            "systemd does not restart it any more.",
             f"Read {logs}; then systemctl {whose} restart {UNIT}.",
         )
     return warning(

@@ -1,4 +1,4 @@
-"""Parses the address that the UI is given, and explains what is wrong with it."""
+"""Parses the UI's address, and explains what is wrong with it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Target:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The keys, which must not be shown, both as they are written and decoded."""
+        """The keys in the query, both percent-encoded and decoded. They must not be shown."""
         found = []
         for part in self.query.split("&"):
             name, _, value = part.partition("=")
@@ -138,7 +138,7 @@ def _remarks(target: Target) -> list[Finding]:
                 CHECK,
                 "There is no key.",
                 "The address has no token parameter, and no key was given otherwise.",
-                "Append ?token=KEY, or name a file that holds it with --key-file.",
+                "Append ?token=KEY, or name the file with it: --key-file.",
             )
         )
     elif not _PLACEHOLDERS.isdisjoint(target.secrets):

@@ -39,7 +39,7 @@ class Trust:
 
     context: ssl.SSLContext
     whose: str
-    """Whose list that is, for a sentence."""
+    """The owner of that list, for a sentence: `Node.js` or `this system`."""
 
 
 def client_trust(run: RunNode, environ: Mapping[str, str]) -> tuple[Trust, list[Finding]]:
@@ -126,7 +126,7 @@ def accepted(certificate: x509.Certificate, version: str, *, now: datetime) -> l
                 CHECK,
                 f"The certificate ends on {end:%Y-%m-%d}, in {max(0, (end - now).days)} days.",
                 "From then on no terminal UI can attach.",
-                "Renew it, or find out why that does not happen by itself.",
+                "Renew it, or find out why it was not renewed automatically.",
             )
         )
     return found

@@ -1,7 +1,7 @@
 """The attach server as a platform, which a gateway connects and disconnects.
 
-It carries no chat: terminals hold their own sessions. The only module that needs the
-gateway's own classes, so that it can be imported only there.
+It carries no chat: terminals have sessions of their own. Needs the gateway's own classes, so
+it can be imported only there.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 #: So that the lines are in the gateway's log, and at its level.
 _log = logging.getLogger("gateway.attach")
 
-#: How long a gateway waits for `disconnect`, unless its environment says otherwise.
+#: Seconds that a gateway waits for `disconnect`, unless its environment says otherwise.
 PATIENCE: Final = 5.0
-#: How long after a refusal it is put into the status once more, in seconds.
+#: Seconds after a failed start when its reason is written to the gateway's status once more.
 REPORT_DELAY: Final = 1.0
 PATIENCE_VARIABLE: Final = "HERMES_GATEWAY_ADAPTER_DISCONNECT_TIMEOUT"
 
@@ -45,7 +45,7 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
         self._hosted: Hosted | None = None
 
     async def connect(self, *, is_reconnect: bool = False) -> bool:
-        """Start the server. Return False if that cannot be; `hermes gateway status` says why."""
+        """Start the server. Return False if it cannot start; `hermes gateway status` shows why."""
         # Off the loop, which has chats to serve meanwhile; it installs no reactor.
         hosted = await asyncio.to_thread(importlib.import_module, "hermes_twisted.gateway.hosted")
         try:
@@ -67,7 +67,7 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
         # failed for good, and chats, REST clients and cron jobs are not to pay for
         # this. And much of it heals: a port is freed, a key file is made.
         self._set_fatal_error(code, message, retryable=True)
-        # Hermes makes that "retrying" next, of which `hermes gateway status` says nothing.
+        # Hermes changes that to "retrying" next, which `hermes gateway status` does not show.
         report = {"platform_state": "fatal", "error_code": code, "error_message": message}
         asyncio.get_running_loop().call_later(
             REPORT_DELAY, lambda: write_runtime_status(platform=self._name, **report)
@@ -78,14 +78,14 @@ class AttachAdapter(BasePlatformAdapter):  # type: ignore[misc]
         self._mark_disconnected()
         hosted, self._hosted = self._hosted, None
         if hosted is not None:
-            # A gateway that has lost patience cancels this; the stop goes on beside it.
+            # A gateway whose time limit is over cancels this; the stop itself goes on.
             await asyncio.shield(hosted.stop())
 
     async def send(
         self, chat_id: str, content: str, reply_to: Any = None, metadata: Any = None
     ) -> Any:
         """Refuse: no chat is carried here."""
-        return SendResult(success=False, error="terminals hold their own sessions")
+        return SendResult(success=False, error="this platform carries no chats")
 
     async def get_chat_info(self, chat_id: str) -> dict[str, Any]:
         """Return a fixed description: no chat is carried here."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger, STDLibLogObserver, globalLogBeginner
 
 from ..access import keyring, plaintext
@@ -27,11 +27,11 @@ from ..shared.problem import Problem
 
 #: Where the settings are, for messages.
 WHERE: Final = "platforms.attach.extra in config.yaml"
-#: What the gateway decides, not its operator.
+#: Options that the gateway decides, not its operator.
 FIXED: Final = ("backend", "config", "hermes-home", "hermes-python", "script")
-#: Hermes is the one around us.
+#: The backend: Hermes runs in this process.
 BACKEND: Final = "inprocess"
-#: Of the time that a gateway gives for a stop, what closing and finalising may need.
+#: Seconds of a gateway's time limit for a stop that closing and finalising may need.
 CLOSING: Final = 3.0
 
 _log = Logger()
@@ -58,7 +58,7 @@ class Hosted:
     """The attach server of this process, of which there is one, from its start to its stop."""
 
     _running: ClassVar[Hosted | None] = None
-    #: A key from the environment, which children are not to inherit, for the next start.
+    #: The key from the environment, kept for the next start: it is removed from there.
     _taken: ClassVar[str] = ""
     _logging: ClassVar[bool] = False
 
@@ -72,7 +72,7 @@ class Hosted:
         home: Path,
         patience: float,
     ) -> Hosted:
-        """Listen and serve, with the settings that were *given*. Raises `CannotStart`.
+        """Listen and serve, with the settings in *given*. Raises `CannotStart`.
 
         *patience* is how many seconds a stop may take. Called on the gateway's loop.
         """
@@ -98,7 +98,7 @@ class Hosted:
     ) -> None:
         with _fails_as("settings"):
             chosen = read_settings(given, read_environment(), home)
-            # Hermes counts on a stop within its patience: the rest is for what is last.
+            # The whole stop has to fit into *patience*.
             chosen = replace(chosen, drain=min(chosen.drain, max(0.0, patience - CLOSING)))
         try:
             reactor = adopt_running_loop()
@@ -129,9 +129,7 @@ class Hosted:
         The gateway's loop goes on.
         """
         service, self._service = self._service, None
-        stopped = maybeDeferred(service.stopService) if service is not None else Deferred()
-        if service is None:
-            stopped.callback(None)
+        stopped = maybeDeferred(service.stopService) if service is not None else succeed(None)
 
         def forget(outcome: Any) -> Any:
             if Hosted._running is self:
@@ -158,7 +156,7 @@ class Hosted:
 
 
 def read_settings(given: Mapping[str, Any], environ: Mapping[str, str], home: Path) -> Settings:
-    """Return the settings that were decided for this home. Raises `Problem`.
+    """Return the settings of the server for this Hermes home. Raises `Problem`.
 
     The environment wins over what was *given*, as it wins over a file elsewhere.
     """
@@ -176,7 +174,10 @@ def read_settings(given: Mapping[str, Any], environ: Mapping[str, str], home: Pa
 
 
 def _ours(given: Mapping[str, Any], table: Table) -> dict[str, Any]:
-    """Return all but what Hermes puts beside it, for every platform: with underscores."""
+    """Return the settings without Hermes' own for every platform, whose names have underscores.
+
+    Raises `Problem` for one of ours with underscores.
+    """
     for name in map(str, given):
         if "_" in name and (meant := name.replace("_", "-")) in table:
             raise Problem(f"{WHERE}: there is no setting {name!r}.", f"Write {meant}.")
@@ -184,12 +185,12 @@ def _ours(given: Mapping[str, Any], table: Table) -> dict[str, Any]:
 
 
 def find_keys(chosen: Settings, environ: Mapping[str, str]) -> ServerKeys:
-    """Return all keys that admit, by the rules of a standalone server. Raises `Problem` for none.
+    """Return all keys that admit, by the rules of a standalone server. Raises `Problem` if none do.
 
-    The first one is made only where somebody sees it: a gateway in a terminal.
+    The first key is made only where it can be shown: by a gateway in a terminal.
     """
     keys = build_keys(chosen, environ, redaction.know)
     keys.load()
-    if not (keys.admits or (keys.is_first_start and attach_lines.is_there())):
+    if not (keys.admits or (keys.is_first_start and attach_lines.has_terminal())):
         raise keyring.no_key(chosen.home, environ)
     return keys

@@ -1,4 +1,4 @@
-"""Which answer of Hermes belongs to which request of a client, and the share of Hermes' pool.
+"""Match Hermes' answers with a client's requests, and limit its share of Hermes' thread pool.
 
 Hermes answers a request by what its dispatcher returns, or, from its own pool of threads,
 by what it writes to the transport, perhaps before the dispatcher has returned.
@@ -20,11 +20,12 @@ FollowUp = Callable[[Response], Iterable[bytes]]
 
 @dataclass(eq=False, slots=True)
 class Asked:
-    """One request that Hermes has."""
+    """A request that Hermes has not answered yet."""
 
     key: str | tuple[str]
     """Its id, as `id_key` makes it."""
     tag: int
+    """The number under which the front knows the request; 0 for none."""
     pooled: bool
     """Whether it occupies one of the client's places in Hermes' pool."""
     follow_up: FollowUp | None
@@ -76,7 +77,7 @@ class Answers:
     def written(self, response: Response) -> bool:
         """Queue an answer that Hermes wrote; False if the client is gone.
 
-        An answer to no known request passes with tag 0.
+        An answer to an unknown request is queued with tag 0.
         """
         asked = self._match(id_key(response.get("id")))
         if asked is None:
@@ -94,10 +95,10 @@ class Answers:
         return queued
 
     def _match(self, key: str | tuple[str]) -> Asked | None:
-        """Forget and return the request that a written answer under this id most likely means.
+        """Forget and return the request that a written answer with this id most likely answers.
 
-        A client may use one id for several requests at once: then one in Hermes' pool is
-        meant before the others, and the oldest before the newer.
+        A client may use one id for several requests at once: one in Hermes' pool is taken
+        before others, and the oldest before newer ones.
         """
         with self._lock:
             waiting = self._asked.get(key)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 #: From this size in bytes on, a text may contain so many lists that the collector, which
-#: looks at all of them again and again, would hold the interpreter's lock for seconds.
+#: looks at all of them again and again, would stop all threads for seconds.
 LARGE: Final = 64 * 1024
 
 _lock = threading.Lock()
@@ -99,7 +99,7 @@ _fast_encode: Final = _find_fast_encode()
 def encode(value: Any) -> bytes:
     """Return *value* as UTF-8 JSON text, complete before this returns.
 
-    What JSON or UTF-8 cannot hold is replaced, never passed on: NaN and the
+    What JSON or UTF-8 cannot express is replaced: NaN and the
     infinities become null, lone surrogates an escape, unknown objects their `str`, or
     what the library that is used makes of them.
     Raises `RecursionError` or `ValueError` for what nests without end.
@@ -113,7 +113,7 @@ def encode(value: Any) -> bytes:
 
 
 def encode_plain(value: Any) -> bytes:
-    """Do what `encode` does, with the standard library alone."""
+    """Return *value* as `encode` does, with the standard library alone."""
     try:
         return _plain(value).encode()
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""The host of `tui_gateway`: everything that a transport has to do for Hermes.
+"""The host of `tui_gateway`: does for Hermes what Hermes' own transports do.
 
-Clients come and go, requests are dispatched through the cures, Hermes is drained and shut
+It opens and closes seats, dispatches requests through the cures, drains Hermes and shuts it
 down. Nothing here runs on an event loop.
 """
 
@@ -40,14 +40,14 @@ SLOW_CLIENT_NOTICE: Final = (
     "This connection is slower than the reply: parts of the live text are left out. "
     "The whole text follows when the reply is complete."
 )
-#: Seconds between two looks of a drain at the turns that run.
+#: Seconds between two checks of a drain whether turns still run.
 DRAIN_POLL: Final = 0.1
-#: The part of Hermes' pool that one client's requests may occupy at once: 1 / this.
+#: One client's requests may occupy one in so many threads of Hermes' pool at once.
 POOL_PARTS: Final = 4
 
 
 class Host:
-    """Hermes' `tui_gateway.server`, loaded, looked at and made safe to serve from."""
+    """Serves clients from Hermes' `tui_gateway.server`, with the cures that its release needs."""
 
     def __init__(self, server: ModuleType, findings: Findings, lanes: LanePool) -> None:
         """*findings* is what `look` has found of *server*."""
@@ -95,7 +95,7 @@ class Host:
         """Open a seat for a new client; Hermes' frames for it come to *outbox*.
 
         The first is `gateway.ready`, unless the *saved* sessions can be restored instead.
-        *notes*: tell the front, in the outbox, which sessions the client has.
+        *notes*: report the client's sessions to the front, in the outbox.
         """
         seat = HostSeat(
             outbox,
@@ -114,7 +114,7 @@ class Host:
         return seat
 
     def close(self, seat: HostSeat) -> None:
-        """End a seat: its client is gone. Hermes is told in a thread. Never blocks."""
+        """End a seat: its client is gone. Hermes is notified in a thread. Never blocks."""
         seat.end(lambda: self._release(seat))
 
     def dispatch(self, request: Any, transport: Transport) -> Response | None:
@@ -161,7 +161,7 @@ class Host:
         return response
 
     def _notice_event(self, params: dict[str, Any], text: bytes) -> None:
-        """Tell the cures that learn from events of one that goes to a client."""
+        """Report an event for a client to the cures that follow events."""
         self.questions.notice(params, text)
         self._ended_turns.notice(params)
 
@@ -206,7 +206,7 @@ class Host:
             _log.exception("resolve_skin failed; the client gets its default look")
             skin = {}
         payload: dict[str, Any] = {"skin": skin}
-        # `heartbeat` is kept by the front, which answers `gateway.ping` itself.
+        # The promise `heartbeat` is fulfilled by the front, which answers `gateway.ping` itself.
         payload.update(dict.fromkeys(self.findings.promises, True))
         if self.findings.replays:
             payload["replay_epoch"] = replay_epoch()
@@ -267,7 +267,7 @@ class Host:
             _log.exception("Hermes' %s failed", name)
 
     def _start_mcp_discovery(self) -> None:
-        """Start it once in a process, if this release leaves that to its transport."""
+        """Start MCP discovery once in a process, if this release leaves that to its transport."""
         if self._mcp_started or not self.findings.mcp_discovery:
             return
         self._mcp_started = True

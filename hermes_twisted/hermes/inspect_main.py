@@ -36,7 +36,7 @@ class _Sink:
 
 
 def inspect() -> Inspection:
-    """Return what is there: Hermes, its configuration, a provider; or what is wrong with them."""
+    """Return the findings about Hermes, its configuration and its provider, and any problems."""
     from hermes_twisted.hermes import loading
     from hermes_twisted.shared.problem import Problem
     from hermes_twisted.shared.schema import Inspection
@@ -74,11 +74,11 @@ def _has_provider(server: Any) -> bool | None:
 
 
 def main() -> None:
-    """Print the inspection on what is standard output now; Hermes may print elsewhere."""
+    """Print the inspection on standard output, and whatever Hermes prints on standard error."""
     from hermes_twisted.shared.schema import encode
 
     output = os.dup(1)
-    os.dup2(2, 1)  # Whatever Hermes prints.
+    os.dup2(2, 1)
     text = encode(inspect())
     with os.fdopen(output, "wb") as stream:
         stream.write(text + b"\n")

@@ -1,4 +1,4 @@
-"""Live ids that a client knows from a worker that is gone, and those of this worker.
+"""Translate live ids that a client knows from an earlier worker to those of this worker.
 
 After a restart each of a client's sessions has a new live id. The client goes on with
 the old one, which is translated on the way in and back on the way out. Live ids stand in

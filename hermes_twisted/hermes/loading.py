@@ -1,7 +1,7 @@
 """Import Hermes and look at what it offers.
 
-A release is recognised by its hooks, never by its number. A hook that the host cannot do
-without is named in the refusal; one that it can is left out and reported.
+A release is recognised by its hooks, never by its number. A required hook that is missing is
+a `Problem` that names it; an optional one is reported and not called.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _log = logging.getLogger(__name__)
 
 #: Without these no client can be served.
 REQUIRED_HOOKS: Final = ("dispatch", "resolve_skin", "_sessions", "_methods", "_stdio_transport")
-#: With these more is possible; those that are absent are reported. Each stands with an
-#: example of our call: a hook that does not take it has changed, and is left out.
+#: Optional hooks, each with the arguments of our call: a hook that does not take them has
+#: changed, and is not called.
 _HOOK_CALLS: Final[dict[str, tuple[tuple[object, ...], dict[str, object]]]] = {
     "_close_sessions_for_transport": ((None,), {"end_reason": ""}),
     "_schedule_ws_orphan_reap": (("",), {}),
@@ -42,8 +42,7 @@ _HOOK_CALLS: Final[dict[str, tuple[tuple[object, ...], dict[str, object]]]] = {
     "_schedule_startup_orphan_sweep": ((), {}),
 }
 OPTIONAL_HOOKS: Final = tuple(_HOOK_CALLS)
-#: The fields of `gateway.ready`, besides the skin, that are promised if upstream's own socket
-#: handler promises them.
+#: The promises in `gateway.ready` that are made if Hermes' own `tui_gateway.ws` makes them.
 READY_PROMISES: Final = ("change_events", "heartbeat")
 
 
@@ -67,7 +66,7 @@ def check_config() -> None:
     try:
         yaml = importlib.import_module("yaml")
     except ImportError:
-        return  # Then Hermes cannot be imported either, and that is said next.
+        return  # Then Hermes cannot be imported either, which `import_server` reports.
     try:
         content = yaml.safe_load(text)
     except Exception as error:
@@ -110,7 +109,7 @@ def import_server() -> ModuleType:
 
 
 def look(server: ModuleType) -> Findings:
-    """Return what this Hermes offers. Raises `Problem` if the host cannot serve it."""
+    """Return the findings about this Hermes. Raises `Problem` if the host cannot serve it."""
     missing = [name for name in REQUIRED_HOOKS if not hasattr(server, name)]
     missing = missing or [what for what, fits in _FORMS.items() if not fits(server)]
     version = _version()
@@ -152,7 +151,7 @@ def _takes(
     return True
 
 
-#: The forms that the required hooks must have, in the words of a refusal.
+#: The forms that the required hooks must have, by their descriptions in a `Problem`.
 _FORMS: Final[dict[str, Callable[[Any], bool]]] = {
     "dispatch(req, transport)": lambda server: _takes(server.dispatch, ({}, None), {}),
     "resolve_skin()": lambda server: _takes(server.resolve_skin, (), {}),
@@ -162,7 +161,7 @@ _FORMS: Final[dict[str, Callable[[Any], bool]]] = {
 
 
 def _promises() -> tuple[str, ...]:
-    """Return what upstream's own socket handler promises in `gateway.ready`."""
+    """Return the promises that Hermes' own `tui_gateway.ws` makes in `gateway.ready`."""
     try:
         ws = importlib.import_module("tui_gateway.ws")
     except ImportError:
@@ -202,7 +201,7 @@ def _version() -> str:
 
 
 def _transport_starts_mcp() -> bool:
-    """Whether upstream's own socket handler starts MCP discovery: then the host does."""
+    """Return whether Hermes' own `tui_gateway.ws` starts MCP discovery: then the host does it."""
     try:
         ws = importlib.import_module("tui_gateway.ws")
         startup = importlib.import_module("hermes_cli.mcp_startup")

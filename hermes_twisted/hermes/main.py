@@ -39,7 +39,7 @@ EXIT_FAILED: Final = 3
 
 
 class Worker:
-    """The seats of one front, over one socket. Made when Hermes is loaded."""
+    """Carries out the packets of one front: opens, serves and closes its seats in the host."""
 
     def __init__(self, host: Host, pump: Pump, settings: WorkerSettings) -> None:
         self._host = host
@@ -56,7 +56,7 @@ class Worker:
         elif op == Op.DRAIN:
             threading.Thread(target=self._drain, args=(tag / 1000,), daemon=True).start()
         elif seat_id not in self._seats:
-            return  # The seat has ended, and with it whatever was under way to it.
+            return  # The seat has ended while the packet was under way.
         elif op == Op.CREDIT:
             self._pump.credit(self._seats[seat_id][0], tag)
         elif op == Op.CLOSE:
@@ -119,7 +119,7 @@ def main(fd: int) -> NoReturn:
         status = 1
     logging.shutdown()
     sys.stdout.flush()
-    # Not sys.exit: it would join threads that a handler may hold for minutes.
+    # Not sys.exit: it would join threads that a handler may occupy for minutes.
     os._exit(status)
 
 

@@ -1,4 +1,4 @@
-"""Methods of Hermes, and types of its events, that the host looks at."""
+"""Methods of Hermes, and types of its events, that the host treats specially."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ INTERNAL_ERROR: Final = {"code": -32603, "message": "internal error"}
 class Outgoing:
     """Queues the frames of one client in its outbox. Any thread may call; nothing raises.
 
-    *notes*, if the front wants any, are told of frames that change the client's sessions.
+    *notes*, if given, follow the frames that change the client's sessions.
     *on_event* is called with the params and the text of each event that is no delta.
     """
 
@@ -56,7 +56,7 @@ class Outgoing:
                 self._notes.turn_ended(str(params.get("session_id")))
         try:
             text = encode(self._ids.outward(event) if self._ids.translates else event)
-        except Exception:  # Hermes' objects may raise anything when they are asked for a text.
+        except Exception:  # Hermes' objects may raise anything in their `__str__`.
             _log.error("left out an event of type %.64s: it cannot be put in JSON", kind)
             if ends_turn and self._notes is not None:
                 self._notes.update()

@@ -46,7 +46,9 @@ class Line:
         self.stalled = False
         """Whether its frames wait for credit."""
         self.overflow_told = False
+        """Whether the front knows that the outbox has overflowed."""
         self.shed_told = 0
+        """Shed deltas that the front knows of."""
 
 
 class Pump:
@@ -137,7 +139,7 @@ class Pump:
                 for line in lines:
                     self._collect(line, chunks)
                 pieces = batches(chunks)
-                del chunks  # A large text is to live no longer than it has to.
+                del chunks  # Large texts are freed as soon as they are sent.
                 while pieces:
                     self._socket.sendall(pieces.pop(0))
                 with self._condition:
@@ -195,7 +197,7 @@ class Pump:
         for kind, tag, text in outbox.take(TURN):
             chunks.append(HEADER.pack(_OPS.get(kind, Op.EVENT), line.seat, tag, len(text)))
             chunks.append(text)
-            if kind != NOTE:  # For the front itself, which gives no credit for it.
+            if kind != NOTE:  # A note is for the front itself, which gives no credit for it.
                 sent += len(text)
         with self._condition:
             line.unacknowledged += sent

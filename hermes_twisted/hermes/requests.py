@@ -101,7 +101,7 @@ class Requests:
         return None
 
     def _ask(self, request: Any, identity: Any, asked: Asked) -> None:
-        # The client's own answer to a question of Hermes is answered by nobody.
+        # The client's own answer to a question of Hermes gets no answer.
         if not isinstance(request, dict) or "method" in request:
             self._answers.expect(asked)
         try:

@@ -21,7 +21,8 @@ PATIENCE: Final = 60.0
 #: Hermes' error code for "no such stored session". A session is stored with its first prompt.
 NOT_STORED: Final = 4007
 
-#: Makes a request of Hermes in the client's name; returns the answer, or None after a time.
+#: Makes a request of Hermes in the client's name, with a time limit in seconds, after which it
+#: returns None instead of the answer.
 Ask = Callable[[Request, float], Response | None]
 
 

@@ -18,12 +18,12 @@ from .requests import MethodTraits, Requests
 from .session_notes import SessionNotes
 from .transport import Transport
 
-#: Hermes' sessions whose events go to a transport: live id and session.
+#: Returns Hermes' sessions whose events go to a transport: live id and session.
 Sessions = Callable[[Transport], Iterable[tuple[str, dict[str, Any]]]]
 
 
 class HostSeat:
-    """The parts that one client has in the host. Made and ended by `Host`."""
+    """One client's parts in the host. `Host` makes and ends it."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class HostSeat:
         on_lost: Callable[[dict[str, Any]], None],
         notes: bool,
     ) -> None:
-        """*notes*: tell the front, in the outbox, which sessions there are."""
+        """*notes*: report the client's sessions to the front, in the outbox."""
         self._outbox = outbox
         self._settlements = settlements
         self._lane = lanes.lane()
@@ -48,7 +48,7 @@ class HostSeat:
         self._own_requests = OwnRequests()
         self.live_ids = LiveIds()
         self.notes = SessionNotes(outbox, self._saved_sessions) if notes else None
-        """None where nobody could restore the sessions: in one process with the front."""
+        """None in one process with the front, where sessions cannot be restored."""
         outgoing = Outgoing(outbox, self.live_ids, self.notes, on_event)
         answers = Answers(outgoing, pool_share, self._lane.resume)
         self.transport = Transport(outgoing, answers, self._own_requests, on_lost)

@@ -1,4 +1,4 @@
-"""Notes to the front about a seat's sessions, in their place among its frames.
+"""Notes to the front about a seat's sessions, in order with its frames.
 
 The front keeps the latest note in its session ledger. If this worker dies, the next one
 restores the sessions from it.
@@ -65,7 +65,7 @@ class SessionNotes:
             self._outbox.put(note, NOTE)
 
     def _new_note(self) -> bytes:
-        """Return a note if there is something new to tell, else nothing. Call it with the lock."""
+        """Return a note if sessions have changed, else nothing. Call it with the lock."""
         sessions = tuple(self._sessions(self._turns))
         if sessions == self._noted:
             return b""

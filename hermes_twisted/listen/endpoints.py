@@ -96,10 +96,11 @@ class TLSChoice:
 
 
 def parse_listener(text: str) -> Listener:
-    """Parse an endpoint description; Unix sockets get mode 600. Raises `ValueError`."""
+    """Parse an endpoint description; Unix sockets get mode 600. Raises `Problem`."""
     if not re.match(r"[a-zA-Z0-9_]+:.", text):
-        raise ValueError(
-            "not an endpoint; write for example tcp:8643:interface=127.0.0.1 or unix:/path:mode=600"
+        raise Problem(
+            f"--listen {text}: that is not an endpoint.",
+            "Write one such as tcp:8643:interface=127.0.0.1 or unix:/path:mode=600.",
         )
     return Listener(_with_private_mode(text))
 
@@ -141,14 +142,14 @@ def with_tls(listeners: Sequence[Listener]) -> tuple[Listener, ...]:
     )
 
 
-def socket_path_problem(path: Path) -> str | None:
-    """Return why *path* is too long for a Unix socket, None if it is not."""
+def socket_path_problem(path: Path) -> Problem | None:
+    """Return why the control socket cannot have this *path*, None if it can."""
     length = len(os.fsencode(path))
     if length <= MAX_SOCKET_PATH:
         return None
-    return (
-        f"{path}: a socket's path may have {MAX_SOCKET_PATH} bytes, and this one has {length}. "
-        "Choose a shorter one with --control, or use --no-control."
+    return Problem(
+        f"{path}: a socket's path may have {MAX_SOCKET_PATH} bytes, and this one has {length}.",
+        "Choose a shorter one with --control, or use --no-control.",
     )
 
 

@@ -7,9 +7,9 @@ import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
 
 from twisted.logger import Logger
 
@@ -108,6 +108,6 @@ class _PrivateFile(RotatingFileHandler):
             return os.stat(self.baseFilename).st_size
         return 0
 
-    def _open(self) -> Any:
+    def _open(self) -> TextIOWrapper:
         os.makedirs(os.path.dirname(self.baseFilename), mode=0o700, exist_ok=True)
         return open(self.baseFilename, "a", encoding=self.encoding, opener=open_private)

@@ -1,11 +1,4 @@
 """The control socket: a Unix socket on which the operator's commands talk to the server."""
-# MERGED: """What the operator decides: from options, environment and a file, into one `Settings`.
-#
-# Every option has one entry in `options.OPTIONS`, from which come the command line, the name
-# in the environment (`HERMES_ATTACH_` and the name in capitals), the key in the TOML
-# file and the help. The command line wins over the environment, the environment over
-# the file, the file over the default.
-# """
 
 from __future__ import annotations
 
@@ -45,7 +38,7 @@ Answer = dict[str, Any]
 class Commands:
     """Runs the operator's requests: `{"command": NAME, ...}`, each answered by one object.
 
-    An answer has `"ok": true` and what was asked for, or `"ok": false` and an `error`.
+    An answer has `"ok": true` and the result, or `"ok": false` and an `error`.
     """
 
     _log = Logger()
@@ -76,11 +69,13 @@ class Commands:
         except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
-            raise Problem('A request is one line of JSON: {"command": "status"}.')
+            raise Problem(
+                "The request is not an object of JSON.", 'Send one a line: {"command": "status"}.'
+            )
         command = request.get("command")
         run = self._commands.get(command) if isinstance(command, str) else None
         if run is None:
-            raise Problem(f"There is no such command; there are {', '.join(self._commands)}.")
+            raise Problem("There is no such command.", f"There are {', '.join(self._commands)}.")
         return run(request)
 
     def _status(self, request: dict[str, Any]) -> Answer:
@@ -89,18 +84,22 @@ class Commands:
     def _kick(self, request: dict[str, Any]) -> Answer:
         number, reason = request.get("seat"), request.get("reason") or KICKED
         if not isinstance(number, int) or isinstance(number, bool):
-            raise Problem("seat: must be a number, as `hermes-attach status` shows it.")
+            raise Problem("The seat is not a number.", "`hermes-attach status` shows the numbers.")
         if not isinstance(reason, str) or len(reason.encode()) > MAX_REASON:
-            raise Problem(f"reason: must be a text of at most {MAX_REASON} bytes.")
+            raise Problem(
+                f"The reason is not a text of at most {MAX_REASON} bytes.", "Give a shorter one."
+            )
         if not reason.isprintable():
-            raise Problem("reason: must be one line without control characters.")
+            raise Problem("The reason has control characters.", "Give one line without any.")
         seat = self._directory.find(number)
         if seat is None:
             raise Problem(
-                f"There is no seat {number}, or no longer; `hermes-attach status` lists them."
+                f"There is no seat {number}, or no longer.", "`hermes-attach status` lists them."
             )
         if seat.ending:
-            raise Problem(f"Seat {number} is being disconnected already.")
+            raise Problem(
+                f"Seat {number} is being disconnected already.", "Wait until it is closed."
+            )
         self._log.info(
             "seat {seat} is closed by the operator: {reason}", seat=number, reason=reason
         )
@@ -118,7 +117,7 @@ MAX_CONNECTIONS: Final = 16
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
-def peer_user(sock: Any) -> int | None:
+def peer_user(sock: socket.socket) -> int | None:
     """Return the user id at the other end of a Unix socket; None where the kernel cannot tell."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
@@ -137,7 +136,7 @@ class ControlProtocol(LineOnlyReceiver, TimeoutMixin):
     factory: ControlFactory
 
     def connectionMade(self) -> None:
-        """Drop a peer that is neither the server's user nor root."""
+        """Drop a process that is neither the server's user's nor root's."""
         transport: Any = self.transport
         if not self.factory.admit(self, transport.socket):
             transport.abortConnection()
@@ -176,8 +175,11 @@ class ControlFactory(ServerFactory):
             return None
         return super().buildProtocol(addr)
 
-    def admit(self, connection: ControlProtocol, sock: Any) -> bool:
-        """Return whether the peer may send requests: the socket file's mode alone is no proof."""
+    def admit(self, connection: ControlProtocol, sock: socket.socket) -> bool:
+        """Add a connection of the server's user or root; return False for those of other users.
+
+        The mode of the socket's file alone does not keep others out everywhere.
+        """
         user = peer_user(sock)
         if user is not None and user not in (os.geteuid(), 0):
             return False
@@ -207,10 +209,11 @@ class Control:
         path = self._path
         if path is None:
             return
-        problem = socket_path_problem(path) or self._prepare(path) or self._listen(path)
-        if problem:
+        try:
+            self._listen(path)
+        except Problem as problem:
             self._log.warn(
-                "no control socket, so no `hermes-attach status`: {problem}", problem=problem
+                "no control socket, so no `hermes-attach status`: {problem}", problem=str(problem)
             )
 
     def stop(self) -> Deferred[Any]:
@@ -221,7 +224,7 @@ class Control:
         port, self._port = self._port, None
         return maybeDeferred(port.stopListening) if port is not None else maybeDeferred(int)
 
-    def _prepare(self, path: Path) -> str | None:
+    def _prepare(self, path: Path) -> None:
         """Make and check the directory if it is ours; remove a dead server's socket."""
         try:
             if path.parent == self._directory:
@@ -229,21 +232,25 @@ class Control:
                 check_directory(path.parent)
             remove_stale_socket(path)
         except OSError as error:
-            return f"{path.parent} cannot be made: {error.strerror}."
-        except Problem as bad:
-            return str(bad)
-        return None
+            raise Problem(
+                f"{path.parent} cannot be made: {error.strerror}.",
+                "Name another socket with --control.",
+            ) from None
 
-    def _listen(self, path: Path) -> str | None:
+    def _listen(self, path: Path) -> None:
+        """Listen at *path*. Raises `Problem`."""
+        if problem := socket_path_problem(path):
+            raise problem
+        self._prepare(path)
         try:
             self._port = self._reactor.listenUNIX(str(path), self._factory, mode=0o600)
         except CannotListenError as error:
             why = getattr(error.socketError, "strerror", None) or error.socketError
-            return (
-                f"{path}: {why}. If another server of the same home has it, name another for this "
-                "one with --control."
-            )
-        return None
+            raise Problem(
+                f"{path}: {why}.",
+                "If another server of the same home has it, name another for this one with "
+                "--control.",
+            ) from None
 
 
 #: The control socket, in Hermes' home.

@@ -1,7 +1,7 @@
 """The server's log: text or JSON lines, from a level upwards.
 
 twistd opens the log, daemonises and rotates; this gives it our observer. `redaction` has removed
-secrets from every event before that sees it.
+secrets from every event before our observer gets it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
-#: The namespace of what the worker and Hermes log; it is marked as theirs.
+#: The namespace of events that the worker and Hermes log; text lines mark them with `hermes:`.
 WORKER: Final = "hermes_twisted.worker"
 OURS: Final = "hermes_twisted"
 

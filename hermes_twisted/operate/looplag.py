@@ -26,7 +26,7 @@ class LoopLag:
     def start(self) -> None:
         """Begin to measure."""
         self._due = self._clock.seconds() + INTERVAL
-        self._timer = self._clock.callLater(INTERVAL, self._look)
+        self._timer = self._clock.callLater(INTERVAL, self._measure)
 
     def stop(self) -> None:
         """Stop measuring."""
@@ -34,7 +34,7 @@ class LoopLag:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         self.last = max(0.0, self._clock.seconds() - self._due)
         self._meter.observe("loop_lag", self.last)
         # Counted from now, not from when it was due: a stall makes one late call, not many.

@@ -44,7 +44,7 @@ Readings = Mapping[str, float | Mapping[tuple[str, ...], float]]
 
 @dataclass(frozen=True)
 class Family:
-    """One metric."""
+    """The description of one metric."""
 
     name: str
     """Its name without the prefix, and for a counter without `_total`."""
@@ -137,7 +137,7 @@ class _Series:
         self.sum += value
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Each upper bound, with the number of values up to it."""
+        """Return each upper bound, with the number of values up to it."""
         bounds = map(floatToGoString, (*self.bounds, math.inf))
         return list(zip(bounds, itertools.accumulate(map(float, self.counts)), strict=True))
 

@@ -1,4 +1,4 @@
-"""`/metrics`: the page for Prometheus, and who may read it."""
+"""`/metrics`: the page for Prometheus."""
 
 from __future__ import annotations
 

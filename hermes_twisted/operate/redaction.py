@@ -25,15 +25,15 @@ from zope.interface import implementer
 
 from ..access.keys import KEY_PREFIX
 
-#: The details in which a failure can be asked for its traceback.
+#: The details with which `Failure.getTraceback` can be called.
 _DETAILS: Final = ("default", "brief", "verbose")
 HIDDEN: Final = "[redacted]"
 UNREDACTABLE: Final = "A log event was left out: it could not be searched for secrets."
 
 #: The parameter `token` of a query, with any of its letters percent-encoded.
 _TOKEN: Final = "".join(f"(?:{letter}|%{ord(letter):x})" for letter in "token")
-#: What looks like a secret, known or not: the group is hidden.
-_LOOKS: Final = (
+#: Forms of secrets, known or not; the group is replaced.
+_PATTERNS: Final = (
     re.compile(rf"(?<![A-Za-z0-9])({KEY_PREFIX}[A-Za-z0-9_-]{{8,}})"),
     re.compile(
         rf"(?i)(?:(?<![a-z0-9_])|(?<=%[0-9a-f]{{2}})){_TOKEN}(?:=|%3d)"
@@ -62,8 +62,8 @@ class Redactor:
         """Return *text* with `HIDDEN` for each secret."""
         for known in self._known:
             text = text.replace(known, HIDDEN)
-        for look in _LOOKS:
-            text = look.sub(_hide, text)
+        for pattern in _PATTERNS:
+            text = pattern.sub(_hide, text)
         return text
 
 

@@ -15,11 +15,11 @@ HEADINGS: Final = (
     "SEAT", "KEY", "SCOPE", "FROM", "SINCE", "IN", "OUT", "QUEUE", "SHED", "WAITING", "PING",
     "SILENT",
 )  # fmt: skip
-#: Those of them that are numbers.
+#: The headings of columns with numbers, which are aligned to the right.
 NUMERIC: Final = frozenset(("SEAT", "IN", "OUT", "QUEUE", "SHED", "WAITING", "PING", "SILENT"))
 
 
-#: In the place of the table.
+#: Shown instead of an empty table.
 NOBODY: Final = "Nobody is attached."
 
 

@@ -118,7 +118,7 @@ def build_backend(
 ) -> Backend:
     """Return the backend that *settings* name.
 
-    *umask* and *core_limit* are those of the user's files and programs, for Hermes.
+    *umask* and *core_limit* are the user's own, for Hermes: see `Surroundings`. Raises `Problem`.
     """
     environ = dict(read_environment())
     if settings.accept_api_server_key:
@@ -135,13 +135,13 @@ def check_backend(settings: Settings) -> None:
 
 
 def find_hermes_python(environ: Mapping[str, str]) -> Path:
-    """Return the interpreter that Hermes is found in. Raises `Problem` if there is none."""
+    """Return the Python interpreter that Hermes is found in. Raises `Problem` if there is none."""
     return locate(None, environ).python
 
 
 async def build_gateway_backend(reactor: AsyncioSelectorReactor, settings: Settings) -> Backend:
     """Return the backend for a gateway's process, on whose loop this is called.
 
-    Loads Hermes off the loop, and tries what protects the gateway. Raises `Problem`.
+    Loads Hermes off the loop, and tries the cures that protect the gateway. Raises `Problem`.
     """
     return await load_in_gateway(reactor, settings.limits, settings.home)

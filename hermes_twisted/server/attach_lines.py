@@ -1,4 +1,4 @@
-"""Lines that a person pastes to attach: written to the terminal, never to a log."""
+"""The lines to paste for attaching: written to the terminal, never to a log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..listen.endpoints import Listener
 AUTHORITY_COPY: Final = "hermes-attach-ca.pem"
 
 VARIABLE = "HERMES_TUI_GATEWAY_URL"
-#: What stands for every interface of the machine.
+#: Addresses that stand for every interface of the machine.
 _ANY = ("0.0.0.0", "::", "")  # noqa: S104  (compared with, not bound to)
 
 
@@ -30,8 +30,8 @@ def open_terminal() -> TextIO:
     return open("/dev/tty", "w")
 
 
-def is_there() -> bool:
-    """Return whether there is a terminal to show a secret on."""
+def has_terminal() -> bool:
+    """Return whether this process has a terminal, on which a secret can be shown."""
     try:
         open_terminal().close()
     except OSError:
@@ -44,7 +44,7 @@ def show_attach_lines(
 ) -> None:
     """Write the lines to paste to the controlling terminal, if this process has one.
 
-    *first* is said when the key has just been made: it cannot be shown again.
+    *first* is written above them if the key has just been made, which is shown only once.
     """
     lines = attach_lines(listener, address, secret, every_shell=first is not None)
     # Without one we are a daemon, or in a pipe: `hermes-attach url` prints them.
@@ -52,7 +52,7 @@ def show_attach_lines(
 
 
 def show_authority_lines(certificate: Path, pin: str) -> None:
-    """Write to the same terminal how clients come to trust this server's own authority."""
+    """Write to the same terminal how to make clients trust the server's own authority."""
     _show(authority_lines(certificate, pin))
 
 
@@ -125,7 +125,7 @@ def _assignments(url: str, every_shell: bool) -> str:
 
 
 def _user() -> str:
-    # A KeyError before Python 3.13, an OSError since: a number without a name.
+    # A user id without a name raises KeyError before Python 3.13, OSError since.
     with contextlib.suppress(KeyError, OSError):
         return getpass.getuser() + "@"
     return ""
@@ -136,14 +136,14 @@ def _show(text: str) -> None:
         terminal.write(f"\n{text}\n")
 
 
-#: The first is the one that is shown where there is room for one.
+#: Each shell's title and the function that makes its line. The first is shown where only one is.
 SHELLS: Final[dict[str, tuple[str, Callable[[str, str], str]]]] = {
     "posix": ("bash, zsh", lambda name, value: f"export {name}={_single(value)}"),
     "fish": ("fish", lambda name, value: f"set -gx {name} {_single(value)}"),
     "powershell": ("PowerShell", lambda name, value: f"$env:{name} = {_single(value)}"),
     "cmd": ("cmd", lambda name, value: f'set "{name}={value}"'),
 }
-#: Names that people use for them.
+#: Names by which people choose a shell.
 SHELL_NAMES: Final = ("bash", "zsh", "fish", "powershell", "cmd")
 _ALIASES: Final = {"bash": "posix", "zsh": "posix", "sh": "posix", "pwsh": "powershell"}
 
@@ -167,7 +167,7 @@ def assignments(name: str, value: str) -> str:
 
 
 def _single(value: str) -> str:
-    # No shell's rules for quotes within quotes are those of another.
+    # Every shell has its own rules for quotes within quotes.
     if "'" in value:
         raise ValueError("a single quote cannot stand in this value")
     return f"'{value}'"

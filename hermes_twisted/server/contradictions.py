@@ -1,6 +1,6 @@
 """Settings that exclude each other, and limits that have to be in an order.
 
-Defaults never exclude anything: only what somebody gave does, wherever it was given.
+Defaults never exclude anything: only settings that were given do, in whatever place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..config.option import options_of
 from ..limits import Limits
 from ..shared.problem import Problem
 
-#: Levels of JSON that every Python reads, with room for those who walk through them.
+#: Levels of JSON that every Python can parse, with room for functions that walk through them.
 DEEPEST: Final = 500
 
 #: A setting, those that have no meaning beside it, and why.
@@ -30,7 +30,7 @@ EXCLUSIVE: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (
     (
         "tls",
         ("tls-cert", "tls-key"),
-        "Choose a certificate of the server's own making, or yours",
+        "Choose a certificate that the server makes, or one of yours",
     ),
     ("tls-cert", ("tls-name",), "Names are for the certificate of --tls self"),
 )
@@ -38,7 +38,7 @@ EXCLUSIVE: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (
 #: Settings of which the first must not be above the second, and why. Both have to be given:
 #: with the default of the other one they do no harm.
 ORDERED: Final[tuple[tuple[str, str, str], ...]] = (
-    ("max-held-per-address", "max-held", "One address cannot hold more than all together"),
+    ("max-held-per-address", "max-held", "One address cannot have more than all together"),
     (
         "max-connections-per-address",
         "max-connections",
@@ -46,7 +46,7 @@ ORDERED: Final[tuple[tuple[str, str, str], ...]] = (
     ),
 )
 
-#: Limits of which the first must not be above the second, whoever decided on either.
+#: Limits of which the first must not be above the second, defaults included.
 ORDERED_LIMITS: Final[tuple[tuple[str, str, str], ...]] = (
     ("max_queued_soft", "max_queued_hard", "A client would be disconnected first"),
     ("max_queued_hard", "max_queued_total", "All clients share the second"),
@@ -59,7 +59,7 @@ def check(found: Mapping[str, Given]) -> None:
     """Raise `Problem` for the first two settings of *found* that exclude each other."""
     for name, others, why in EXCLUSIVE:
         for other in others:
-            if _says_something(found.get(name)) and _says_something(found.get(other)):
+            if _is_given(found.get(name)) and _is_given(found.get(other)):
                 one, two = found[name].where, found[other].where
                 raise Problem(f"{one} and {two} contradict each other.", f"{why}: drop one.")
     for lower, upper, why in ORDERED:
@@ -71,7 +71,7 @@ def check(found: Mapping[str, Given]) -> None:
 
 
 def check_limits(limits: Limits, found: Mapping[str, Given]) -> None:
-    """Raise `Problem` for limits that cannot all hold. *found* tells who decided on them."""
+    """Raise `Problem` for limits that contradict each other. *found*: where they were given."""
     for lower, upper, why in ORDERED_LIMITS:
         if getattr(limits, lower) > getattr(limits, upper):
             raise Problem(
@@ -80,12 +80,12 @@ def check_limits(limits: Limits, found: Mapping[str, Given]) -> None:
             )
     if limits.max_depth > DEEPEST:
         raise Problem(
-            f"--max-depth must be {DEEPEST} or less: Python reads no deeper.", "Choose a lower one."
+            f"--max-depth must be {DEEPEST} or less: Python parses no deeper.", "Lower it."
         )
     if limits.max_threads < 2:
         raise Problem(
             "--max-threads must be 2 or more: one is kept for urgent requests.",
-            "Choose a higher one.",
+            "Raise it.",
         )
     if limits.urgent_threads >= limits.max_threads:
         raise Problem(
@@ -100,8 +100,8 @@ def check_backend(
 ) -> None:
     """Raise `Problem` for an option that the *chosen* backend lacks, and for another's.
 
-    An option of another backend is let pass where a nearer source chose this one: a file's
-    --hermes-python does not keep a command line from --backend scripted.
+    An option of another backend is ignored if this one was chosen with higher precedence: with
+    --hermes-python in a file, a command line can still say --backend scripted.
     """
     choice = found.get("backend")
     for option in options_of(chosen.options):
@@ -111,15 +111,15 @@ def check_backend(
     for spec in specs:
         for option in options_of(spec.options) if spec is not chosen else ():
             given = found.get(option.name)
-            if given is not None and (choice is None or given.nearness >= choice.nearness):
+            if given is not None and (choice is None or given.precedence >= choice.precedence):
                 raise Problem(
                     f"{given.where} is for --backend {spec.name}, and this is {chosen.name}.",
                     f"Drop it, or choose --backend {spec.name}.",
                 )
 
 
-def _says_something(given: Given | None) -> bool:
-    """Return whether somebody gave it, and, of a flag, meant it."""
+def _is_given(given: Given | None) -> bool:
+    """Return whether it was given, and, if it is a flag, with true."""
     return given is not None and given.value is not False
 
 

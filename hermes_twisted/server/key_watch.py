@@ -1,4 +1,4 @@
-"""Disconnects clients whose key has ended, where its owner asked for that."""
+"""Disconnects the clients of a key that has ended, if it was made with `--disconnect`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..access.keys import Keyring
 from ..seats.directory import Directory
 from ..seats.seat import CLOSE_POLICY
 
-#: Pause between two looks at the keys, in seconds.
+#: Seconds between two checks of the keys.
 INTERVAL: Final = 1.0
 
 
@@ -24,21 +24,21 @@ class KeyWatch:
     def __init__(self, clock: IReactorTime, directory: Directory) -> None:
         self._directory = directory
         self._keyring: Keyring | None = None
-        self._looks = LoopingCall(self.look)
-        self._looks.clock = clock
+        self._timer = LoopingCall(self.check)
+        self._timer.clock = clock
 
     def start(self, keyring: Keyring) -> None:
         """Begin to watch *keyring*."""
         self._keyring = keyring
-        self._looks.start(INTERVAL, now=False)
+        self._timer.start(INTERVAL, now=False)
 
     def stop(self) -> None:
         """Stop watching."""
-        if self._looks.running:
-            self._looks.stop()
+        if self._timer.running:
+            self._timer.stop()
 
-    def look(self, *, anew: bool = False) -> None:
-        """Look now; with *anew*, read the files even if they seem unchanged."""
+    def check(self, *, anew: bool = False) -> None:
+        """Read the keys and end what has to end. If *anew*, read files that seem unchanged, too."""
         if self._keyring is None:
             return
         try:

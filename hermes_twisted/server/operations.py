@@ -1,4 +1,4 @@
-"""What an operator sees of the service and can do to it: the parts for that, put together."""
+"""Puts together the parts with which an operator watches and controls the service."""
 
 from __future__ import annotations
 
@@ -42,25 +42,28 @@ class Operations:
         self._control = Control(reactor, settings.control, settings.home, self.commands)
 
     def pages(self, metrics: Metrics | None, may_read: MayRead) -> Mapping[bytes, IResource]:
-        """The pages for it, by their paths."""
+        """Return the pages for operators by their paths: `/metrics`, if there are *metrics*."""
         if metrics is None:
             return {}
         metrics.watch(self.overview.readings)
         return {b"/metrics": metrics_page(metrics, may_read)}
 
     def start(self, listening: Sequence[str], **gauges: Callable[[], int]) -> None:
-        """The service listens at these addresses; *gauges* are read for metrics, by their names."""
+        """Begin to measure and open the control socket; the service listens at *listening*.
+
+        *gauges* are read for the metrics of their names.
+        """
         self.overview.started(listening, **gauges)
         self._samples.start(RATE_PERIOD, now=False)
         self._lag.start()
         self._control.start()
 
     def stopping(self) -> None:
-        """The service is being stopped; until `stop` it can be watched."""
+        """Report that the service is being stopped. Until `stop` it can still be watched."""
         self.overview.stopping()
 
     def stop(self) -> Deferred[None]:
-        """The service has stopped: measure no more, and close the control socket."""
+        """Measure no more, and close the control socket: the service has stopped."""
         if self._samples.running:
             self._samples.stop()
         self._lag.stop()

@@ -1,4 +1,4 @@
-"""Measures that keep the secrets of this process in it. The module has no state of its own."""
+"""Keep secrets within this process: its environment, its core files and its log files."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def forbid_core_files() -> int | None:
 
 
 def keep_private(path: str) -> None:
-    """Make sure that a log file which twistd is about to open is private.
+    """Make a log file that twistd is about to open private.
 
     A new one gets mode 0600, which later ones of a rotation inherit. An existing one gets it if
     others can read it or its group can write it; the operator's choice of 0640 or less stays.
-    Links and errors are left to twistd: a link is somebody's arrangement, such as /dev/stdout.
+    Links and errors are left to twistd: the operator may have meant a link, such as /dev/stdout.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     tolerated = 0o7777 & ~(stat.S_IRWXO | stat.S_IWGRP)

@@ -41,9 +41,9 @@ from .settings import Settings
 
 __all__ = ["Announce", "AttachService", "MakeKeyring"]
 
-#: Pause between two entries in the audit log on refusals that were only counted, in seconds.
+#: Seconds between two entries in the audit log on refusals that were only counted.
 SUMMARY_INTERVAL: Final = 20.0
-#: Pause between two looks, in a stop, whether all queued frames have gone out, in seconds.
+#: Seconds between two checks, in a stop, whether all queued frames have gone out.
 DRAIN_POLL: Final = 0.05
 
 STOPPING_NOTICE: Final = "The attach server is stopping; this terminal will be disconnected."
@@ -97,9 +97,9 @@ class AttachService(Service):
         )
         self._directory = Directory(settings.limits, backend.open, self._meter)
         self._keepalive = Keepalive(reactor, settings.limits, self._meter)
-        self._news = StateNotices(backend, self._directory, self._meter)
+        self._notices = StateNotices(backend, self._directory, self._meter)
         self._directory.observe(
-            _Counted(self._admission), self._keepalive, self._journal, self._news
+            _LinkCounter(self._admission), self._keepalive, self._journal, self._notices
         )
         self.operations = Operations(reactor, settings, backend, self._directory, self._meter)
         self._key_watch = KeyWatch(reactor, self._directory)
@@ -132,7 +132,7 @@ class AttachService(Service):
             raise
         self._admission.open(self._rules(keyring))
         super().startService()  # type: ignore[no-untyped-call]
-        self._backend.start(self._news.changed, self._meter)
+        self._backend.start(self._notices.changed, self._meter)
         self._keepalive.start()
         self._summaries.start(SUMMARY_INTERVAL, now=False)
         self._key_watch.start(keyring)
@@ -161,7 +161,7 @@ class AttachService(Service):
         self._log.info("reloading")
         if self._tls is not None:
             self._tls.reload()
-        self._key_watch.look(anew=True)
+        self._key_watch.check(anew=True)
 
     async def _stop(self) -> None:
         closing = self._close_ports()
@@ -241,16 +241,16 @@ class AttachService(Service):
         )
 
 
-class _Counted(SeatObserver):
-    """Counts links where admission decides whether there is room for another."""
+class _LinkCounter(SeatObserver):
+    """Reports links to admission, which decides whether there is room for another."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
 
     def link_attached(self, seat: Seat, attachment: Attachment) -> None:
-        """One more link from its source."""
+        """Count one more link of its source."""
         self._admission.entered(attachment.source)
 
     def link_detached(self, seat: Seat, attachment: Attachment) -> None:
-        """One link less from its source."""
+        """Count one link less of its source."""
         self._admission.left(attachment.source)

@@ -17,7 +17,7 @@ from ..access import plaintext
 from ..backends import registry
 from ..config import gathering
 from ..config.environment import default_home
-from ..config.gathering import SEE_HELP, Given
+from ..config.gathering import Given
 from ..config.kinds import (
     COUNT,
     ENDPOINT,
@@ -55,7 +55,7 @@ __all__ = ["DEFAULT_PORT", "NO_OPTIONS", "Settings", "options"]
 DEFAULT_PORT: Final = 8643
 #: The audit log below the Hermes home, unless the operator names another.
 AUDIT: Final = Path("attach", "audit.jsonl")
-#: Variables that begin as those of the options do.
+#: Variables with the prefix of the options' that are no options.
 NO_OPTIONS: Final = frozenset({plaintext.VARIABLE})
 
 _PROXY: Final[Kind[str]] = Kind("PROXY", peers.parse_proxy)
@@ -64,32 +64,39 @@ _BACKEND: Final = choice("BACKEND", registry.choices)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings of a server, checked. Make them with `gather`; tests may name fields alone."""
+    """All settings of a server. `gather` makes and checks them; tests may name fields directly."""
 
     port: int = option(
-        DEFAULT_PORT, PORT, group=Group.LISTENING, short="p", help="Port to listen on, on 127.0.0.1"
+        DEFAULT_PORT,
+        PORT,
+        group=Group.LISTENING,
+        short="p",
+        help="TCP port on 127.0.0.1 to listen on; 0 for any free one",
     )
     listen: tuple[str, ...] = repeated(
         ENDPOINT,
         group=Group.LISTENING,
         short="l",
-        help="Endpoint to listen on instead, in Twisted's syntax, such as "
+        help="Endpoint to listen on instead of --port, in Twisted's syntax, such as "
         "unix:/run/hermes/attach.sock:mode=600 or "
         "ssl:8643:privateKey=key.pem:certKey=cert.pem",
     )
     allow_host: tuple[str, ...] = repeated(
         HOST,
         group=Group.LISTENING,
-        help="Another name that clients use for this server, with any port",
+        help="Another name by which clients may address this server, with any port; a server on "
+        "loopback refuses other names",
     )
     allow_origin: tuple[str, ...] = repeated(
-        ORIGIN, group=Group.LISTENING, help="Origin of a web page that may attach"
+        ORIGIN,
+        group=Group.LISTENING,
+        help="Origin of a web page that may attach; others are refused",
     )
     trust_forwarded_from: tuple[str, ...] = repeated(
         _PROXY,
         group=Group.LISTENING,
-        help="Proxy (address, network, or unix) whose X-Forwarded-For tells the client's address, "
-        "for logs and limits",
+        help="Proxy (address, network, or unix) whose X-Forwarded-For header is trusted as the "
+        "client's address, in logs and limits",
     )
     allow_plaintext: bool = flag(
         group=Group.LISTENING,
@@ -97,17 +104,17 @@ class Settings:
     )
 
     tls: str | None = optional(
-        TLS, group=Group.TLS, help="Speak TLS with a certificate of the server's own making: self"
+        TLS, group=Group.TLS, help="Speak TLS with a certificate that the server makes itself"
     )
     tls_cert: Path | None = optional(
         PATH,
         group=Group.TLS,
-        help="Speak TLS with this certificate: PEM file with the chain, the server's own first",
+        help="Speak TLS with this PEM file: the server's certificate first, then its chain",
     )
     tls_key: Path | None = optional(
         PATH,
         group=Group.TLS,
-        help="Its private key: PEM file, readable by you alone",
+        help="PEM file with the private key of --tls-cert, readable by its owner alone",
         default_text="in --tls-cert",
     )
     tls_name: tuple[str, ...] = repeated(
@@ -118,47 +125,51 @@ class Settings:
     tls_client_ca: Path | None = optional(
         PATH,
         group=Group.TLS,
-        help="Only clients with a certificate from an authority in this PEM file",
+        help="PEM file with certificate authorities; only clients with a certificate from one of "
+        "them may connect",
     )
 
     key_file: Path | None = optional(
         PATH,
         group=Group.KEYS,
-        help="File with one more key, readable by you alone, such as a credential of systemd",
+        help="File with one more key, readable by its owner alone, such as a systemd credential",
     )
     accept_api_server_key: bool = flag(
         group=Group.KEYS,
-        help="Admit with the key of Hermes' API server, too: whoever has that one can then attach",
+        help="Accept the key of Hermes' API server, too: all programs that have it can then attach",
     )
 
     backend: str = option("worker", _BACKEND, group=Group.HERMES, help="Where Hermes runs")
     hermes_home: Path = required(
         PATH,
         group=Group.HERMES,
-        help="The Hermes home",
+        help="The Hermes home: directory with Hermes' configuration and this server's keys",
         default_text="$HERMES_HOME, or ~/.hermes",
     )
 
     drain: float = option(
-        10.0, TIME, group=Group.CONNECTIONS, help="How long a stop waits for what runs"
+        10.0,
+        TIME,
+        group=Group.CONNECTIONS,
+        help="Time that a stop waits for running requests and turns; then they are cut off",
     )
 
     log_format: str | None = optional(
         LOG_FORMAT,
         group=Group.OPERATION,
-        help="Lines of the log, for people or for programs",
+        help="Format of the log, for people or for programs",
         default_text="text",
     )
     log_level: str | None = optional(
         LOG_LEVEL,
         group=Group.OPERATION,
-        help="What is logged, from this level upwards",
+        help="Lowest level that is logged",
         default_text="info",
     )
     audit_file: Path | None = optional(
         PATH,
         group=Group.OPERATION,
-        help="Audit log",
+        help="File of the audit log",
         default_text=f"{AUDIT} in the Hermes home",
     )
     no_audit: bool = flag(group=Group.OPERATION, help="Keep no audit log")
@@ -166,27 +177,27 @@ class Settings:
         10 * MIB,
         SIZE,
         group=Group.OPERATION,
-        help="Bytes of the audit log's file before the next is begun",
+        help="Bytes of the audit log's file at which a new file is begun",
     )
     audit_keep: int = option(
-        5, COUNT, group=Group.OPERATION, help="Earlier files of the audit log that are kept"
+        5, COUNT, group=Group.OPERATION, help="Earlier files of the audit log to keep"
     )
     metrics_need_key: bool = flag(
         group=Group.OPERATION,
-        help="Show /metrics to nobody without a key. Else programs on this machine need none",
+        help="Require a key for /metrics. Otherwise programs on this machine need none",
     )
     control: Path | None = optional(
         PATH,
         group=Group.OPERATION,
-        help="Socket on which `hermes-attach status` talks to the server",
+        help="Control socket, on which `hermes-attach status`, top and kick talk to the server",
         default_text=f"{CONTROL} in the Hermes home",
     )
-    no_control: bool = flag(group=Group.OPERATION, help="Open no such socket")
+    no_control: bool = flag(group=Group.OPERATION, help="Open no control socket")
 
     no_courtesy_hold: bool = flag(
-        group=Group.BEFORE_KEY,
-        help="Refuse terminal UIs over HTTP alone. Else a few are let into a waiting room without "
-        "any function, where their users read what is wrong",
+        group=Group.BEFORE_ADMISSION,
+        help="Refuse terminal UIs over HTTP alone. Otherwise a few refused ones are held in a "
+        "waiting room, where their users read what is wrong",
     )
 
     config: Path | None = optional(
@@ -205,7 +216,7 @@ class Settings:
         more: Mapping[str, Any] | None = None,
         where: str = "",
     ) -> Settings:
-        """Return the settings that somebody gave on the command line, and elsewhere.
+        """Return the settings given on the command line, in the environment and in files.
 
         *given*, *more* and *where* are those of `gathering.collect`. Raises `Problem` for what
         cannot be used, and for settings that contradict each other.
@@ -237,7 +248,7 @@ class Settings:
     def listeners(self) -> tuple[Listener, ...]:
         """Where to listen. Raises `Problem` for what cannot be an endpoint."""
         described = self.listen or (f"tcp:{self.port}:interface=127.0.0.1:backlog=1024",)
-        listeners = tuple(_listener(text) for text in described)
+        listeners = tuple(map(parse_listener, described))
         return listeners if self.tls_choice is None else with_tls(listeners)
 
     @property
@@ -252,7 +263,7 @@ class Settings:
 
     @cached_property
     def proxies(self) -> TrustedProxies:
-        """Proxies whose word on a client's address counts."""
+        """Proxies whose `X-Forwarded-For` is trusted."""
         return TrustedProxies.parse(self.trust_forwarded_from)
 
     @property
@@ -279,7 +290,7 @@ def _limits(values: Mapping[str, Any]) -> Limits:
     given = _fields_of(Limits, values)
     threads = given.get("max_threads", Limits.max_threads)
     dead_after = given.get("dead_after", Limits.dead_after)
-    # Of two that depend on each other, the one that nobody gave follows the other.
+    # Of two that depend on each other, one that was not given follows the other.
     given.setdefault("urgent_threads", min(Limits.urgent_threads, max(1, threads // 4)))
     given.setdefault("ping_interval", min(Limits.ping_interval, dead_after / 2))
     return Limits(**given)
@@ -304,12 +315,5 @@ def _control(values: Mapping[str, Any], home: Path) -> Path | None:
         return None
     named: Path | None = values.get("control")
     if named is not None and (problem := socket_path_problem(named)):
-        raise Problem(f"--control {problem}")
+        raise Problem(f"--control {problem.what}", problem.advice)
     return named or home / CONTROL
-
-
-def _listener(text: str) -> Listener:
-    try:
-        return parse_listener(text)
-    except ValueError as error:
-        raise Problem(f"--listen {text}: {error}.", SEE_HELP) from None

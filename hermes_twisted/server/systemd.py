@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-#: Seconds that a stop may take beyond its limit: after `TimeoutStopSec` systemd would kill us.
+#: Seconds beyond a stop's limit for which systemd is asked to wait before it kills the service.
 EXTENSION: Final = 15.0
 
 
@@ -68,8 +68,8 @@ class Reporter(Service):
         self._reactor = reactor
         self._manager = manager
         self._limit = limit
-        self._life = LoopingCall(manager.say, "WATCHDOG=1")
-        self._life.clock = reactor
+        self._watchdog = LoopingCall(manager.say, "WATCHDOG=1")
+        self._watchdog.clock = reactor
 
     def startService(self) -> None:
         """Report ready, in the first turn of the loop."""
@@ -96,10 +96,10 @@ class Reporter(Service):
             return
         self._manager.say("READY=1", f"MAINPID={os.getpid()}")
         if self._manager.watchdog is not None:
-            self._life.start(self._manager.watchdog / 2)
+            self._watchdog.start(self._manager.watchdog / 2)
             core = cast("IReactorCore", self._reactor)
-            core.addSystemEventTrigger("after", "shutdown", self._end_of_life)
+            core.addSystemEventTrigger("after", "shutdown", self._stop_watchdog)
 
-    def _end_of_life(self) -> None:
-        if self._life.running:
-            self._life.stop()
+    def _stop_watchdog(self) -> None:
+        if self._watchdog.running:
+            self._watchdog.stop()

@@ -228,7 +228,7 @@ def test_only_its_owner(world: World, free_port: int) -> None:
     assert not path.exists()
     gone = world.run(ATTACH, "status")
     assert gone.returncode == 1
-    assert f"no server listens at {path}" in gone.stdout
+    assert f"No server listens at {path}" in gone.stdout
 
 
 def test_a_dead_servers_socket(server: Server, world: World, free_port: int) -> None:

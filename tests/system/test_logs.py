@@ -110,8 +110,12 @@ def test_no_secret(world: World, free_port: int) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "part"),
     [
-        (["--logger=twisted.logger.FilteringLogObserver"], ["--log-format=json"], "of your own"),
-        (["--syslog"], ["--log-format=json"], "--log-format json is not for --syslog"),
+        (
+            ["--logger=twisted.logger.FilteringLogObserver"],
+            ["--log-format=json"],
+            "do not apply to twistd's --logger",
+        ),
+        (["--syslog"], ["--log-format=json"], "--log-format json does not apply to --syslog"),
         ([], ["--log-level=loud"], "must be one of debug, info, warn, error"),
     ],
 )

@@ -41,7 +41,7 @@ WAITING: Final = 1024
 #: The methods of its queue that Hermes uses.
 METHODS: Final = ("put", "get", "get_nowait", "empty", "qsize")
 
-#: A chat's result that is nobody's work, for the trial.
+#: A chat's result of no real work, for the trial.
 _CHAT: Final = {"type": "hermes-attach-trial", "session_key": "agent:trial"}
 
 Event = dict[str, Any]
@@ -65,7 +65,7 @@ class SplitResults:
 
     def put(self, event: Event, block: bool = True, timeout: float | None = None) -> None:
         """Queue one result for the side that it belongs to."""
-        if not self._is_a_terminals(event):
+        if not self._is_for_terminals(event):
             self._chats.put(event)
             return
         if self._terminals.qsize() >= WAITING:
@@ -98,7 +98,7 @@ class SplitResults:
     def _side(self) -> queue.Queue[Event]:
         return self._chats if self._is_gateway() else self._terminals
 
-    def _is_a_terminals(self, event: Event) -> bool:
+    def _is_for_terminals(self, event: Event) -> bool:
         # Only a terminal session's work carries the first; chats, REST calls and cron
         # have keys that no terminal session has, or none.
         if event.get("origin_ui_session_id"):

@@ -1,4 +1,4 @@
-"""What a cure is, as a record. Each module beside this one has one, as `CURE`.
+"""The record of a cure. Each module beside this one has one, as `CURE`.
 
 `cures.table` lists them, and the documentation is made from that list.
 """

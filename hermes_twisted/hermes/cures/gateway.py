@@ -39,7 +39,7 @@ def gateway_cures(gateway_thread: int) -> tuple[ApplyCure, ...]:
 
 
 def check_gateway(cures: tuple[ApplyCure, ...]) -> None:
-    """Load Hermes' terminal side and try all *cures*, before anybody is let in. Blocks.
+    """Load Hermes' terminal side and try all *cures*, before clients are admitted. Blocks.
 
     Raises `Problem`, whose advice is to serve beside the gateway.
     """

@@ -47,7 +47,7 @@ def _without_interactive(server: ModuleType, original: FunctionType) -> Callable
         FunctionType(original.__code__, scope)()
     except Exception as error:
         raise trial_failed(
-            f"{original.__name__} does more than to set flags ({type(error).__name__})"
+            f"{original.__name__} does more than set flags ({type(error).__name__})"
         ) from None
     flags.pop(INTERACTIVE, None)
 

@@ -28,17 +28,17 @@ CURE: Final = Cure(
     cured="The prompt waits until Hermes too is done with the turn, 5 s at most.",
 )
 
-#: The words of a release that refuses.
+#: The error text by which releases that refuse such a prompt are recognised.
 REFUSAL: Final = "session busy"
 #: Sessions whose last turn is remembered as ended.
 SESSIONS: Final = 1024
-#: Seconds that a prompt waits for the end of the turn before, and between two looks.
+#: Seconds that a prompt waits for the end of the turn before, and between two checks.
 PATIENCE: Final = 5.0
 POLL: Final = 0.01
 
 
 class EndedTurns:
-    """Knows which sessions have told their clients that the turn is over. Thread-safe."""
+    """Remembers the sessions whose turn is over for their clients. Thread-safe."""
 
     def __init__(self, server: ModuleType, sleep: Callable[[float], None] = time.sleep) -> None:
         self._server = server
@@ -48,7 +48,7 @@ class EndedTurns:
         self._refuses = REFUSAL in names_in(server._methods.get(PROMPT))
 
     def notice(self, params: dict[str, Any]) -> None:
-        """Learn of an event that goes to a client."""
+        """Follow an event that goes to a client."""
         kind, live_id = params.get("type"), params.get("session_id")
         if kind not in (TURN_START, TURN_END) or not isinstance(live_id, str):
             return

@@ -1,7 +1,7 @@
 """Open questions of Hermes, for clients that were not there when they were asked.
 
-A question (approval, clarify, sudo, secret) is sent once. Whoever takes a session over while
-its turn waits for an answer never learns of it, and the turn waits until it gives up.
+A question (approval, clarify, sudo, secret) is sent once. A client that takes a session over
+while its turn waits for an answer never gets it, and the turn waits until it gives up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 CURE: Final = Cure(
     name="lost_questions",
     what="A question (approval, clarify, sudo, secret) is sent once: a client that takes the "
-    "session over never learns of it, and the turn waits until it gives up.",
+    "session over never gets it, and the turn waits until it gives up.",
     releases="up to 0.19",
     found="the answer to `session.resume` or `session.activate` has no `open_requests`, with which "
     "later releases hand their questions over",
@@ -58,7 +58,7 @@ class Questions:
         self._lock = threading.Lock()
 
     def notice(self, params: dict[str, Any], text: bytes) -> None:
-        """Learn of an event, in JSON *text*, that goes to a client, or to nobody."""
+        """Follow an event, in JSON *text*, whether or not a client gets it."""
         kind, sid = params.get("type"), params.get("session_id")
         if not isinstance(kind, str) or not isinstance(sid, str) or not sid:
             return

@@ -18,7 +18,7 @@ CURE: Final = Cure(
     releases="every release",
     found="not looked for: the import is always guarded. Inside a gateway, where another may have "
     "imported it before, by `_panic_hook`, `_thread_panic_hook` and `_real_stdout`",
-    cured="They are as they were before.",
+    cured="They are restored after the import.",
 )
 
 
@@ -33,7 +33,7 @@ def kept() -> Iterator[None]:
 
 
 def restore(server: ModuleType) -> None:
-    """Restore stdout and the exception hooks if somebody else has imported *server*."""
+    """Restore stdout and the exception hooks if other code has imported *server* before."""
     if sys.excepthook is getattr(server, "_panic_hook", None):
         sys.excepthook = sys.__excepthook__
     if threading.excepthook is getattr(server, "_thread_panic_hook", None):

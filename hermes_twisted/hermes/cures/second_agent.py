@@ -1,7 +1,7 @@
-"""Releases that build a second agent when a session is resumed that is live.
+"""Releases that build a second agent when a live session is resumed.
 
-The reply of a running turn would go to nobody, and the second agent would know nothing of
-it. The session that is live is given back instead.
+The reply of a running turn would be lost, and the second agent would not know of it. The live
+session is returned instead.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from .unstored_prompt import Prompts
 CURE: Final = Cure(
     name="second_agent",
     what="`session.resume` of a session that is live builds a second agent, and the reply of the "
-    "running turn goes to nobody.",
+    "running turn is lost.",
     releases="0.14, 0.15",
     found="the code of its `session.resume` makes an agent and looks at no live session",
-    cured="The session that is live is given back, with the running turn.",
+    cured="The live session is returned, with the running turn.",
 )
 
 #: The functions of Hermes that an answer to `session.resume` is made with.
@@ -36,7 +36,7 @@ def builds_second_agent(server: ModuleType) -> bool:
 
 
 class TakeOver:
-    """Answers `session.resume` of a live session in the place of such a release."""
+    """Answers `session.resume` of a live session instead of such a release."""
 
     def __init__(self, server: ModuleType, *, needed: bool) -> None:
         """*needed*: this release would build a second agent (`builds_second_agent`)."""

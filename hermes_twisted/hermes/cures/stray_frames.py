@@ -1,4 +1,4 @@
-"""Frames that belong to no client, which Hermes would print: conversations in the service's log."""
+"""Frames without a client, which Hermes would print, and so put into the service's log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ CURE: Final = Cure(
     releases="every release",
     found="the transport `tui_gateway.server._stdio_transport`, which takes all frames that have "
     "no other",
-    cured="They are dropped; questions among them are kept for whoever comes (`lost_questions`).",
+    cured="They are dropped; questions among them are kept for the session's next client "
+    "(`lost_questions`).",
 )
 
 #: A frame for the trial in a gateway.
@@ -48,9 +49,9 @@ class Sink:
 def drop_strays(
     server: ModuleType, on_lost: Callable[[dict[str, Any]], None], *, keeps_questions: bool
 ) -> Sink:
-    """Put sinks in the place of Hermes' transports that lead nowhere; return the main one.
+    """Replace Hermes' transports that lead nowhere by sinks; return the main one.
 
-    *keeps_questions*: this Hermes hands its questions over itself, so that its transport for
+    *keeps_questions*: this Hermes repeats its questions itself, so that its transport for
     sessions without a client (from 0.17 on) is left alone.
     """
     sink = Sink(on_lost)

@@ -1,4 +1,4 @@
-"""Problems of the cures that a gateway needs: each is tried before anybody is served."""
+"""Problems of the cures that a gateway needs: each is tried before clients are admitted."""
 
 from __future__ import annotations
 

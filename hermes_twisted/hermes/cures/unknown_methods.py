@@ -1,7 +1,6 @@
 """Methods that newer terminal UIs poll and older releases of Hermes do not know.
 
-Only polled methods stand here. An answer to a command of the user's would hide that it
-does nothing.
+Only polled methods are listed: an answer to a user's command would hide that it does nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ CURE: Final = Cure(
     releases="those that do not know them: `session.active_list` before 0.15, `pet.cells` "
     "before 0.18",
     found="the method is not in `tui_gateway.server._methods`",
-    cured='They are answered with "none".',
+    cured="They are answered as a release does that has nothing of the kind.",
 )
 
 #: Method, and the answer of a release that knows it but has nothing of the kind.

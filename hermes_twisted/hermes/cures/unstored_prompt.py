@@ -14,8 +14,8 @@ CURE: Final = Cure(
     releases="0.14",
     found="it resumes with a second agent (`second_agent`) and has no `session.activate`, which "
     "would describe the running turn",
-    cured="The prompt is told as `inflight`. What was streamed before comes with the whole reply "
-    "at its end.",
+    cured="The prompt is sent as `inflight`. Text that was streamed before comes with the whole "
+    "reply at its end.",
 )
 
 

@@ -159,7 +159,7 @@ def test_url_without_a_key(home: Path, capsys: pytest.CaptureFixture[str]) -> No
 
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("hermes-attach url: There is no key yet, in ")
+    assert captured.err.startswith("hermes-attach url: There is no key yet: ")
     assert str(keystore.store_path(home)) in captured.err
     assert "hermes-attach key new" in captured.err
     assert list(home.iterdir()) == []

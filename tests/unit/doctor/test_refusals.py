@@ -68,7 +68,7 @@ def test_every_status_has_a_meaning(status: int, peer: Peer) -> None:
         (403, Peer.ATTACH, "proxy or firewall in front"),
         (502, Peer.OTHER, "cannot reach hermes-attach"),
         (503, Peer.OTHER, "no hermes-attach behind it"),
-        (200, Peer.OTHER, "as if a page had been asked for"),
+        (200, Peer.OTHER, "as if a page had been requested"),
         (418, Peer.OTHER, "not hermes-attach"),
     ],
 )
@@ -110,7 +110,7 @@ def test_a_few_words_are_passed_on(kind: str, body: bytes, shown: bool) -> None:
 @pytest.mark.parametrize(
     ("location", "why", "then"),
     [
-        ("https://attach.example/api/ws", "where TLS is spoken", "Write wss://"),
+        ("https://attach.example/api/ws", "redirects clients to the one with TLS", "Write wss://"),
         ("https://team.example/cdn-cgi/access/login?r=x", "login page", "Exempt /api/ws"),
         ("/signin?next=/api/ws", "login page", "Exempt /api/ws"),
         ("http://other.example/api/ws", "follows no redirects", "ws:// or wss://"),

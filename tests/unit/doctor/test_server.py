@@ -204,7 +204,7 @@ def test_a_port_in_use(free_port: int) -> None:
     with socket.create_server(("127.0.0.1", free_port)) as other:
         other.settimeout(0)
         assert listening.owner_of_port(free_port) == f"{os.getpid()} ({comm()})"
-        found = listening._somebody(
+        found = listening._in_use(
             listening.Place(Address(socket.AF_INET, ("127.0.0.1", free_port)), False, "port 1"),
             Identity(Peer.API_SERVER),
             None,
@@ -466,5 +466,5 @@ def test_hooks_are_told(tmp_path: Path) -> None:
     )
     assert (second.level, second.what) == (
         Level.WARNING,
-        "Hooks of this Hermes are not as they were: b.",
+        "Hooks of this Hermes have changed: b.",
     )

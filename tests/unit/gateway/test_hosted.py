@@ -141,7 +141,7 @@ class TestKeys:
 
     def test_none(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a terminal nobody would see the first one: none is made."""
-        monkeypatch.setattr(attach_lines, "is_there", lambda: False)
+        monkeypatch.setattr(attach_lines, "has_terminal", lambda: False)
 
         with pytest.raises(Problem, match="hermes-attach key new NAME"):
             find_keys(settings, {})
@@ -149,7 +149,7 @@ class TestKeys:
     def test_the_first_in_a_terminal(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(attach_lines, "is_there", lambda: True)
+        monkeypatch.setattr(attach_lines, "has_terminal", lambda: True)
 
         assert find_keys(settings, {}).is_first_start
 

@@ -51,8 +51,11 @@ def test_kinds(text: str, kind: str, encrypted: bool) -> None:
 )
 def test_not_an_endpoint(text: str) -> None:
     """What cannot be an endpoint is refused with an example of one."""
-    with pytest.raises(ValueError, match="write for example tcp:8643"):
+    with pytest.raises(Problem) as refused:
         parse_listener(text)
+
+    assert refused.value.what == f"--listen {text}: that is not an endpoint."
+    assert refused.value.advice.startswith("Write one such as tcp:8643:interface=127.0.0.1")
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_secrets_of_any_characters(secret: str, token: str) -> None:
 def test_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """There is a terminal if it can be opened."""
     monkeypatch.setattr(attach_lines, "open_terminal", lambda: (tmp_path / "tty").open("w"))
-    assert attach_lines.is_there()
+    assert attach_lines.has_terminal()
 
     monkeypatch.setattr(attach_lines, "open_terminal", lambda: (tmp_path / "no" / "tty").open("w"))
-    assert not attach_lines.is_there()
+    assert not attach_lines.has_terminal()

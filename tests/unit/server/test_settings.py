@@ -744,17 +744,19 @@ def test_help_text() -> None:
     """The help of an option ends in its default, as an operator would write it."""
     table = options()
 
-    assert table["port"].help_text == "Port to listen on, on 127.0.0.1 (default: 8643)."
-    assert table["script"].help_text == "Recording that the scripted backend plays."
+    assert table["port"].help_text == (
+        "TCP port on 127.0.0.1 to listen on; 0 for any free one (default: 8643)."
+    )
+    assert table["script"].help_text == "File with the recording that --backend scripted plays."
     assert table["max-message"].default_in_words == "16m"
     assert table["dead-after"].default_in_words == "15m"
     assert table["close-timeout"].default_in_words == "2s"
     assert table["hermes-home"].default_in_words == "$HERMES_HOME, or ~/.hermes"
     assert table["no-audit"].help_text == "Keep no audit log."
-    assert table["allow-host"].help_text.endswith("with any port. May be repeated.")
+    assert table["allow-host"].help_text.endswith("refuses other names. May be repeated.")
     assert table["backend"].help_text == (
-        "Where Hermes runs: worker (Hermes in a process of its own), inprocess (Hermes in this "
-        "process) or scripted (a recording in the place of Hermes) (default: worker)."
+        "Where Hermes runs: worker (Hermes in a process of its own), inprocess (Hermes in the "
+        "server's process) or scripted (a recording instead of Hermes) (default: worker)."
     )
     assert table["log-format"].help_text.endswith(": text or json (default: text).")
 

@@ -152,7 +152,7 @@ class TestInGateway:
 
     def test_do_not_stay_apart(self, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Tried before anybody is served."""
-        monkeypatch.setattr(SplitResults, "_is_a_terminals", lambda self, event: True)
+        monkeypatch.setattr(SplitResults, "_is_for_terminals", lambda self, event: True)
 
         with pytest.raises(Problem, match="would take the background results of chats"):
             keep_apart(server, lambda: False)

@@ -67,5 +67,5 @@ class TestInteractive:
         """What is not known is not run twice."""
         make_function("def _enable_gateway_prompts(): os.umask(0)", server)
 
-        with pytest.raises(Problem, match="does more than to set flags"):
+        with pytest.raises(Problem, match="does more than set flags"):
             interactive_flag.leave_unset(server)
