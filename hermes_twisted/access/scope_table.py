@@ -67,7 +67,7 @@ class Without:
 
 
 @dataclass(frozen=True)
-class Command:
+class SlashCommand:
     """Allows a call whose parameter is a slash command with one of *names* as its first word."""
 
     param: str
@@ -92,7 +92,7 @@ class Command:
 
 _FIRST_WORD: Final = re.compile(r"/*(?P<word>[a-z-]+)(?P<rest>\s.*)?\Z", re.DOTALL)
 
-Rule = Always | OneOf | Without | Command
+Rule = Always | OneOf | Without | SlashCommand
 
 YES: Final = Always(True)
 NO: Final = Always(False)
@@ -195,11 +195,11 @@ TABLE: Final = (
     ),
     _row(
         "Slash commands",
-        "slash.exec", Command("command", CONVERSATION_COMMANDS), NO,
+        "slash.exec", SlashCommand("command", CONVERSATION_COMMANDS), NO,
     ),
     _row(
         "Slash commands, taken apart",
-        "command.dispatch", Command("name", CONVERSATION_COMMANDS, alone=True), NO,
+        "command.dispatch", SlashCommand("name", CONVERSATION_COMMANDS, alone=True), NO,
     ),
     _row(
         "Run and end commands",

@@ -135,7 +135,7 @@ class WorkerBackend:
             self._supervisor.stop()
         return stopped
 
-    # Called by the channels: `worker_channel.Worker`.
+    # Called by the channels: `worker_channel.ChannelOwner`.
 
     def say(self, packet: bytes) -> None:
         """Send one packet to the worker; without one, drop it."""

@@ -22,7 +22,7 @@ MAX_TAG: Final = 0xFFFFFFFF
 LOST: Final = "Hermes crashed before answering this request and is being restarted."
 
 
-class Worker(Protocol):
+class ChannelOwner(Protocol):
     """The part of the backend that its channels use."""
 
     state: BackendState
@@ -42,7 +42,7 @@ class WorkerChannel:
 
     def __init__(
         self,
-        backend: Worker,
+        backend: ChannelOwner,
         number: int,
         outbox: Outbox,
         settlements: Settlements,

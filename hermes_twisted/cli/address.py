@@ -24,7 +24,7 @@ _HOST: Final = re.compile(r"[0-9A-Za-z_.:-]+")
 
 
 @dataclass(frozen=True)
-class Address:
+class ServerAddress:
     """The server's address, as the client sees it."""
 
     host: str
@@ -62,14 +62,14 @@ def home_option(function: F) -> F:
     return of_server(settings.options()["hermes-home"])(function)
 
 
-def read_address(host: str, port: int, tls: bool) -> Address:
+def read_address(host: str, port: int, tls: bool) -> ServerAddress:
     """Return the address. Raises `click.UsageError` for a host that is not safe in a shell."""
     plain = host.removeprefix("[").removesuffix("]")
     if not _HOST.fullmatch(plain):
         raise click.UsageError(
             f"--host {host!r}: must be a name or an address.", click.get_current_context()
         )
-    return Address(plain, port, tls)
+    return ServerAddress(plain, port, tls)
 
 
 def home_of(named: str | None) -> Path:

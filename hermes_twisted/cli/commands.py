@@ -277,7 +277,7 @@ def _version_option() -> click.Option:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CommandEntry:
     """A command of a group, before it is imported."""
 
     name: str
@@ -295,7 +295,7 @@ class Commands(click.Group):
 
     context_class = Context
 
-    def __init__(self, name: str, entries: Iterable[Entry], **more: Any) -> None:
+    def __init__(self, name: str, entries: Iterable[CommandEntry], **more: Any) -> None:
         more |= {"invoke_without_command": True, "subcommand_metavar": "COMMAND [ARGS]..."}
         super().__init__(name, context_settings=_SETTINGS, **more)
         self._entries = {entry.name: entry for entry in entries}

@@ -22,16 +22,16 @@ from ..config.option import Kind
 from ..operate import tables
 from ..server import attach_lines
 from ..shared.problem import Problem
-from .address import Address, address_options, home_of, home_option, read_address
-from .commands import Command, Commands, Entry, KindType
+from .address import ServerAddress, address_options, home_of, home_option, read_address
+from .commands import Command, CommandEntry, Commands, KindType
 
 key: Final = Commands(
     "key",
     (
-        Entry("new", "Make a key and show it, this once.", "key:new", "NAME"),
-        Entry("list", "List the keys of the store; secrets are not kept.", "key:list_keys"),
-        Entry("revoke", "End a key: it admits nobody from now on.", "key:revoke", "NAME"),
-        Entry(
+        CommandEntry("new", "Make a key and show it, this once.", "key:new", "NAME"),
+        CommandEntry("list", "List the keys of the store; secrets are not kept.", "key:list_keys"),
+        CommandEntry("revoke", "End a key: it admits nobody from now on.", "key:revoke", "NAME"),
+        CommandEntry(
             "rotate",
             "Make a new secret in place of the old one, which is revoked.",
             "key:rotate",
@@ -183,7 +183,7 @@ def _public(record: Record, now: float) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _shown(address: Address, *, bare: bool) -> Iterator[Callable[[Record, str], None]]:
+def _shown(address: ServerAddress, *, bare: bool) -> Iterator[Callable[[Record, str], None]]:
     """Open the terminal or output for the secret before the key is made. Raises `Problem`.
 
     *bare* is for programs: the secret alone, to standard output.
@@ -215,7 +215,7 @@ def _shown(address: Address, *, bare: bool) -> Iterator[Callable[[Record, str], 
         yield show
 
 
-def _shown_text(address: Address, record: Record, secret: str) -> str:
+def _shown_text(address: ServerAddress, record: Record, secret: str) -> str:
     expires = "" if record.expires is None else f", until {_minute(record.expires)} UTC"
     url = address.url(Secret(secret, "the store"))
     return (

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from .commands import Commands, Entry, run
+from .commands import CommandEntry, Commands, run
 
 NAME: Final = "hermes-attach"
 SERVE: Final = "Serve"
@@ -16,56 +16,56 @@ OPERATE: Final = "Operate a server"
 COMMAND: Final = Commands(
     NAME,
     (
-        Entry(
+        CommandEntry(
             "serve",
             "Serve Hermes in the foreground, with the options of `twistd hermes-attach`.",
             "serve:serve",
             "[options]",
             SERVE,
         ),
-        Entry(
+        CommandEntry(
             "demo",
             "Serve a recorded conversation: needs no Hermes and no model.",
             "demo:demo",
             "[options]",
             SERVE,
         ),
-        Entry(
+        CommandEntry(
             "install-service",
             "Write unit files for systemd, and show the commands that start them.",
             "install_service:install_service",
             section=SERVE,
         ),
-        Entry(
+        CommandEntry(
             "key",
             "Make, list, revoke and rotate keys.",
             "key:key",
             "COMMAND",
             CLIENTS,
         ),
-        Entry(
+        CommandEntry(
             "url",
             "Print the line that attaches a terminal UI to this machine's server.",
             "url:url",
             "[options]",
             CLIENTS,
         ),
-        Entry(
+        CommandEntry(
             "doctor",
             "Find what keeps a terminal UI from attaching, here or at URL.",
             "doctor:doctor",
             "[URL]",
             CLIENTS,
         ),
-        Entry(
+        CommandEntry(
             "status",
             "Show the state of the running server, and who is attached.",
             "status:status",
             section=OPERATE,
         ),
-        Entry("top", "Show the status, refreshed every second.", "top:top", section=OPERATE),
-        Entry("kick", "End one terminal's connection.", "kick:kick", "SEAT", OPERATE),
-        Entry(
+        CommandEntry("top", "Show the status, refreshed every second.", "top:top", section=OPERATE),
+        CommandEntry("kick", "End one terminal's connection.", "kick:kick", "SEAT", OPERATE),
+        CommandEntry(
             "completion",
             "Print a script with which a shell completes these commands and their options.",
             "completion:completion",
@@ -73,7 +73,7 @@ COMMAND: Final = Commands(
             "Set up",
         ),
         # For conformance tests (docs/conformance.md).
-        Entry("echo", "Echo every message.", "echo:echo", hidden=True),
+        CommandEntry("echo", "Echo every message.", "echo:echo", hidden=True),
     ),
     help="Attach terminals to Hermes over the network.",
     epilog="`hermes-attach COMMAND --help` lists a command's options.",

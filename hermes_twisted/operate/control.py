@@ -35,7 +35,7 @@ KICKED: Final = "the operator has ended this connection"
 Answer = dict[str, Any]
 
 
-class Commands:
+class OperatorCommands:
     """Runs the operator's requests: `{"command": NAME, ...}`, each answered by one object.
 
     An answer has `"ok": true` and the result, or `"ok": false` and an `error`.
@@ -164,7 +164,7 @@ class ControlFactory(ServerFactory):
     protocol = ControlProtocol  # type: ignore[assignment]
     noisy = False
 
-    def __init__(self, clock: IReactorTime, commands: Commands) -> None:
+    def __init__(self, clock: IReactorTime, commands: OperatorCommands) -> None:
         self.clock = clock
         self.commands = commands
         self.connections: set[ControlProtocol] = set()
@@ -196,7 +196,11 @@ class Control:
     _log = Logger()
 
     def __init__(
-        self, reactor: AsyncioSelectorReactor, path: Path | None, home: Path, commands: Commands
+        self,
+        reactor: AsyncioSelectorReactor,
+        path: Path | None,
+        home: Path,
+        commands: OperatorCommands,
     ) -> None:
         self._reactor = reactor
         self._path = path

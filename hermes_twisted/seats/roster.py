@@ -36,7 +36,7 @@ def _counts(traffic: Traffic) -> list[int]:
     return [getattr(traffic, field.name) for field in fields(Traffic)]
 
 
-class Entry:
+class RosterEntry:
     """One attached link with its seat."""
 
     def __init__(self, attachment: Attachment, seat: Seat, now: float, since: float) -> None:
@@ -79,18 +79,18 @@ class Roster(SeatObserver):
     def __init__(self, now: Callable[[], float], wall: Callable[[], float] = time.time) -> None:
         self._now = now
         self._wall = wall
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[int, RosterEntry] = {}
         self._past = Traffic()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[RosterEntry]:
         return iter(list(self._entries.values()))
 
     def link_attached(self, seat: Seat, attachment: Attachment) -> None:
         """Add a link."""
-        self._entries[seat.number] = Entry(attachment, seat, self._now(), self._wall())
+        self._entries[seat.number] = RosterEntry(attachment, seat, self._now(), self._wall())
 
     def link_detached(self, seat: Seat, attachment: Attachment) -> None:
         """Remove a link that has ended; its counters stay in the sums."""
@@ -112,7 +112,7 @@ class Roster(SeatObserver):
         """Return the links as JSON objects: times in seconds, sizes in bytes, no secrets."""
         return [self._row(entry) for entry in self]
 
-    def _row(self, entry: Entry) -> dict[str, Any]:
+    def _row(self, entry: RosterEntry) -> dict[str, Any]:
         now, attachment, seat = self._now(), entry.attachment, entry.seat
         return {
             "seat": seat.number,

@@ -10,7 +10,7 @@ from twisted.internet.task import LoopingCall
 from twisted.web.resource import IResource
 
 from ..meter import Meter
-from ..operate.control import Commands, Control
+from ..operate.control import Control, OperatorCommands
 from ..operate.looplag import LoopLag
 from ..operate.metrics import Metrics
 from ..operate.metrics_page import MayRead, metrics_page
@@ -38,7 +38,7 @@ class Operations:
         self._samples.clock = reactor
         self._lag = LoopLag(reactor, meter)
         self.overview = Overview(backend, roster, kind=settings.backend, lag=lambda: self._lag.last)
-        self.commands = Commands(directory, self.overview, meter)
+        self.commands = OperatorCommands(directory, self.overview, meter)
         self._control = Control(reactor, settings.control, settings.home, self.commands)
 
     def pages(self, metrics: Metrics | None, may_read: MayRead) -> Mapping[bytes, IResource]:

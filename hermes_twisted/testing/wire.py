@@ -40,8 +40,8 @@ __all__ = [
     "PONG",
     "TEXT",
     "Headers",
-    "HttpResponse",
     "MemoryWire",
+    "Response",
     "WebSocketFrame",
     "apply_mask",
     "client_frame",
@@ -59,7 +59,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class HttpResponse:
+class Response:
     """An HTTP response. Header names are in lower case."""
 
     status: int
@@ -201,12 +201,12 @@ class MemoryWire(StringTransport):
 
     # HTTP.
 
-    def ask(self, data: bytes, *, head: bool = False) -> HttpResponse:
+    def ask(self, data: bytes, *, head: bool = False) -> Response:
         """Send a request and return its response; *head* is for a HEAD request."""
         self.feed(data)
         return self.response(head=head)
 
-    def response(self, *, head: bool = False) -> HttpResponse:
+    def response(self, *, head: bool = False) -> Response:
         """Return the response that was received; keep the bytes after it."""
         text, _, rest = self.take().partition(b"\r\n\r\n")
         first, *lines = text.decode("latin-1").split("\r\n")
@@ -215,9 +215,9 @@ class MemoryWire(StringTransport):
         length = 0 if head else int(headers.get("content-length", "0"))
         if rest[length:]:
             self.writes.append(rest[length:])
-        return HttpResponse(int(first.split()[1]), headers, rest[:length])
+        return Response(int(first.split()[1]), headers, rest[:length])
 
-    def upgrade(self, key: str, *, target: str = "/api/ws", headers: Headers = ()) -> HttpResponse:
+    def upgrade(self, key: str, *, target: str = "/api/ws", headers: Headers = ()) -> Response:
         """Open a WebSocket with *key*, and return the server's response. Raises `ValueError`."""
         response = self.ask(handshake(f"{target}?token={key}", headers))
         if response.status == 101 and response.headers["sec-websocket-accept"].encode() != _ACCEPT:

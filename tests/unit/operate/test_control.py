@@ -14,8 +14,8 @@ from hermes_twisted.operate.control import (
     IDLE,
     MAX_CONNECTIONS,
     MAX_LINE,
-    Commands,
     ControlFactory,
+    OperatorCommands,
     peer_user,
 )
 
@@ -49,7 +49,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def factory(clock: Clock) -> ControlFactory:
-    return ControlFactory(clock, cast("Commands", Echo()))
+    return ControlFactory(clock, cast("OperatorCommands", Echo()))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from twisted.logger import LogLevel
 
 from hermes_twisted.listen.peers import peer_name
 from hermes_twisted.seats.ports import BackendState
-from hermes_twisted.testing.wire import HttpResponse, MemoryWire, client_frame, handshake, request
+from hermes_twisted.testing.wire import MemoryWire, Response, client_frame, handshake, request
 
 #: Starts servers; `tests/wire/conftest.py` has these.
 Start = Callable[..., Any]
@@ -25,11 +25,11 @@ HOST = ("Host", "127.0.0.1:8643")
 ADVICE = "Set HERMES_TUI_GATEWAY_URL"
 
 
-def get(wire: MemoryWire, target: str, *headers: tuple[str, str]) -> HttpResponse:
+def get(wire: MemoryWire, target: str, *headers: tuple[str, str]) -> Response:
     return wire.ask(request("GET", target, [HOST, *headers]))
 
 
-def refusal(server: Any, data: bytes) -> HttpResponse:
+def refusal(server: Any, data: bytes) -> Response:
     """The answer to a handshake that must not get a seat."""
     response = server.wire().ask(data)
     assert response.status != 101
