@@ -54,7 +54,7 @@ _ADDRESS: Final[Kind[str]] = Kind("ADDRESS", _address)
     type=KindType(_ADDRESS),
     metavar="ADDRESS",
     default="127.0.0.1:8643",
-    help="ServerAddress to listen on, such as [::1]:8643 or a path (default: 127.0.0.1:8643).",
+    help="Address to listen on, such as [::1]:8643 or a path (default: 127.0.0.1:8643).",
 )
 @click.option("--run-as", metavar="USER", help="The user of a system service (default: you).")
 @of_server(settings.options()["hermes-home"], type=KindType(PATH))
