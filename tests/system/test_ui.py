@@ -104,9 +104,7 @@ def test_wrong_key(world: World, free_port: int, screens: list[Screen]) -> None:
 
     screen = attach(world, server, screens)
 
-    screen.shows(
-        "Not attached. This key is not known here", "─ Not attached: This key is not known"
-    )
+    screen.shows("Not attached. This key is not valid", "─ Not attached: This key is not valid")
     assert "ready │" not in screen.text
 
 
