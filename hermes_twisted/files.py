@@ -12,13 +12,22 @@ import os
 import stat
 import time
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from .shared.problem import Problem
 
-#: The type of `signature`: two of one path are equal if the file has not changed.
-Signature = tuple[int, ...]
+
+@dataclass(frozen=True)
+class Signature:
+    """The state of a path. Two of one path differ if the file may have changed between them."""
+
+    identity: tuple[int, ...]
+    """Compared only: inode, owner, mode and times, or an error number."""
+    changed_ns: int = 0
+    """The time of a file's last change (`st_ctime`), in ns; 0 for anything but a file."""
+
 
 _PRIVATE: Final = 0o600
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -119,17 +128,17 @@ def credential_permissions(path: Path, environ: Mapping[str, str]) -> int:
 def signature(path: Path) -> Signature:
     """Return a value that changes with a file's content, owner or permissions, or if it is removed.
 
-    For a directory, changes of its entries make no difference. For a file, entry 6 is the time of
-    its last change, in ns.
+    For a directory, changes of its entries make no difference.
     """
     try:
         status = os.stat(path)
     except OSError as error:
-        return (error.errno or 0,)
+        return Signature((error.errno or 0,))
     identity = (status.st_dev, status.st_ino, status.st_mode, status.st_uid)
     if stat.S_ISDIR(status.st_mode):
-        return identity
-    return (*identity, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return Signature(identity)
+    content = (status.st_size, status.st_mtime_ns)
+    return Signature((*identity, *content), status.st_ctime_ns)
 
 
 # Writing.

@@ -46,8 +46,7 @@ class KeyLoader:
     def load(self) -> None:
         """Read the keys. Raises `Problem`; then `latest` is None."""
         seen = tuple(map(signature, self._paths))
-        # Entry 6 of a file's signature is the time of its last change.
-        newest = max((one[6] for one in seen if len(one) > 6), default=0)
+        newest = max((one.changed_ns for one in seen), default=0)
         self._seen = None if 0 <= time.time_ns() - newest < _TICK else seen
         self.latest = None
         self.latest = self._read()
@@ -177,9 +176,11 @@ class ServerKeys:
             loader.refresh(anew=anew)
 
     def _from_file(self, path: Path) -> Keyring:
+        """Return the key in the key file. Raises `Problem`."""
         return self._register(plaintext.read_key_file(path, self._environ)).key(FROM_FILE)
 
     def _from_environment(self) -> Keyring:
+        """Return the key from the environment; forget its plaintext after the first call."""
         secret = plaintext.from_environment(self._environ)
         if secret is not None:
             self._environment_key = self._register(secret).key(FROM_ENVIRONMENT)

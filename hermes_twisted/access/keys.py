@@ -260,10 +260,12 @@ class Keys:
         return tuple(record for record in self.records if record is not oldest)
 
     def _revoking(self, old: Record, disconnect: bool = False) -> Keys:
+        """Return the keys with *old* revoked now."""
         new = replace(old, revoked=int(self.now()), disconnect=old.disconnect or disconnect)
         return replace(self, records=tuple(new if r is old else r for r in self.records))
 
     def _named(self, name: str) -> Record:
+        """Return the key *name* that is not revoked. Raises `Problem` if there is none."""
         record = self._unrevoked(name)
         if record is not None:
             return record

@@ -136,6 +136,7 @@ def may_read(
 
 
 def _check_keyless(head: Head, rules: AdmissionRules, local: bool) -> Refusal | None:
+    """Refuse a request without a key, unless it certainly comes from this machine."""
     # HTTP/1.0 may come from a proxy that adds no header: nginx's default.
     if (
         not local
@@ -150,6 +151,7 @@ def _check_keyless(head: Head, rules: AdmissionRules, local: bool) -> Refusal | 
 
 
 def _check_host_and_origin(head: Head, rules: AdmissionRules) -> Refusal | None:
+    """Refuse a request by its `Host` or `Origin` header."""
     if not rules.hosts.allows(head.one(b"host")):
         return HOST_REFUSED
     if b"origin" in head.headers and head.one(b"origin") not in rules.origins:

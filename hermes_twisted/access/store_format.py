@@ -124,6 +124,7 @@ def _entry(record: Record) -> _Entry:
 
 
 def _record(number: int, content: Any) -> Record:
+    """Parse entry *number*, counted from 1. Raises `Problem`."""
     try:
         entry = msgspec.convert(content, _Entry)
         check_name(entry.name)

@@ -224,6 +224,7 @@ class FrontChannel(http.HTTPChannel):
         return transport.getHandle().client_random() is not None
 
     def _restart_deadline(self) -> None:
+        """Drop the connection `handshake_timeout` seconds from now, unless it is cancelled."""
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self.site.clock.callLater(

@@ -183,6 +183,7 @@ def _authority_name(key: PrivateKey) -> x509.Name:
 
 
 def _sign_authority(key: PrivateKey, name: x509.Name, now: datetime) -> x509.Certificate:
+    """Make the self-signed certificate of the authority."""
     builder = _builder(name, name, key, now, AUTHORITY_LIFE)
     return (
         builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -195,6 +196,7 @@ def _sign_authority(key: PrivateKey, name: x509.Name, now: datetime) -> x509.Cer
 def _leaf(
     authority: Credentials, key: PrivateKey, names: x509.SubjectAlternativeName, now: datetime
 ) -> x509.Certificate:
+    """Make the server's certificate for *names*, signed by *authority*."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hermes-attach")])
     identifier = authority.leaf.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     signed_by = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier.value)
@@ -231,10 +233,12 @@ def _new_key() -> PrivateKey:
 
 
 def _hash(key: PrivateKey) -> SHA256 | None:
+    """Return the hash that signatures with *key* use; Ed25519 has its own."""
     return None if isinstance(key, ed25519.Ed25519PrivateKey) else SHA256()
 
 
 def _usage(**used: bool) -> x509.KeyUsage:
+    """Return the key usage extension (RFC 5280 §4.2.1.3) with the bits *used*."""
     kinds = (
         "digital_signature",
         "content_commitment",

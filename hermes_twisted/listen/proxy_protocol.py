@@ -57,6 +57,7 @@ def take_header(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
 
 
 def _take_v1(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
+    """Parse a header of version 1: a line of text (§2.1)."""
     end = data.find(b"\r\n", 0, MAX_V1)
     if end < 0:
         if len(data) >= MAX_V1:
@@ -78,6 +79,7 @@ def _take_v1(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
 
 
 def _take_v2(data: bytes) -> tuple[ProxiedClient | None, bytes] | None:
+    """Parse a header of version 2: binary (§2.2)."""
     if len(data) < 16:
         return None
     version, kind, length = data[12], data[13], int.from_bytes(data[14:16], "big")

@@ -178,6 +178,7 @@ class TLS:
         return SSL.Connection(self._context, None)
 
     def _load(self) -> None:
+        """Load the credentials, and use them for new connections. Raises `Problem`."""
         credentials = self.loader.load(self._hosts, self._now())
         # The clients' authorities may be new even if our certificate is not.
         self._context = _make_context(credentials, self._client_ca)
@@ -196,7 +197,7 @@ class TLS:
             try:
                 self.reload()
             except Exception:
-                # A bug of ours must not end the checks.
+                # A bug must not end the checks.
                 self._log.failure("certificate renewal check failed")
             return
         assert self._credentials is not None

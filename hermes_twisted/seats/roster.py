@@ -113,6 +113,7 @@ class Roster(SeatObserver):
         return [self._row(entry) for entry in self]
 
     def _row(self, entry: RosterEntry) -> dict[str, Any]:
+        """Return one link as a JSON object."""
         now, attachment, seat = self._now(), entry.attachment, entry.seat
         return {
             "seat": seat.number,

@@ -61,6 +61,7 @@ class RequestWindow:
         self._deferred = self._deferred_bytes = 0
 
     def _fills(self, count: float, size: float) -> bool:
+        """Return whether *count* requests or *size* bytes of them wait."""
         return (
             self._submitted + self._deferred >= count
             or self._submitted_bytes + self._deferred_bytes >= size

@@ -158,6 +158,7 @@ def decode(kind: type[M], data: bytes) -> M:
 
 
 def _plain(value: Any) -> Any:
+    """Convert a message, or a part of one, to JSON types."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     kind: Any = type(value)

@@ -305,6 +305,7 @@ class MemoryWire(StringTransport):
         self._clock.callLater(0, self._lose, why)
 
     def _lose(self, why: Exception) -> None:
+        """End the connection now, with the reason *why*."""
         if not self.connected:
             return
         self.connected = False

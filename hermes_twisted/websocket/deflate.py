@@ -77,6 +77,7 @@ def agree(header: str) -> Agreed | None:
 
 
 def _accept(parameters: list[str]) -> Agreed | None:
+    """Accept one offer by its parameters (RFC 7692 §7.1); None to decline it."""
     given: dict[str, str | None] = {}
     for parameter in parameters:
         match = _PARAMETER.fullmatch(parameter)
@@ -155,6 +156,7 @@ class Inflater:
             raise Corrupt("the message is not complete") from None
 
     def _begin(self) -> zlib._Decompress:
+        """Begin a deflate stream. Raises `Corrupt` if there are too many in the message."""
         self._streams += 1
         if self._streams > _MAX_STREAMS:
             raise Corrupt("too many streams in one message")

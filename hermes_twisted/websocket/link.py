@@ -104,7 +104,7 @@ class AttachProtocol(StrictProtocol):
         try:
             self._seat.received(payload)
         except Exception:
-            # A bug of ours must not cost the client its connection.
+            # A bug must not end the client's connection.
             self._log.failure("handling a message failed")
 
     def onPing(self, payload: bytes) -> None:

@@ -13,6 +13,7 @@ from hermes_twisted.access import plaintext
 from hermes_twisted.access import store as keystore
 from hermes_twisted.access.keyring import FIRST_NAME, ServerKeys, former_key, no_key
 from hermes_twisted.access.keys import Scope
+from hermes_twisted.files import Signature
 from hermes_twisted.shared.problem import Problem
 
 TEXT = "hat_AAAAbbbbCCCCddddEEEE"
@@ -105,7 +106,7 @@ class TestStore:
         """What was read just after a change is read again: another may look the same."""
         clock = 10**18
         monkeypatch.setattr("hermes_twisted.access.keyring.time.time_ns", lambda: clock)
-        same = (1, 2, 0o100600, 0, 500, 10**18, 10**18)
+        same = Signature((1, 2, 0o100600, 0, 500, 10**18), 10**18)
         monkeypatch.setattr("hermes_twisted.access.keyring.signature", lambda _path: same)
         keys = serve(tmp_path, now)
 
@@ -207,7 +208,9 @@ class TestStore:
     def test_reload(self, tmp_path: Path, now: Now, monkeypatch: pytest.MonkeyPatch) -> None:
         """A reload reads everything, whatever `stat` says."""
         secret = make(tmp_path, "a", now)
-        monkeypatch.setattr("hermes_twisted.access.keyring.signature", lambda _path: (0,))
+        monkeypatch.setattr(
+            "hermes_twisted.access.keyring.signature", lambda _path: Signature((0,))
+        )
         keys = serve(tmp_path, now)
         revoke(tmp_path, "a", now)
         assert name_of(keys, secret) == "a"
