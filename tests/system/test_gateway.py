@@ -331,7 +331,7 @@ def test_refusal_of_the_only_platform(
 
     gateway.wait_for("attach", "fatal")
 
-    said = f"⚠ attach: {hosted.WHERE}: there is no setting 'prot'."
+    said = f"⚠ attach: {hosted.WHERE}: there is no setting 'prot'; did you mean port?"
     wait_until(
         lambda: said in gateways.hermes(world, version, "gateway", "status").stdout, "the status"
     )
@@ -397,7 +397,7 @@ def test_settings_of_config_yaml(world: World, free_port: int, model: FakeModel)
         f"      listen: ['tcp:{free_port}:interface=127.0.0.1']\n      max-connections: 1\n"
     )
     gateways.configure(world, NEWEST, model, "attach", more=more)
-    gateway = gateways.start(world, NEWEST, free_port)
+    gateway = gateways.start(world, NEWEST, free_port, HERMES_ATTACH_PORT="")
     gateway.wait_for("attach", "connected")
 
     gateway.server.client()
@@ -458,4 +458,4 @@ def test_command(version: str, world: World, model: FakeModel) -> None:
     assert "--max-connections" in serve.stdout
     wrong = gateways.hermes(world, version, "attach", "nonsense")
     assert wrong.returncode == 2
-    assert "there is no command 'nonsense'" in wrong.stdout
+    assert "There is no command 'nonsense'" in wrong.stdout

@@ -257,7 +257,7 @@ def test_ready_does_not_come() -> None:
         (server_frame(CLOSE, struct.pack("!H", 4401) + b"no\x1b"), "close code 4401, “no”"),
         (server_frame(CLOSE, b""), "without a code"),
         (b"\x81\x80", "masked"),
-        (b"\x81\x7f" + struct.pack("!Q", 1 << 40), "a frame of"),
+        (b"\x81\x7f" + struct.pack("!Q", 1 << 40), "a WebSocket frame of"),
         (server_frame(TEXT, b"x", compressed=True), "not agreed upon"),
     ],
 )
