@@ -55,7 +55,7 @@ def inspect() -> Inspection:
 
 
 def _has_provider(server: Any) -> bool | None:
-    """Whether a model provider is configured, by Hermes' own rule; None where it does not say."""
+    """Return whether Hermes counts a model provider as configured; None if it does not say."""
     sink = _Sink()
     request = {"jsonrpc": "2.0", "id": "doctor", "method": "setup.status", "params": {}}
 

@@ -87,7 +87,7 @@ class SplitResults:
         self.put(event)
 
     def empty(self) -> bool:
-        """Whether nothing waits for the side that asks."""
+        """Return whether nothing waits for the side that asks."""
         return self._side.empty()
 
     def qsize(self) -> int:

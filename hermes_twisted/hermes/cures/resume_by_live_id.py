@@ -65,7 +65,7 @@ class StoredKeys:
         return request
 
     def _is_stored(self, key: str) -> bool:
-        """Whether Hermes would find the key; true where we cannot tell."""
+        """Return whether Hermes would find the key; true where we cannot tell."""
         get_db = getattr(self._server, "_get_db", None)
         db = get_db() if callable(get_db) else None
         return db is None or bool(db.get_session(key))

@@ -28,7 +28,7 @@ BUILDING_BLOCKS: Final = ("_history_to_messages", "_session_info", "_get_db", "_
 
 
 def builds_second_agent(server: ModuleType) -> bool:
-    """Whether `session.resume` makes an agent without a look at live sessions, and can be cured."""
+    """Return whether `session.resume` ignores live sessions when it makes an agent, curably."""
     names = names_in(server._methods.get(RESUME))
     looks = any("live" in name for name in names if name.isidentifier())
     able = all(callable(getattr(server, name, None)) for name in BUILDING_BLOCKS)
