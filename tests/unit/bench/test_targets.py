@@ -15,22 +15,18 @@ from bench.targets import (
     WORKER,
     Row,
     Verdict,
-    floor_verdict,
     verdict,
 )
 
 LESS = Row("time", "time", 0.5, 0.8, floor=2)
-MORE = Row("rate", "rate", 4, 2, more_is_better=True, floor=0.8)
-ITSELF = Row("memory", "memory", None, 3, absolute=True)
-BOTH = Row("memory", "memory", 2, 3, absolute=True)
+MORE = Row("rate", "rate", 4, 2, floor=0.8, sign="≥")
+ITSELF = Row("memory", "memory", None, 3, itself=True)
+BOTH = Row("memory", "memory", 2, 3, itself=True)
 
 
 def part(**values: dict[str, float]) -> Part:
     """One round, by server and key."""
-    made = Part(list(values))
-    for server, found in values.items():
-        made.add(server, {**found})
-    return made
+    return Part(list(values), [{server: {**found} for server, found in values.items()}], [0.0])
 
 
 @pytest.mark.parametrize(("ours", "met"), [(4.9, True), (5.0, True), (5.1, False)])
@@ -79,10 +75,10 @@ def test_what_was_not_measured() -> None:
 def test_floor() -> None:
     measured = part(inprocess={"time": 3, "rate": 9, "memory": 1}, P4={"time": 1, "rate": 10})
 
-    assert floor_verdict(LESS, measured) == Verdict("≤ 2", False)
-    assert floor_verdict(MORE, measured) == Verdict("≥ 0.8", True)
-    assert floor_verdict(ITSELF, measured) is None
-    assert floor_verdict(LESS, part(inprocess={"time": 3})) is None
+    assert verdict(LESS, measured, INPROCESS, FLOOR) == Verdict("≤ 2", False)
+    assert verdict(MORE, measured, INPROCESS, FLOOR) == Verdict("≥ 0.8", True)
+    assert verdict(ITSELF, measured, INPROCESS, FLOOR) is None
+    assert verdict(LESS, part(inprocess={"time": 3}), INPROCESS, FLOOR) is None
 
 
 def test_rows() -> None:
