@@ -77,12 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     for option, choices in ("part", SERVERS), ("only", MEASUREMENTS), ("server", [*USUAL, PLAIN]):
         text = f"only this, repeatable: {', '.join(choices)}"
         add(f"--{option}", action="append", choices=[*choices], metavar="NAME", help=text)
-    for option, default, text in (
-        ("peer-python", "0.19.0", "Python of a Hermes environment: for P1, P3 and our worker"),
-        ("gateway-python", "gateway-0.19.0", "Python with Hermes and what this project needs"),
-    ):
-        python = pythons / default / "bin" / "python"
-        add(f"--{option}", type=Path, default=python, metavar="PYTHON", help=text)
+    text = "Python of a Hermes environment: for P1, P3 and our worker"
+    add("--peer-python", type=Path, default=pythons / "0.19.0/bin/python", help=text)
+    text = "Python with Hermes and what this project needs: for a real Hermes in our process"
+    add("--gateway-python", type=Path, default=pythons / "gateway-0.19.0/bin/python", help=text)
     add("--keep", type=Path, metavar="FILE", help="write every value and sample as JSON")
     add("--render", type=Path, metavar="FILE", help="measure nothing, show what was kept")
     add("--write", action="store_true", help="write docs/benchmarks.md and its figures")

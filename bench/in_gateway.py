@@ -15,6 +15,7 @@ import os
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -22,7 +23,7 @@ from typing import Final
 import uvloop
 
 from .real_hermes import time_model, turn
-from .results import digits, percentile, rotated, table
+from .results import Found, Part, digits, percentile, rotated, table
 from .servers import KEY, OUR_COMMAND, Server, configure, free_port
 from .traffic import open_session, repeat
 
@@ -40,7 +41,7 @@ def start(name: str, python: Path, model: str, stack: contextlib.ExitStack) -> t
     Returns the process that terminals attach to, and the port of the gateway's API.
     """
     place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-    configure(place, model, "attach" if name == INSIDE else "")
+    configure(place, model, *(["attach"] if name == INSIDE else []))
     port, api = free_port(), free_port()
     variables = {
         "API_SERVER_ENABLED": "true",
@@ -73,25 +74,26 @@ def chat(api: int, stop: threading.Event) -> None:
         connection.close()
 
 
-async def measure(server: Server, api: int, chats: int) -> dict[str, list[float]]:
-    """Return the seconds of a turn's events, and of pings during it, beside *chats* chats."""
+async def measure(server: Server, api: int, chats: int) -> Found:
+    """Measure a turn's events, and pings during it, beside *chats* chats."""
     client = await server.connect()
     session = await open_session(client)
     await turn(client, session, "tokens=5")
     stop = threading.Event()
-    threads = [threading.Thread(target=chat, args=(api, stop)) for _ in range(chats)]
-    for thread in threads:
-        thread.start()
-    await asyncio.sleep(2 if chats else 0)
-    until = time.perf_counter() + WORDS / RATE
-    events, pings = await asyncio.gather(
-        turn(client, session, f"tokens={WORDS} rate={RATE}"), repeat(client.ping, until)
-    )
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor() as pool:
+        for _ in range(chats):
+            pool.submit(chat, api, stop)
+        await asyncio.sleep(2 if chats else 0)
+        until = time.perf_counter() + WORDS / RATE
+        words = turn(client, session, f"tokens={WORDS} rate={RATE}")
+        events, pings = await asyncio.gather(words, repeat(client.ping, until))
+        stop.set()
     await client.close()
-    return {"event": events, "ping": pings}
+    return {
+        f"{chats or 'no'} chats: {what}, p{percent} ms": percentile(times, percent) * 1e3
+        for what, times in {"event": events, "ping": pings}.items()
+        for percent in (50, 99)
+    }
 
 
 def main() -> None:
@@ -100,22 +102,19 @@ def main() -> None:
     parser.add_argument("python", type=Path, help="of an environment with hermes and this project")
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     options = parser.parse_args()
-    found: dict[str, dict[str, list[float]]] = {}
+    python, part = options.python.absolute(), Part([INSIDE, BESIDE], [], [])
     with time_model() as url, contextlib.ExitStack() as stack:
-        python = options.python.absolute()
-        running = {name: start(name, python, url, stack) for name in (INSIDE, BESIDE)}
+        running = {name: start(name, python, url, stack) for name in part.servers}
         for number in range(options.rounds):
+            part.rounds.append({INSIDE: {}, BESIDE: {}})
             for chats in (0, CHATS):
-                for name in rotated([*running], number):
-                    for what, times in uvloop.run(measure(*running[name], chats)).items():
-                        for percent in (50, 99):
-                            row = f"{chats or 'no'} chats: {what}, p{percent} ms"
-                            values = found.setdefault(row, {INSIDE: [], BESIDE: []})[name]
-                            values.append(percentile(times, percent) * 1e3)
+                for name in rotated(part.servers, number):
+                    found = uvloop.run(measure(*running[name], chats))
+                    part.rounds[-1][name] |= found
     rows = []
-    for row, values in found.items():
-        inside, beside = median(values[INSIDE]), median(values[BESIDE])
-        rows.append([row, digits(inside), digits(beside), digits(inside / beside, 2)])
+    for key in part.rounds[0][INSIDE]:
+        inside, beside = median(part.of(key, INSIDE)), median(part.of(key, BESIDE))
+        rows.append([key, digits(inside), digits(beside), digits(inside / beside, 2)])
     print(table(["", INSIDE, BESIDE, f"{INSIDE} ÷ {BESIDE}"], rows))
 
 

@@ -21,9 +21,6 @@ from .traffic import PARAMS, Client, close_all, request
 #: Idle clients.
 MANY: Final = 1000
 LARGE: Final = 8 * 1024 * 1024
-#: Seconds for which a thread of Hermes computes, and for which one holds the GIL.
-BUSY: Final = 1.0
-GIL_HELD: Final = 2.0
 
 
 async def idle_clients(server: Server) -> Found:
@@ -47,17 +44,15 @@ async def idle_clients(server: Server) -> Found:
     return {"accept_s": accepted, "idle_memory": grown / MANY / 1024, "idle_cpu": load}
 
 
-async def round_trip(server: Server, client: Client) -> Found:
-    """A small request that Hermes answers at once."""
-    return await _round_trip(client, "echo", "round_trip")
-
-
 async def pool_round_trip(server: Server, client: Client) -> Found:
     """A small request that Hermes answers from its pool of threads."""
-    return await _round_trip(client, "long.echo", "pool_round_trip")
+    return await round_trip(server, client, "long.echo", "pool_round_trip")
 
 
-async def _round_trip(client: Client, method: str, key: str) -> Found:
+async def round_trip(
+    server: Server, client: Client, method: str = "echo", key: str = "round_trip"
+) -> Found:
+    """A small request that Hermes answers at once."""
     times = await traffic.round_trips(client, [request(method, PARAMS) for _ in range(1100)])
     p50, p90 = (percentile(times, percent) * 1e6 for percent in (50, 90))
     return {f"{key}_p50": p50, f"{key}_p90": p90, key: times}
@@ -139,9 +134,9 @@ async def slow_client(server: Server, healthy: Client, stuck: Any) -> Found:
 async def busy_thread(server: Server, busy: Client, client: Client) -> Found:
     """A round trip while a thread of Hermes computes and releases the GIL when asked."""
     busy.expect(1)
-    busy.send(request("burn", {"seconds": BUSY}))
+    busy.send(request("burn", {"seconds": 1.0}))
     await asyncio.sleep(0.02)
-    texts, until = [request("echo", PARAMS)] * 2000, time.perf_counter() + BUSY - 0.05
+    texts, until = [request("echo", PARAMS)] * 2000, time.perf_counter() + 0.95
     times = await traffic.round_trips(client, texts, until)
     await busy.finished()
     return {"busy_thread_p50": percentile(times, 50) * 1e6}
@@ -150,9 +145,9 @@ async def busy_thread(server: Server, busy: Client, client: Client) -> Found:
 async def gil_held(server: Server, busy: Client, other: Any) -> Found:
     """/health and a WebSocket ping while a thread of Hermes does not release the GIL."""
     busy.expect(1)
-    busy.send(request("burn", {"seconds": GIL_HELD, "hold": True}))
+    busy.send(request("burn", {"seconds": 2.0, "hold": True}))
     await asyncio.sleep(0.05)
-    until = time.perf_counter() + GIL_HELD - 0.2
+    until = time.perf_counter() + 1.8
     pings, pages = await asyncio.gather(
         traffic.repeat(other.ping, until),
         traffic.repeat(lambda: traffic.health(server.port), until),

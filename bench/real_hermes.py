@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
-import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +13,7 @@ from tests import fake_model
 
 from .results import Found, percentile
 from .servers import Server
-from .traffic import Client, open_session, request, round_trips
+from .traffic import Client, open_session, request, round_trips, turn_delays
 
 #: Requests by the key of their row: method and parameters.
 REQUESTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -26,8 +24,6 @@ REQUESTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 #: Words of the turn at a model's pace, which is as many a second; and of the one without pauses.
 WORDS: Final = 200
 MANY_WORDS: Final = 2000
-#: Seconds for a turn; the first one makes the agent.
-TURN_LIMIT: Final = 60.0
 
 
 class _TimeHandler(fake_model._Handler):
@@ -36,7 +32,7 @@ class _TimeHandler(fake_model._Handler):
     def _event(self, chunk: dict[str, Any]) -> None:
         for choice in chunk["choices"]:
             if choice["delta"].get("content"):
-                choice["delta"]["content"] = f"{time.monotonic_ns()} "
+                choice["delta"]["content"] = f"{time.monotonic()} "
         super()._event(chunk)
 
 
@@ -55,24 +51,7 @@ def _start_model() -> str:
 
 async def turn(client: Client, session: str, prompt: str) -> list[float]:
     """Run a turn, and return for each word the seconds from the model to here."""
-    delays: list[float] = []
-
-    def receive(text: bytes) -> None:
-        now = time.monotonic_ns()
-        frame = json.loads(text)
-        if "error" in frame:
-            client.finish(ValueError(f"prompt.submit: {frame['error']}"))
-        params = frame.get("params", {})
-        if params.get("type") == "message.delta":
-            words = re.findall(r"(\d{9,}) ", params["payload"]["text"])
-            delays.extend((now - int(word)) / 1e9 for word in words)
-        elif params.get("type") == "message.complete":
-            client.finish()
-
-    client.listen(receive)
-    client.send(request("prompt.submit", {"session_id": session, "text": prompt}))
-    await client.finished(TURN_LIMIT)
-    return delays
+    return await turn_delays(client, "prompt.submit", {"session_id": session, "text": prompt})
 
 
 async def turns(server: Server, client: Client) -> Found:

@@ -80,18 +80,16 @@ def _judged(part: Part, row: Row, server: str, divisor: str) -> list[str]:
     text = NONE if found is None else digits(found, 2)
     if ends:
         text += f" ({digits(ends[0], 2)} to {digits(ends[1], 2)})"
-    judgement = verdict(row, part, server, divisor)
-    if judgement is None:
-        return [text, "", ""]
-    return [text, judgement.text, "yes" if judgement.met else "**no**"]
+    target, met = verdict(row, part, server, divisor) or ("", None)
+    return [text, target, {True: "yes", False: "**no**", None: ""}[met]]
 
 
 def score(part: Part, server: str) -> str:
     """Return how many targets *server* meets, and the rows of those that it misses."""
-    judged = [(row.label, found) for row in ROWS if (found := verdict(row, part, server))]
-    missed = "; ".join(label for label, found in judged if not found.met)
-    met = f"meets {sum(found.met for _, found in judged)} of {len(judged)} targets"
-    return f"- **{server}** {met}{f'; missed: {missed}' if missed else ''}."
+    judged = [(row.label, *found) for row in ROWS if (found := verdict(row, part, server))]
+    missed = [label for label, _target, met in judged if not met]
+    text = f"- **{server}** meets {len(judged) - len(missed)} of {len(judged)} targets"
+    return f"{text}; missed: {'; '.join(missed)}." if missed else f"{text}."
 
 
 def other_load(part: Part) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import json
 import resource
@@ -135,31 +134,32 @@ async def busy(server: Server, count: int, among: int = 0) -> Row:
     return row | latencies("event", delays) | latencies("request", trips)
 
 
+async def measure(part: str, server: Server, most_idle: int, most_busy: int) -> list[Row]:
+    """Return the rows of a table."""
+    if part == "idle":
+        return await idle(server, [most_idle * share // 10 for share in (1, 2, 5, 10)])
+    counts = [most_busy * percent // 100 for percent in (10, 25, 50, 100)]
+    alone = [await busy(server, count) for count in counts]
+    return [*alone, await busy(server, most_busy, among=most_idle)]
+
+
 def main() -> None:
     """Measure what the command line says; print tables."""
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
     parser.add_argument("--idle", type=int, default=5000, metavar="N", help="idle clients")
     parser.add_argument("--busy", type=int, default=500, metavar="N", help="busy clients")
-    parser.add_argument("--only", nargs="+", choices=["idle", "busy", "mixed"])
+    parser.add_argument("--only", choices=["idle", "busy"])
     options = parser.parse_args()
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # The server inherits this limit.
     gc.disable()  # A pause of ours would be measured as the server's.
-
-    async def measure(part: str, server: Server) -> list[Row]:
-        if part == "idle":
-            return await idle(server, [options.idle * share // 10 for share in (1, 2, 5, 10)])
-        if part == "busy":
-            counts = [options.busy * percent // 100 for percent in (10, 25, 50, 100)]
-            return [await busy(server, count) for count in counts]
-        return [await busy(server, options.busy, among=options.idle)]
-
-    for part in options.only or ["idle", "busy", "mixed"]:
-        with contextlib.ExitStack() as stack:
-            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+    for part in [options.only] if options.only else ["idle", "busy"]:
+        with tempfile.TemporaryDirectory(prefix="bench-") as place:
             server = Hermes().start(WORKER, Path(place, WORKER))
-            stack.callback(server.stop)
-            rows = uvloop.run(measure(part, server))
+            try:
+                rows = uvloop.run(measure(part, server, options.idle, options.busy))
+            finally:
+                server.stop()
         print(table([*rows[0]], [[digits(value) for value in row.values()] for row in rows]), "\n")
 
 

@@ -19,17 +19,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from .machine import process_tree
-from .targets import AIOHTTP, FLOOR, PEER, PLAIN, STDIO, WORKER
+from .targets import PEER, PLAIN, STDIO, WORKER
 from .traffic import PipeClient, status
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STUB: Final = str(ROOT / "tests" / "stub")
-PEERS: Final = {
-    PEER: "p1_uvicorn.py",
-    AIOHTTP: "p2_aiohttp.py",
-    STDIO: "p3_stdio.py",
-    FLOOR: "p4_picows.py",
-}
 #: Seconds that a server may take to start, and to stop before it is killed.
 START_LIMIT: Final = 60.0
 STOP_LIMIT: Final = 10.0
@@ -39,13 +33,6 @@ KEY: Final = secrets.token_urlsafe(32)
 OUR_COMMAND: Final = "from hermes_twisted.cli.main import main; main()"
 #: All clients come from one address, and are more than the server admits by default.
 _MANY: Final = ["--max-connections", "8192", "--max-connections-per-address", "8192"]
-
-_CONFIG: Final = """\
-model: {{default: fake-model, provider: custom, base_url: {url}, api_key: none,
-  context_length: 131072}}
-security: {{tirith_enabled: false, allow_lazy_installs: false}}
-plugins: {{enabled: [{plugins}]}}
-"""
 
 
 class Server:
@@ -132,10 +119,11 @@ class Hermes:
         if self.model:
             configure(place, self.model)
         port = 0 if name == STDIO else free_port()
-        if name in PEERS:
+        for script in (ROOT / "bench" / "peers").glob(f"{name.lower()}_*.py"):
             python = self.python if name in (PEER, STDIO) else sys.executable
-            command = [str(python), str(ROOT / "bench" / "peers" / PEERS[name]), str(port)]
-            return Server(place, command, port, "/health", **variables)
+            return Server(
+                place, [str(python), str(script), str(port)], port, "/health", **variables
+            )
         python, run, options = sys.executable, OUR_COMMAND, ["--backend", "inprocess"]
         if name == WORKER:
             python_of_worker = self.python if self.model else self._with_stub(place)
@@ -156,9 +144,15 @@ class Hermes:
         return wrapper
 
 
-def configure(home: Path, url: str, plugins: str = "") -> None:
+def configure(home: Path, url: str, *plugins: str) -> None:
     """Write a Hermes home whose model is at *url*; Hermes asks no other host."""
-    (home / "config.yaml").write_text(_CONFIG.format(url=url, plugins=plugins))
+    model = {"default": "fake-model", "provider": "custom", "base_url": url, "api_key": "none"}
+    config = {
+        "model": {**model, "context_length": 131072},
+        "security": {"tirith_enabled": False, "allow_lazy_installs": False},
+        "plugins": {"enabled": plugins},
+    }
+    (home / "config.yaml").write_text(json.dumps(config))  # Which is YAML, too.
     # As if Hermes had just asked whether there is a newer release: it does not ask.
     checked = {"ts": time.time(), "rev": None, "ver": "0", "behind": 0}
     (home / ".update_check").write_text(json.dumps(checked))
@@ -167,5 +161,4 @@ def configure(home: Path, url: str, plugins: str = "") -> None:
 def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+        return int(sock.getsockname()[1])

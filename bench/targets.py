@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import median
-from typing import Final, NamedTuple
+from typing import Final
 
 from .results import Part, digits, ratio
 
@@ -87,15 +87,11 @@ REAL_ROWS: Final = (
 )
 
 
-class Verdict(NamedTuple):
-    """A target, as it is written in a table, and whether it is met."""
+def verdict(row: Row, part: Part, server: str, divisor: str = PEER) -> tuple[str, bool] | None:
+    """Return a target as a table has it, and whether *server*, beside P1 or P4, meets it.
 
-    text: str
-    met: bool
-
-
-def verdict(row: Row, part: Part, server: str, divisor: str = PEER) -> Verdict | None:
-    """Judge *server* beside P1 or P4; None without a target, or if one was not measured."""
+    None without a target, or if one of them was not measured.
+    """
     values, target = part.of(row.key, server), row.target(server, divisor)
     itself = row.itself and divisor == PEER and server != PLAIN
     if itself:
@@ -105,4 +101,4 @@ def verdict(row: Row, part: Part, server: str, divisor: str = PEER) -> Verdict |
     if found is None or target is None:
         return None
     met = found >= target if row.sign == "≥" else found <= target
-    return Verdict(f"{row.sign} {digits(target, 2)}{' itself' if itself else ''}", met)
+    return f"{row.sign} {digits(target, 2)}{' itself' if itself else ''}", met

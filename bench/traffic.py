@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 #: Seconds after which a measurement is given up.
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 #: Of the size of the terminal UI's small requests.
 PARAMS: Final = {"text": "what is in this directory?", "cols": 80}
 
@@ -58,9 +58,9 @@ class Client:
         if not self._done.done():
             self._done.set_exception(error) if error else self._done.set_result(None)
 
-    async def finished(self, patience: float = PATIENCE) -> None:
-        """Wait for `finish`. Raises `TimeoutError` after *patience* seconds."""
-        await asyncio.wait_for(self._done, patience)
+    async def finished(self) -> None:
+        """Wait for `finish`. Raises `TimeoutError` after `PATIENCE`."""
+        await asyncio.wait_for(self._done, PATIENCE)
 
     def expect(self, count: int) -> None:
         """`finish` once *count* messages have come."""
@@ -205,22 +205,33 @@ async def flood(clients: Sequence[Client], count: int) -> float:
     return len(clients) * count / (time.perf_counter() - began)
 
 
-async def event_delays(client: Client, rate: int, count: int) -> list[float]:
-    """Return the seconds from the moment in which a turn emits each token until it has come."""
-    session = await open_session(client)
-    times: list[float] = []
+async def turn_delays(client: Client, method: str, params: dict[str, Any]) -> list[float]:
+    """Run a turn; return the seconds from the moment that each token names until it has come."""
+    delays: list[float] = []
 
     def receive(text: bytes) -> None:
         now = time.monotonic()
-        if b'"message.delta"' in text:
-            times.append(now - json.loads(text)["params"]["payload"]["t"])
-        elif b'"message.complete"' in text:
+        message = json.loads(text)
+        if "error" in message:
+            client.finish(ValueError(f"{method}: {message['error']}"))
+        event = message.get("params", {})
+        if event.get("type") == "message.delta":
+            payload = event["payload"]  # The stub's has a time; a model's words are times.
+            emitted = [payload["t"]] if "t" in payload else map(float, payload["text"].split())
+            delays.extend(now - moment for moment in emitted)
+        elif event.get("type") == "message.complete":
             client.finish()
 
     client.listen(receive)
-    client.send(request("stream", {"session_id": session, "count": count, "rate": rate}))
+    client.send(request(method, params))
     await client.finished()
-    return times
+    return delays
+
+
+async def event_delays(client: Client, rate: int, count: int) -> list[float]:
+    """Return the delays of a new session's tokens."""
+    stream = {"session_id": await open_session(client), "count": count, "rate": rate}
+    return await turn_delays(client, "stream", stream)
 
 
 async def repeat(act: Callable[[], Awaitable[object]], until: float) -> list[float]:

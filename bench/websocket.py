@@ -12,25 +12,22 @@ from .traffic import PATIENCE, Client
 
 
 class WebSocketClient(Client, WSListener):
-    """A client on a WebSocket; from the start it waits for the server's `gateway.ready`."""
+    """A client on a WebSocket; picows calls the methods `on_ws_...`."""
 
     transport: WSTransport
     _pong: asyncio.Future[None]
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Keep the transport (picows calls this after the handshake)."""
         self.transport = transport
-        self.expect(1)
+        self.expect(1)  # The server's `gateway.ready`.
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Hand a text on (picows calls this for every WebSocket frame)."""
         if frame.msg_type == WSMsgType.TEXT:
             self.receive(frame.get_payload_as_bytes())
         elif frame.msg_type == WSMsgType.PONG and not self._pong.done():
             self._pong.set_result(None)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """End a wait (picows calls this when the connection is gone)."""
         self.finish(ConnectionError("the server closed the connection"))
 
     def send(self, text: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -21,7 +21,7 @@ def test_share(monkeypatch: pytest.MonkeyPatch, busy: float, expected: float) ->
     """Two cores for ten seconds, of which five seconds were ours."""
     ours, clock = iter([100.0, 105.0]), iter([1000.0, 1010.0])
     monkeypatch.setattr(machine, "own_cpu_seconds", lambda: next(ours))
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(machine, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(psutil, "cpu_percent", lambda: busy)
 
@@ -34,7 +34,7 @@ def test_children_are_ours() -> None:
     """While they run, and once they have been waited for."""
     before = machine.own_cpu_seconds()
     child = subprocess.Popen(
-        [sys.executable, "-c", "print(sum(range(10**6))); input()"],
+        [sys.executable, "-c", "print(sum(range(10**7))); input()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -45,8 +45,8 @@ def test_children_are_ours() -> None:
         used = machine.cpu_seconds([child.pid])
         child.communicate(b"\n")
 
-    assert running - before >= used * 0.9
-    assert machine.own_cpu_seconds() - before >= used * 0.9
+    assert running - before >= used - 0.05
+    assert machine.own_cpu_seconds() - before >= used - 0.05
 
 
 def test_other_load_is_a_share() -> None:
