@@ -16,16 +16,14 @@ from .real_hermes import time_model
 from .results import PINNED, REAL, UNPINNED, Part, Results
 from .rounds import Round, one_round, quiet_rounds
 from .servers import ROOT, Hermes
-from .targets import AIOHTTP, FLOOR, INPROCESS, PEER, PLAIN, STDIO, WORKER
+from .targets import AIOHTTP, FLOOR, INPROCESS, PEER, STDIO, WORKER
 
 #: The servers of each part.
 SERVERS: Final = {
-    PINNED: (INPROCESS, PLAIN, PEER, AIOHTTP, STDIO, FLOOR),
+    PINNED: (INPROCESS, PEER, AIOHTTP, STDIO, FLOOR),
     UNPINNED: (WORKER, PEER),
     REAL: (WORKER, INPROCESS, PEER),
 }
-#: Those that are measured unless others are asked for.
-USUAL: Final = (WORKER, INPROCESS, PEER, AIOHTTP, STDIO, FLOOR)
 
 
 def main() -> None:
@@ -52,7 +50,7 @@ def main() -> None:
 
 def _measure(part: str, options: argparse.Namespace) -> Part | None:
     """Make the rounds of *part*; None if nothing in it is asked for."""
-    servers = [name for name in SERVERS[part] if name in (options.server or USUAL)]
+    servers = [name for name in SERVERS[part] if name in (options.server or SERVERS[part])]
     wanted = {
         key: measurement
         for key, measurement in MEASUREMENTS.items()
@@ -74,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     add, pythons = parser.add_argument, ROOT / ".hermes"
     add("--rounds", type=int, default=5, metavar="N", help="how often to measure (default: 5)")
-    for option, choices in ("part", SERVERS), ("only", MEASUREMENTS), ("server", [*USUAL, PLAIN]):
+    servers = [WORKER, *SERVERS[PINNED]]
+    for option, choices in ("part", SERVERS), ("only", MEASUREMENTS), ("server", servers):
         text = f"only this, repeatable: {', '.join(choices)}"
         add(f"--{option}", action="append", choices=[*choices], metavar="NAME", help=text)
     text = "Python of a Hermes environment: for P1, P3 and our worker"

@@ -81,13 +81,14 @@ async def measure(server: Server, api: int, chats: int) -> Found:
     await turn(client, session, "tokens=5")
     stop = threading.Event()
     with ThreadPoolExecutor() as pool:
-        for _ in range(chats):
-            pool.submit(chat, api, stop)
+        chatting = [pool.submit(chat, api, stop) for _ in range(chats)]
         await asyncio.sleep(2 if chats else 0)
         until = time.perf_counter() + WORDS / RATE
         words = turn(client, session, f"tokens={WORDS} rate={RATE}")
         events, pings = await asyncio.gather(words, repeat(client.ping, until))
         stop.set()
+        for each in chatting:
+            each.result()  # Raises what was raised in its thread.
     await client.close()
     return {
         f"{chats or 'no'} chats: {what}, p{percent} ms": percentile(times, percent) * 1e3

@@ -14,8 +14,6 @@ from .results import PINNED, REAL, UNPINNED, Part, Results, digits, ratio, span,
 from .targets import FLOOR, INPROCESS, PEER, RATES, ROWS, WORKER, Row, verdict
 
 PAGE: Final = Path(__file__).with_name("page.md")
-#: For what was not measured.
-NONE: Final = "-"
 #: Label, colour and line style of each server. Colour-blind people can tell the colours apart
 #: (they are Okabe and Ito's), and so can everybody the styles.
 STYLES: Final[dict[str, tuple[str, str, Any]]] = {
@@ -59,7 +57,7 @@ def part_table(part: Part, is_real: bool = False) -> str:
     rows = []
     for row in targets.REAL_ROWS if is_real else ROWS:
         found = [part.of(row.key, server) for server in part.servers]
-        cells = [row.label, *(digits(median(values)) if values else NONE for values in found)]
+        cells = [row.label, *(digits(median(values)) if values else "-" for values in found)]
         for name in ours:
             cells += _judged(part, row, name, PEER)[: 1 if is_real else 3]
         if any(found):
@@ -70,14 +68,14 @@ def part_table(part: Part, is_real: bool = False) -> str:
 def floor_table(part: Part) -> str:
     """Return the in-process backend divided by P4, for what both have."""
     rows = [[row.label, *_judged(part, row, INPROCESS, FLOOR)] for row in ROWS]
-    return table(["", f"{INPROCESS} ÷ {FLOOR}", "target", "met"], [r for r in rows if r[1] != NONE])
+    return table(["", f"{INPROCESS} ÷ {FLOOR}", "target", "met"], [r for r in rows if r[1] != "-"])
 
 
 def _judged(part: Part, row: Row, server: str, divisor: str) -> list[str]:
     """Return a ratio with the lowest and the highest of single rounds, a target, and yes or no."""
     above, below = part.of(row.key, server), part.of(row.key, divisor)
     found, ends = ratio(above, below), span(above, below)
-    text = NONE if found is None else digits(found, 2)
+    text = "-" if found is None else digits(found, 2)
     if ends:
         text += f" ({digits(ends[0], 2)} to {digits(ends[1], 2)})"
     target, met = verdict(row, part, server, divisor) or ("", None)

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -27,11 +27,7 @@ Round = tuple[float, dict[str, Found]]
 
 
 def one_round(
-    hermes: Hermes,
-    names: Sequence[str],
-    wanted: Mapping[str, Measurement],
-    turn: int,
-    pin: bool = False,
+    hermes: Hermes, names: list[str], wanted: dict[str, Measurement], turn: int, pin: bool
 ) -> Round:
     """Start all servers and make all measurements.
 
@@ -66,7 +62,7 @@ async def _measure(server: Server, measurement: Measurement) -> Found:
     return found
 
 
-def quiet_rounds(names: Sequence[str], rounds: int, measure: Callable[[int], Round]) -> Part:
+def quiet_rounds(names: list[str], rounds: int, measure: Callable[[int], Round]) -> Part:
     """Return the *rounds* in which other programs used least, of at most twice as many.
 
     Rounds are added until enough of them are quiet. Which count is decided by the other load
@@ -77,4 +73,4 @@ def quiet_rounds(names: Sequence[str], rounds: int, measure: Callable[[int], Rou
         made.append(measure(len(made)))
     quietest = sorted(range(len(made)), key=lambda turn: made[turn][0])[:rounds]
     loads, found = zip(*(made[turn] for turn in sorted(quietest)), strict=True)
-    return Part(list(names), list(found), list(loads), left_out=len(made) - rounds)
+    return Part(names, list(found), list(loads), left_out=len(made) - rounds)

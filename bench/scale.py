@@ -39,9 +39,8 @@ Row = dict[str, float]
 
 
 def latencies(name: str, times: Sequence[float]) -> Row:
-    """Return percentiles and the maximum, in milliseconds."""
-    p50, p99 = (percentile(times, percent) * 1e3 for percent in (50, 99))
-    return {f"{name} p50, ms": p50, f"{name} p99, ms": p99, f"{name} max, ms": max(times) * 1e3}
+    """Return percentiles in milliseconds."""
+    return {f"{name} p{percent}, ms": percentile(times, percent) * 1e3 for percent in (50, 99)}
 
 
 async def idle(server: Server, steps: list[int]) -> list[Row]:
@@ -52,9 +51,9 @@ async def idle(server: Server, steps: list[int]) -> list[Row]:
     clients: list[Client] = []
     for step in steps:
         more = step - len(clients)
-        used, began = cpu_seconds(server.pids), time.perf_counter()
+        began = time.perf_counter()
         clients += await server.connect_many(more, at_once=32)
-        attach, accepting = time.perf_counter() - began, cpu_seconds(server.pids) - used
+        attach = time.perf_counter() - began
         await asyncio.sleep(1)
         memory = [private_memory([pid]) for pid in server.pids]
         front, worker = ((now - then) / step for now, then in zip(memory, empty, strict=True))
@@ -66,7 +65,6 @@ async def idle(server: Server, steps: list[int]) -> list[Row]:
         row = {
             "idle clients": step,
             "attach, ms each": attach / more * 1e3,
-            "its CPU, ms each": accepting / more * 1e3,
             "front, KiB each": front / 1024,
             "worker, KiB each": worker / 1024,
             "both, MiB": sum(memory) / 2**20,
@@ -126,7 +124,6 @@ async def busy(server: Server, count: int, among: int = 0) -> Row:
         "front CPU, %": front / MEASURED * 100,
         "worker CPU, %": worker / MEASURED * 100,
         "CPU per event, µs": (front + worker) / events * 1e6,
-        "front's part, µs": front / events * 1e6,
         "front, MiB": memory[0],
         "worker, MiB": memory[1],
     }

@@ -13,12 +13,11 @@ from .results import Part, digits, ratio
 
 WORKER: Final = "worker"
 INPROCESS: Final = "inprocess"
-PLAIN: Final = "plain"
 PEER: Final = "P1"
 AIOHTTP: Final = "P2"
 STDIO: Final = "P3"
 FLOOR: Final = "P4"
-OURS: Final = (WORKER, INPROCESS, PLAIN)
+OURS: Final = (WORKER, INPROCESS)
 
 #: Events a second of the rows on latency; a fast model's pace.
 EVENT_RATE: Final = 200
@@ -39,14 +38,6 @@ class Row:
     """Which side of a target is met; ≥ where more is better."""
     itself: bool = False
     """Whether a target is a limit of the value itself, not of its ratio to P1's."""
-
-    def target(self, server: str, divisor: str) -> float | None:
-        """The target of *server*; the pure-Python fallbacks have to be better than P1."""
-        if divisor == FLOOR:
-            return self.floor
-        if server == PLAIN:
-            return None if self.inprocess is None else 1.0
-        return self.worker if server == WORKER else self.inprocess
 
 
 #: In the order of the tables.
@@ -92,8 +83,8 @@ def verdict(row: Row, part: Part, server: str, divisor: str = PEER) -> tuple[str
 
     None without a target, or if one of them was not measured.
     """
-    values, target = part.of(row.key, server), row.target(server, divisor)
-    itself = row.itself and divisor == PEER and server != PLAIN
+    values, itself = part.of(row.key, server), row.itself and divisor == PEER
+    target = row.worker if server == WORKER else row.inprocess if divisor == PEER else row.floor
     if itself:
         found = median(values) if values else None
     else:

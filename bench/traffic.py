@@ -124,16 +124,14 @@ async def round_trips(
 ) -> list[float]:
     """Return the seconds of each request, one after the other, without a tenth that warms up.
 
-    Ends early at the time *until*; what is answered later does not count.
+    Ends early at the time *until*.
     """
-    requests = list(reversed(texts))
-    warm_up = len(requests) // 10
     times: list[float] = []
     began = 0.0
 
     def ask() -> None:
         nonlocal began
-        text = requests.pop()
+        text = texts[len(times)]
         began = time.perf_counter()
         client.send(text)
 
@@ -141,9 +139,8 @@ async def round_trips(
         now = time.perf_counter()
         if b'"method"' in text[:64]:
             return  # An event between request and answer.
-        if now < until:
-            times.append(now - began)
-        if requests and now < until:
+        times.append(now - began)
+        if len(times) < len(texts) and now < until:
             ask()
         else:
             client.finish()
@@ -151,40 +148,37 @@ async def round_trips(
     client.listen(answered)
     ask()
     await client.finished()
-    return times[warm_up:] or times
+    return times[len(texts) // 10 :] or times
 
 
 async def pipelines(clients: Sequence[Client], count: int, batch: int) -> float:
     """Return the answers a second of clients that have at most two batches of requests under way.
 
-    Each client sends *count* requests, one write a batch.
+    Each client sends *count* requests, one write a batch; all are made before.
     """
-    starts = [_pipeline(client, count // batch, batch) for client in clients]
+
+    def prepare(client: Client) -> bytes:
+        frames = [client.framed(request("echo", PARAMS)) for _ in range(count)]
+        writes = [b"".join(frames[first : first + batch]) for first in range(0, count, batch)]
+        answers = itertools.count(1)
+
+        def answered(_text: bytes) -> None:
+            answer = next(answers)
+            if answer == count:
+                client.finish()
+            elif answer % batch == 0 and writes:
+                client.write(writes.pop())
+
+        client.listen(answered)
+        return writes.pop() + writes.pop()
+
+    first = [(client, prepare(client)) for client in clients]
     began = time.perf_counter()
-    for start in starts:
-        start()
+    for client, frames in first:
+        client.write(frames)
     for client in clients:
         await client.finished()
     return len(clients) * count / (time.perf_counter() - began)
-
-
-def _pipeline(client: Client, batches: int, batch: int) -> Callable[[], None]:
-    texts = (client.framed(request("echo", PARAMS)) for _ in range(batches * batch))
-    writes = [b"".join(next(texts) for _ in range(batch)) for _ in range(batches)]
-    answers = 0
-
-    def answered(_text: bytes) -> None:
-        nonlocal answers
-        answers += 1
-        if answers % batch:
-            return
-        if writes:
-            client.write(writes.pop())
-        elif answers == batches * batch:
-            client.finish()
-
-    client.listen(answered)
-    return lambda: client.write(writes.pop() + writes.pop())
 
 
 async def open_session(client: Client) -> str:

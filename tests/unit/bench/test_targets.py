@@ -9,7 +9,6 @@ from bench.targets import (
     FLOOR,
     INPROCESS,
     PEER,
-    PLAIN,
     REAL_ROWS,
     ROWS,
     WORKER,
@@ -20,7 +19,6 @@ from bench.targets import (
 LESS = Row("time", "time", 0.5, 0.8, floor=2)
 MORE = Row("rate", "rate", 4, 2, floor=0.8, sign="≥")
 ITSELF = Row("memory", "memory", None, 3, itself=True)
-BOTH = Row("memory", "memory", 2, 3, itself=True)
 
 
 def part(**values: dict[str, float]) -> Part:
@@ -43,11 +41,10 @@ def test_more_is_better(ours: float, met: bool) -> None:
 
 
 def test_each_backend_has_its_own() -> None:
-    measured = part(inprocess={"time": 6}, worker={"time": 6}, plain={"time": 6}, P1={"time": 10})
+    measured = part(inprocess={"time": 6}, worker={"time": 6}, P1={"time": 10})
 
     assert verdict(LESS, measured, INPROCESS) == ("≤ 0.5", False)
     assert verdict(LESS, measured, WORKER) == ("≤ 0.8", True)
-    assert verdict(LESS, measured, PLAIN) == ("≤ 1", True)  # Better than the peer, no more.
 
 
 def test_of_the_value_itself() -> None:
@@ -55,14 +52,6 @@ def test_of_the_value_itself() -> None:
     assert verdict(ITSELF, part(worker={"memory": 2.9}), WORKER) == ("≤ 3 itself", True)
     assert verdict(ITSELF, part(worker={"memory": 3.1}), WORKER) == ("≤ 3 itself", False)
     assert verdict(ITSELF, part(inprocess={"memory": 9}), INPROCESS) is None
-
-
-def test_fallbacks_are_to_be_better_than_the_peer() -> None:
-    """Whatever the target of the others is."""
-    measured = part(plain={"memory": 9}, P1={"memory": 10})
-
-    assert verdict(BOTH, measured, PLAIN) == ("≤ 1", True)
-    assert verdict(ITSELF, measured, PLAIN) is None
 
 
 def test_what_was_not_measured() -> None:
