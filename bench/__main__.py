@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 from pathlib import Path
 from typing import Final
@@ -11,11 +12,10 @@ from typing import Final
 import msgspec
 
 from . import machine, report
-from .measurements import MEASUREMENTS
-from .real_hermes import time_model
+from .measurements import MEASUREMENTS, time_model
 from .results import PINNED, REAL, UNPINNED, Part, Results
 from .rounds import Round, one_round, quiet_rounds
-from .servers import ROOT, Hermes
+from .servers import ROOT, start
 from .targets import AIOHTTP, FLOOR, INPROCESS, PEER, STDIO, WORKER
 
 #: The servers of each part.
@@ -59,11 +59,12 @@ def _measure(part: str, options: argparse.Namespace) -> Part | None:
     if not servers or not wanted:
         return None
     with time_model() if part == REAL else contextlib.nullcontext("") as model:
-        hermes = Hermes(options.peer_python, options.gateway_python, model)
+        pythons = {"python": options.peer_python, "gateway": options.gateway_python}
+        begin = functools.partial(start, **pythons, model=model)
 
         def measure(turn: int) -> Round:
             print(f"{part}, round {turn + 1}", file=sys.stderr)
-            return one_round(hermes, servers, wanted, turn, pin=part == PINNED)
+            return one_round(begin, servers, wanted, turn, pin=part == PINNED)
 
         return quiet_rounds(servers, options.rounds, measure)
 

@@ -22,10 +22,10 @@ from typing import Final
 
 import uvloop
 
-from .real_hermes import time_model, turn
+from .measurements import time_model
 from .results import Found, Part, digits, percentile, rotated, table
 from .servers import KEY, OUR_COMMAND, Server, configure, free_port
-from .traffic import open_session, repeat
+from .traffic import open_session, repeat, turn
 
 INSIDE: Final = "inside"
 BESIDE: Final = "beside"

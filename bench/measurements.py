@@ -6,12 +6,17 @@ All are bounded in count, and all waits in time: a round takes some seconds per 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import multiprocessing
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from . import real_hermes, traffic
+from tests import fake_model
+
+from . import traffic
 from .machine import cpu_seconds, peak_growth, private_memory
 from .results import PINNED, REAL, UNPINNED, Found, percentile
 from .servers import Server
@@ -21,6 +26,15 @@ from .traffic import PARAMS, Client, close_all, request
 #: Idle clients.
 MANY: Final = 1000
 LARGE: Final = 8 * 1024 * 1024
+#: Requests by the key of their row: method and parameters.
+REQUESTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "real_list": ("session.list", {"limit": 50}),
+    "real_catalog": ("commands.catalog", {}),
+    "real_slash": ("complete.slash", {"text": "/he"}),
+}
+#: Words of the turn at a model's pace, which is as many a second; and of the one without pauses.
+WORDS: Final = 200
+MANY_WORDS: Final = 2000
 
 
 async def idle_clients(server: Server) -> Found:
@@ -157,6 +171,51 @@ async def gil_held(server: Server, busy: Client, other: Any) -> Found:
     return {"gil_held_health": health_ms, "gil_held_ping": ping_ms}
 
 
+class _TimeHandler(fake_model._Handler):
+    """The tests' model, but each word is the time."""
+
+    def _event(self, chunk: dict[str, Any]) -> None:
+        for choice in chunk["choices"]:
+            if choice["delta"].get("content"):
+                choice["delta"]["content"] = f"{time.monotonic()} "
+        super()._event(chunk)
+
+
+@contextlib.contextmanager
+def time_model() -> Iterator[str]:
+    """Run a model whose words are the time, in a process of its own. Yields its base URL."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool.submit(_start_model).result()
+
+
+def _start_model() -> str:
+    model = fake_model.FakeModel()  # Its thread serves until the process ends.
+    model.RequestHandlerClass = _TimeHandler
+    return model.base_url
+
+
+async def real_turns(server: Server, client: Client) -> Found:
+    """Before a real Hermes: a turn that makes the agent, one at a pace, one without pauses."""
+    session = await traffic.open_session(client)
+    await traffic.turn(client, session, "tokens=5")
+    delays = await traffic.turn(client, session, f"tokens={WORDS} rate={WORDS}")
+    began = time.monotonic()
+    words = await traffic.turn(client, session, f"tokens={MANY_WORDS}")
+    seconds = time.monotonic() - began
+    assert (len(delays), len(words)) == (WORDS, MANY_WORDS)
+    p50, p99 = (percentile(delays, percent) * 1e3 for percent in (50, 99))
+    return {"real_event_p50": p50, "real_event_p99": p99, "real_turn": seconds}
+
+
+async def real_requests(server: Server, client: Client) -> Found:
+    """Before a real Hermes: a hundred of each request."""
+    found: Found = {}
+    for key, (method, params) in REQUESTS.items():
+        times = await traffic.round_trips(client, [request(method, params) for _ in range(100)])
+        found[f"{key}_p50"] = percentile(times, 50) * 1e3
+    return found
+
+
 class Measurement(NamedTuple):
     """One measurement, and where it can be made."""
 
@@ -182,6 +241,6 @@ MEASUREMENTS: Final = {
     "slow_client": Measurement(slow_client, clients=2),
     "busy_thread": Measurement(busy_thread, clients=2),
     "gil_held": Measurement(gil_held, clients=2, parts=(UNPINNED,)),
-    "real_turns": Measurement(real_hermes.turns, clients=1, parts=(REAL,)),
-    "real_requests": Measurement(real_hermes.requests, clients=1, parts=(REAL,)),
+    "real_turns": Measurement(real_turns, clients=1, parts=(REAL,)),
+    "real_requests": Measurement(real_requests, clients=1, parts=(REAL,)),
 }

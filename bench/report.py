@@ -102,8 +102,8 @@ def distribution(part: Part, key: str, server: str) -> Points:
     times = part.of(key, server)
     if len(times) < 2:
         return {}
-    shares = [(n / 1000, time * 1e6) for n, time in enumerate(quantiles(times, n=1000), 1)]
-    return {share: time for share, time in shares if (1 - share) * len(times) >= 2}
+    found = enumerate(quantiles(times, n=1000, method="inclusive"), 1)
+    return {n / 1000: time * 1e6 for n, time in found if (1 - n / 1000) * len(times) >= 2}
 
 
 def against_rate(part: Part, key: str, server: str) -> Points:

@@ -16,18 +16,20 @@ from typing import Final
 from .machine import other_load
 from .measurements import Measurement
 from .results import Found, Part, rotated
-from .servers import Hermes, Server
+from .servers import Server
 from .traffic import close_all
 
 #: Share of the machine that other programs may use in a round that counts.
 QUIET: Final = 0.1
 
+#: Starts the server of that name, which keeps its files in that directory.
+Start = Callable[[str, Path], Server]
 #: The load of other programs in one round, and what was found, by server.
 Round = tuple[float, dict[str, Found]]
 
 
 def one_round(
-    hermes: Hermes, names: list[str], wanted: dict[str, Measurement], turn: int, pin: bool
+    start: Start, names: list[str], wanted: dict[str, Measurement], turn: int, pin: bool
 ) -> Round:
     """Start all servers and make all measurements.
 
@@ -44,7 +46,7 @@ def one_round(
         servers = {}
         os.sched_setaffinity(0, cores[-1:] if pin else cores)  # Children inherit it.
         for name in names:
-            servers[name] = hermes.start(name, place / name)
+            servers[name] = start(name, place / name)
             stack.callback(servers[name].stop)
         os.sched_setaffinity(0, cores[:1] if pin else cores)
         for index, (key, measurement) in enumerate(wanted.items()):

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import json
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ import uvloop
 
 from .machine import cpu_seconds, private_memory
 from .results import digits, percentile, table
-from .servers import Hermes, Server
+from .servers import Server, start
 from .targets import WORKER
 from .traffic import PARAMS, Client, close_all, health, open_session, repeat, request
 
@@ -152,7 +153,7 @@ def main() -> None:
     gc.disable()  # A pause of ours would be measured as the server's.
     for part in [options.only] if options.only else ["idle", "busy"]:
         with tempfile.TemporaryDirectory(prefix="bench-") as place:
-            server = Hermes().start(WORKER, Path(place, WORKER))
+            server = start(WORKER, Path(place, WORKER), sys.executable)
             try:
                 rows = uvloop.run(measure(part, server, options.idle, options.busy))
             finally:

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,46 +84,38 @@ class Server:
         return clients
 
     def stop(self) -> None:
-        """Terminate it, and wait for its end."""
         self.process.terminate()
         self.process.communicate()
 
 
-@dataclass(frozen=True)
-class Hermes:
-    """What the servers serve: the tests' stub, or, with a *model*, a real Hermes.
+def start(
+    name: str, place: Path, python: str | Path, gateway: str | Path = "", model: str = ""
+) -> Server:
+    """Start a server before the stub, or before a real Hermes whose model is at the URL *model*.
 
     P1, P3 and our worker run under *python*, usually without a fast JSON library. *gateway* has
     what this project needs, too: for a real Hermes in our process.
     """
-
-    python: Path = Path(sys.executable)
-    gateway: Path = Path(sys.executable)
-    model: str = ""
-    """The URL of the model."""
-
-    def start(self, name: str, place: Path) -> Server:
-        """Start the server of that name."""
-        place.mkdir(parents=True)
-        variables = {} if self.model else {"PYTHONPATH": STUB}
-        if self.model:
-            configure(place, self.model)
-        port = 0 if name == STDIO else free_port()
-        for script in (ROOT / "bench" / "peers").glob(f"{name.lower()}_*.py"):
-            command = [self.python if name in (PEER, STDIO) else sys.executable, script, str(port)]
-            return Server(place, command, port, "/health", **variables)
-        python, options = Path(sys.executable), ["--backend", "inprocess"]
-        if name == WORKER:
-            # A worker's environment has no PYTHONPATH of ours: its interpreter brings the stub.
-            wrapper = place / "python"
-            stub = "" if self.model else f"PYTHONPATH={shlex.quote(STUB)} "
-            wrapper.write_text(f'#!/bin/sh\n{stub}exec {shlex.quote(str(self.python))} "$@"\n')
-            wrapper.chmod(0o700)
-            options = ["--backend", "worker", "--hermes-python", str(wrapper)]
-        elif self.model:
-            python = self.gateway
-        command = [python, "-c", OUR_COMMAND, "serve", "--port", str(port), *_MANY, *options]
-        return Server(place, command, port, "/ready", **variables)
+    place.mkdir(parents=True)
+    variables = {} if model else {"PYTHONPATH": STUB}
+    if model:
+        configure(place, model)
+    port = 0 if name == STDIO else free_port()
+    for script in (ROOT / "bench" / "peers").glob(f"{name.lower()}_*.py"):
+        interpreter = python if name in (PEER, STDIO) else sys.executable
+        return Server(place, [interpreter, script, str(port)], port, "/health", **variables)
+    interpreter, options = sys.executable, ["--backend", "inprocess"]
+    if name == WORKER:
+        # A worker's environment has no PYTHONPATH of ours: its interpreter brings the stub.
+        wrapper = place / "python"
+        stub = "" if model else f"PYTHONPATH={shlex.quote(STUB)} "
+        wrapper.write_text(f'#!/bin/sh\n{stub}exec {shlex.quote(str(python))} "$@"\n')
+        wrapper.chmod(0o700)
+        options = ["--backend", "worker", "--hermes-python", str(wrapper)]
+    elif model:
+        interpreter = gateway
+    command = [interpreter, "-c", OUR_COMMAND, "serve", "--port", str(port), *_MANY, *options]
+    return Server(place, command, port, "/ready", **variables)
 
 
 def configure(home: Path, url: str, *plugins: str) -> None:

@@ -40,7 +40,6 @@ class Client:
     _done: asyncio.Future[None]
 
     def send(self, text: bytes) -> None:
-        """Send one message."""
         self.write(self.framed(text))
 
     def framed(self, text: bytes) -> bytes:
@@ -115,7 +114,6 @@ class PipeClient(Client):
 
 
 async def close_all(clients: Iterable[Client]) -> None:
-    """Disconnect all *clients*."""
     await asyncio.gather(*(client.close() for client in clients))
 
 
@@ -182,7 +180,6 @@ async def pipelines(clients: Sequence[Client], count: int, batch: int) -> float:
 
 
 async def open_session(client: Client) -> str:
-    """Create a session and return its id."""
     session: str = (await client.call("session.create", {"cols": 80}))["session_id"]
     return session
 
@@ -220,6 +217,11 @@ async def turn_delays(client: Client, method: str, params: dict[str, Any]) -> li
     client.send(request(method, params))
     await client.finished()
     return delays
+
+
+async def turn(client: Client, session: str, prompt: str) -> list[float]:
+    """Run a turn of a real Hermes; return the delays of its words."""
+    return await turn_delays(client, "prompt.submit", {"session_id": session, "text": prompt})
 
 
 async def event_delays(client: Client, rate: int, count: int) -> list[float]:

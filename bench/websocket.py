@@ -31,15 +31,12 @@ class WebSocketClient(Client, WSListener):
         self.finish(ConnectionError("the server closed the connection"))
 
     def send(self, text: bytes) -> None:
-        """Send one message of any size."""
         self.transport.send(WSMsgType.TEXT, text)
 
     def framed(self, text: bytes) -> bytes:
-        """Return *text* as a masked WebSocket frame."""
         return client_frame(text)
 
     def write(self, frames: bytes) -> None:
-        """Send many messages at once."""
         self.transport.underlying_transport.write(frames)
 
     def stop_reading(self) -> None:
