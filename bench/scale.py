@@ -44,13 +44,13 @@ def latencies(name: str, times: Sequence[float]) -> Row:
     return {f"{name} p{percent}, ms": percentile(times, percent) * 1e3 for percent in (50, 99)}
 
 
-async def idle(server: Server, steps: list[int]) -> list[Row]:
-    """Return a row for each number of idle clients."""
+async def idle(server: Server, most: int) -> list[Row]:
+    """Return a row for each number of idle clients, up to *most*."""
     rows = []
     probe, *_ = await server.connect_many(20)  # First uses load modules.
     empty = [private_memory([pid]) for pid in server.pids]
     clients: list[Client] = []
-    for step in steps:
+    for step in (most * share // 10 for share in (1, 2, 5, 10)):
         more = step - len(clients)
         began = time.perf_counter()
         clients += await server.connect_many(more, at_once=32)
@@ -105,8 +105,13 @@ async def be_busy(client: Client, delay: float) -> tuple[list[float], list[float
     return events, trips
 
 
-async def busy(server: Server, count: int, among: int = 0) -> Row:
-    """Return the row of *count* busy clients, among *among* clients in all."""
+async def busy(server: Server, most: int, most_idle: int) -> list[Row]:
+    """Return a row for each number of busy clients, and of the last among idle ones."""
+    alone = [await _busy(server, most * percent // 100, 0) for percent in (10, 25, 50, 100)]
+    return [*alone, await _busy(server, most, most_idle)]
+
+
+async def _busy(server: Server, count: int, among: int) -> Row:
     clients = await server.connect_many(max(count, among), at_once=32)
     # Spread over a second, as people are.
     active = [be_busy(client, number / count) for number, client in enumerate(clients[:count])]
@@ -132,15 +137,6 @@ async def busy(server: Server, count: int, among: int = 0) -> Row:
     return row | latencies("event", delays) | latencies("request", trips)
 
 
-async def measure(part: str, server: Server, most_idle: int, most_busy: int) -> list[Row]:
-    """Return the rows of a table."""
-    if part == "idle":
-        return await idle(server, [most_idle * share // 10 for share in (1, 2, 5, 10)])
-    counts = [most_busy * percent // 100 for percent in (10, 25, 50, 100)]
-    alone = [await busy(server, count) for count in counts]
-    return [*alone, await busy(server, most_busy, among=most_idle)]
-
-
 def main() -> None:
     """Measure what the command line says; print tables."""
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
@@ -148,14 +144,18 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=500, metavar="N", help="busy clients")
     parser.add_argument("--only", choices=["idle", "busy"])
     options = parser.parse_args()
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # The server inherits this limit.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    descriptors = max(soft, 2 * options.idle + 1000)  # The server inherits this limit.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
     gc.disable()  # A pause of ours would be measured as the server's.
     for part in [options.only] if options.only else ["idle", "busy"]:
         with tempfile.TemporaryDirectory(prefix="bench-") as place:
             server = start(WORKER, Path(place, WORKER), sys.executable)
             try:
-                rows = uvloop.run(measure(part, server, options.idle, options.busy))
+                if part == "idle":
+                    rows = uvloop.run(idle(server, options.idle))
+                else:
+                    rows = uvloop.run(busy(server, options.busy, options.idle))
             finally:
                 server.stop()
         print(table([*rows[0]], [[digits(value) for value in row.values()] for row in rows]), "\n")
