@@ -8,116 +8,114 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import http.client
 import json
-import secrets
+import os
 import tempfile
 import threading
 import time
-from collections import defaultdict
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-from .clients import connect
-from .real_hermes import Terminal, configure, time_model
-from .rounds import run
-from .servers import OUR_COMMAND, environment, free_port, start_listening, wait_until_ok
-from .stats import digits, percentile, ratio, rotated, short, table
-from .traffic import repeat
+import uvloop
+
+from .measurements import time_model
+from .results import Found, Part, digits, percentile, rotated, table
+from .servers import KEY, OUR_COMMAND, Server, configure, free_port
+from .traffic import open_session, repeat, turn
 
 INSIDE: Final = "inside"
 BESIDE: Final = "beside"
 #: Words of the measured turn, and how many of them a second.
 WORDS, RATE = 150, 50
+#: Chats that run meanwhile, or none.
+CHATS: Final = 2
 
-Found = defaultdict[str, defaultdict[str, list[float]]]
+
+def start(name: str, python: Path, model: str, stack: contextlib.ExitStack) -> tuple[Server, int]:
+    """Start a gateway and the attach server inside or beside it; *stack* stops both.
+
+    Returns the process that terminals attach to, and the port of the gateway's API.
+    """
+    place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+    configure(place, model, *(["attach"] if name == INSIDE else []))
+    port, api = free_port(), free_port()
+    variables = {
+        "API_SERVER_ENABLED": "true",
+        "API_SERVER_KEY": KEY,
+        "API_SERVER_PORT": str(api),
+        "HERMES_ATTACH_PORT": str(port),
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+    }
+    gateway, ours = [str(python.with_name("hermes")), "gateway", "run"], (port, "/ready")
+    server = Server(place, gateway, *(ours if name == INSIDE else (api, "/health")), **variables)
+    stack.callback(server.stop)
+    server.wait_until_ok(api, "/health")
+    if name == BESIDE:
+        command = [str(python), "-c", OUR_COMMAND, "serve", "--hermes-python", str(python)]
+        server = Server(place, command, *ours, **variables)
+        stack.callback(server.stop)
+    return server, api
 
 
-class Site:
-    """A gateway, and the attach server inside it or beside it. Raises `CannotStart`."""
+def chat(api: int, stop: threading.Event) -> None:
+    """Run turns of a REST client one after another, as fast as the model speaks."""
+    body = {"stream": True, "messages": [{"role": "user", "content": "tokens=3000"}]}
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    while not stop.is_set():
+        connection = http.client.HTTPConnection("127.0.0.1", api)
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        answer = connection.getresponse()
+        while answer.read1(65536) and not stop.is_set():
+            pass
+        connection.close()
 
-    def __init__(self, name: str, python: Path, place: Path, model: str, stack: ExitStack) -> None:
-        self._key = secrets.token_urlsafe(32)
-        port, self._api = free_port(), free_port()
-        self._url = f"ws://127.0.0.1:{port}/api/ws?token={self._key}"
-        configure(place, model, "attach" if name == INSIDE else "")
-        variables = environment(
-            place,
-            API_SERVER_ENABLED="true",
-            API_SERVER_KEY=self._key,
-            API_SERVER_PORT=str(self._api),
-            HERMES_ATTACH_KEY=self._key,
-            HERMES_ATTACH_PORT=str(port),
-        )
-        variables["PATH"] = f"{python.parent}:{variables['PATH']}"
-        command = [str(python.with_name("hermes")), "gateway", "run"]
-        gateway = start_listening(command, variables, self._api, "/health")
-        stack.callback(gateway.stop)
-        if name == INSIDE:
-            wait_until_ok(gateway, port, "/ready")
-        else:
-            serve = [str(python), "-c", OUR_COMMAND, "serve", "--hermes-python", str(python)]
-            stack.callback(start_listening(serve, variables, port, "/ready").stop)
 
-    def chat(self, stop: threading.Event) -> None:
-        """Run turns of a REST client one after another, as fast as the model speaks."""
-        body = {"stream": True, "messages": [{"role": "user", "content": "tokens=3000"}]}
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        while not stop.is_set():
-            connection = http.client.HTTPConnection("127.0.0.1", self._api)
-            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-            answer = connection.getresponse()
-            while answer.read1(65536) and not stop.is_set():
-                pass
-            connection.close()
-
-    async def measure(self, chats: int) -> dict[str, list[float]]:
-        """Seconds of a turn's events, and of pings during it, beside *chats* chats."""
-        client = await connect(self._url)
-        terminal = await Terminal.attach(client)
-        stop = threading.Event()
-        threads = [threading.Thread(target=self.chat, args=(stop,)) for _ in range(chats)]
-        for thread in threads:
-            thread.start()
+async def measure(server: Server, api: int, chats: int) -> Found:
+    """Measure a turn's events, and pings during it, beside *chats* chats."""
+    client = await server.connect()
+    session = await open_session(client)
+    await turn(client, session, "tokens=5")
+    stop = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        chatting = [pool.submit(chat, api, stop) for _ in range(chats)]
         await asyncio.sleep(2 if chats else 0)
         until = time.perf_counter() + WORDS / RATE
-        delays, pings = await asyncio.gather(
-            terminal.turn(f"tokens={WORDS} rate={RATE}"), repeat(client.ping, until)
-        )
+        words = turn(client, session, f"tokens={WORDS} rate={RATE}")
+        events, pings = await asyncio.gather(words, repeat(client.ping, until))
         stop.set()
-        for thread in threads:
-            thread.join()
-        await client.close()
-        return {"event": delays, "ping": pings}
+        for each in chatting:
+            each.result()  # Raises what was raised in its thread.
+    await client.close()
+    return {
+        f"{chats or 'no'} chats: {what}, p{percent} ms": percentile(times, percent) * 1e3
+        for what, times in {"event": events, "ping": pings}.items()
+        for percent in (50, 99)
+    }
 
 
 def main() -> None:
     """Measure in turns; print medians and their ratio as a Markdown table."""
     parser = argparse.ArgumentParser(prog="python -m bench.in_gateway", description=__doc__)
     parser.add_argument("python", type=Path, help="of an environment with hermes and this project")
-    parser.add_argument("--rounds", type=int, default=5, choices=range(1, 51), metavar="N")
-    parser.add_argument("--chats", type=int, default=2, choices=range(1, 17), metavar="N")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
     options = parser.parse_args()
-    found: Found = defaultdict(lambda: defaultdict(list))
-    with time_model() as url, ExitStack() as stack:
-        sites = {}
-        for name in (INSIDE, BESIDE):
-            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-            sites[name] = Site(name, options.python.absolute(), place, url, stack)
+    python, part = options.python.absolute(), Part([INSIDE, BESIDE], [], [])
+    with time_model() as url, contextlib.ExitStack() as stack:
+        running = {name: start(name, python, url, stack) for name in part.servers}
         for number in range(options.rounds):
-            for chats in (0, options.chats):
-                for name in rotated(list(sites), number):
-                    for what, times in run(sites[name].measure(chats)).items():
-                        for percent in (50, 99):
-                            row = f"{chats or 'no'} chats: {what}, p{percent} ms"
-                            found[row][name].append(percentile(times, percent) * 1e3)
+            part.rounds.append({INSIDE: {}, BESIDE: {}})
+            for chats in (0, CHATS):
+                for name in rotated(part.servers, number):
+                    found = uvloop.run(measure(*running[name], chats))
+                    part.rounds[-1][name] |= found
     rows = []
-    for row, values in found.items():
-        inside, beside = values[INSIDE], values[BESIDE]
-        medians = digits(median(inside)), digits(median(beside))
-        rows.append([row, *medians, short(ratio(inside, beside) or 0)])
+    for key in part.rounds[0][INSIDE]:
+        inside, beside = median(part.of(key, INSIDE)), median(part.of(key, BESIDE))
+        rows.append([key, digits(inside), digits(beside), digits(inside / beside, 2)])
     print(table(["", INSIDE, BESIDE, f"{INSIDE} ÷ {BESIDE}"], rows))
 
 

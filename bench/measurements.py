@@ -1,73 +1,44 @@
-"""The measurements: each takes a running server and returns values and samples.
+"""The measurements: each takes a running server and clients of it, and returns what it found.
 
-All are bounded in count, and all waits in time: a round takes some seconds per server. They run
-in the order of this file: memory while the server is fresh, and last what changes the stub's
-thread switch interval for good.
+All are bounded in count, and all waits in time: a round takes some seconds per server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import multiprocessing
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from .clients import close_all, request
-from .machine import cpu_timer, peak_growth, private_memory
-from .results import PINNED, UNPINNED, Found
+from tests import fake_model
+
+from . import traffic
+from .machine import cpu_seconds, peak_growth, private_memory
+from .results import PINNED, REAL, UNPINNED, Found, percentile
 from .servers import Server
-from .stats import percentile
 from .targets import EVENT_RATE, RATES
-from .traffic import (
-    PARAMS,
-    event_delays,
-    flood,
-    health,
-    open_session,
-    ping_in_turn,
-    pipelines,
-    repeat,
-    round_trips,
-)  # fmt: skip
+from .traffic import PARAMS, Client, close_all, request
 
+#: Idle clients.
 MANY: Final = 1000
-MB: Final = 1024 * 1024
-#: Seconds for which a thread of Hermes holds the GIL.
-GIL_HELD: Final = 2.0
-
-Measure = Callable[[Server], Coroutine[Any, Any, Found]]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One measurement, and where it can be made."""
-
-    measure: Measure
-    on_pipe: bool
-    """Whether a server with a single client can be measured."""
-    parts: tuple[str, ...]
+LARGE: Final = 8 * 1024 * 1024
+#: Requests by the key of their row: method and parameters.
+REQUESTS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "real_list": ("session.list", {"limit": 50}),
+    "real_catalog": ("commands.catalog", {}),
+    "real_slash": ("complete.slash", {"text": "/he"}),
+}
+#: Words of the turn at a model's pace, which is as many a second; and of the one without pauses.
+WORDS: Final = 200
+MANY_WORDS: Final = 2000
 
 
-MEASUREMENTS: Final[dict[str, Measurement]] = {}
-
-
-def measurement(
-    *, on_pipe: bool = False, parts: tuple[str, ...] = (PINNED, UNPINNED)
-) -> Callable[[Measure], Measure]:
-    """Add a function to `MEASUREMENTS` under its own name."""
-
-    def add(measure: Measure) -> Measure:
-        MEASUREMENTS[measure.__name__] = Measurement(measure, on_pipe, parts)
-        return measure
-
-    return add
-
-
-@measurement()
-async def idle_clients(server: Server, pinged: float = 2.0) -> Found:
-    """A thousand clients connect, stay idle, and send a ping each every second.
+async def idle_clients(server: Server) -> Found:
+    """A thousand clients connect, stay idle, and send a ping each every second, for 2 s.
 
     The clients ping all servers at the same rate, so that all servers do the same.
     """
@@ -79,173 +50,197 @@ async def idle_clients(server: Server, pinged: float = 2.0) -> Found:
     accepted = time.perf_counter() - began
     await asyncio.sleep(0.3)
     grown = private_memory(server.pids) - before
-    cpu = cpu_timer(server.pids)
-    await ping_in_turn(clients, pinged, interval=1.0)
-    spent = cpu()
+    used = cpu_seconds(server.pids)
+    await traffic.in_turn(lambda n: clients[n % MANY].ping(), 2 * MANY, 1 / MANY)
+    load = (cpu_seconds(server.pids) - used) / 2 * 100
     await close_all(clients)
     await asyncio.sleep(0.3)
-    memory, load = grown / MANY / 1024, spent / pinged * 100
-    return {"accept_s": accepted, "idle_memory": memory, "idle_cpu": load}
+    return {"accept_s": accepted, "idle_memory": grown / MANY / 1024, "idle_cpu": load}
 
 
-@measurement(on_pipe=True)
-async def round_trip(server: Server) -> Found:
-    """A small request that Hermes answers at once."""
-    return await _round_trip(server, "echo", "round_trip")
-
-
-@measurement(on_pipe=True)
-async def pool_round_trip(server: Server) -> Found:
+async def pool_round_trip(server: Server, client: Client) -> Found:
     """A small request that Hermes answers from its pool of threads."""
-    return await _round_trip(server, "long.echo", "pool_round_trip")
+    return await round_trip(server, client, "long.echo", "pool_round_trip")
 
 
-async def _round_trip(server: Server, method: str, key: str, count: int = 1000) -> Found:
-    client = await server.connect()
-    texts = [request(method, PARAMS) for _ in range(count + count // 10)]
-    times = await round_trips(client, texts)
-    await client.close()
+async def round_trip(
+    server: Server, client: Client, method: str = "echo", key: str = "round_trip"
+) -> Found:
+    """A small request that Hermes answers at once."""
+    times = await traffic.round_trips(client, [request(method, PARAMS) for _ in range(1100)])
     p50, p90 = (percentile(times, percent) * 1e6 for percent in (50, 90))
     return {f"{key}_p50": p50, f"{key}_p90": p90, key: times}
 
 
-@measurement(on_pipe=True)
-async def pipelined_1(server: Server, count: int = 8192) -> Found:
-    """One client with up to 128 requests under way."""
-    client = await server.connect()
-    seconds = await pipelines([client], count, batch=64)
-    await client.close()
-    return {"pipelined_1": count / seconds}
+async def pipelined(server: Server, *clients: Client) -> Found:
+    """A single client with up to 128 requests under way, many with up to 16 each."""
+    count, batch = (8192, 64) if len(clients) == 1 else (256, 8)
+    return {f"pipelined_{len(clients)}": await traffic.pipelines(clients, count, batch)}
 
 
-@measurement()
-async def pipelined_50(server: Server, count: int = 256) -> Found:
-    """Fifty clients with up to 16 requests each under way."""
-    clients = await server.connect_many(50)
-    seconds = await pipelines(clients, count, batch=8)
-    await close_all(clients)
-    return {"pipelined_50": 50 * count / seconds}
-
-
-@measurement(on_pipe=True)
-async def event_latency(server: Server) -> Found:
+async def event_latency(server: Server, client: Client) -> Found:
     """One session at each rate: the latency of its tokens, and the server's CPU time for each."""
     found: Found = {}
-    client = await server.connect()
-    await event_delays(client, 1000, 20)
+    await traffic.event_delays(client, 1000, 20)  # Warms up.
     for rate in RATES:
         count = max(rate, 50)
-        cpu = cpu_timer(server.pids)
-        times = await event_delays(client, rate, count)
-        found[f"rate_cpu_{rate}"] = cpu() / count * 1e6
+        used = cpu_seconds(server.pids)
+        times = await traffic.event_delays(client, rate, count)
+        found[f"rate_cpu_{rate}"] = (cpu_seconds(server.pids) - used) / count * 1e6
         found[f"rate_p50_{rate}"] = percentile(times, 50) * 1e6
         if rate == EVENT_RATE:
-            found["event_p50"] = percentile(times, 50) * 1e6
-            found["event_p99"] = percentile(times, 99) * 1e6
-            found["event"] = times
-    await client.close()
+            p50, p99 = (percentile(times, percent) * 1e6 for percent in (50, 99))
+            found |= {"event_p50": p50, "event_p99": p99, "event": times}
     return found
 
 
-@measurement(on_pipe=True)
-async def events_1(server: Server, count: int = 30_000) -> Found:
-    """One session that emits as fast as it can."""
-    client = await server.connect()
-    cpu = cpu_timer(server.pids)
-    seconds = await flood([client], count)
-    spent = cpu()
-    await client.close()
-    return {"events_1": count / seconds, "event_cpu_1": spent / count * 1e5}
+async def events(server: Server, *clients: Client) -> Found:
+    """One session of each client emits as fast as it can."""
+    count = 30_000 if len(clients) == 1 else 2000
+    used = cpu_seconds(server.pids)
+    rate = await traffic.flood(clients, count)
+    each = (cpu_seconds(server.pids) - used) / count / len(clients)
+    return {f"events_{len(clients)}": rate, f"event_cpu_{len(clients)}": each * 1e5}
 
 
-@measurement()
-async def events_20(server: Server, count: int = 2000) -> Found:
-    """Twenty clients with a session each that emits as fast as it can."""
-    clients = await server.connect_many(20)
-    cpu = cpu_timer(server.pids)
-    seconds = await flood(clients, count)
-    spent = cpu()
-    await close_all(clients)
-    return {"events_20": 20 * count / seconds, "event_cpu_20": spent / (20 * count) * 1e5}
-
-
-@measurement(on_pipe=True)
-async def large_answer(server: Server, size: int = 8 * MB) -> Found:
+async def large_answer(server: Server, client: Client) -> Found:
     """One answer of 8 MB: its time, and the server's peak memory.
 
     The text that Hermes itself makes is taken off the peak.
     """
-    client = await server.connect()
     grown = peak_growth(server.pids)
     times = []
     for _ in range(2):
         began = time.perf_counter()
         client.expect(1)
-        client.send(request("result.of_size", {"bytes": size}))
+        client.send(request("result.of_size", {"bytes": LARGE}))
         await client.finished()
         times.append(time.perf_counter() - began)
-    peak = grown() / size - 1
-    await client.close()
-    return {"large_answer_ms": min(times) * 1e3, "large_answer_peak": peak}
+    return {"large_answer_ms": min(times) * 1e3, "large_answer_peak": grown() / LARGE - 1}
 
 
-@measurement()
-async def handshakes(server: Server, count: int = 300) -> Found:
-    """Clients that connect, receive their `gateway.ready`, and disconnect."""
-    cpu, began = cpu_timer(server.pids), time.perf_counter()
-    for _ in range(0, count, 10):
+async def handshakes(server: Server) -> Found:
+    """300 clients, ten at a time, connect, receive their `gateway.ready`, and disconnect."""
+    used, began = cpu_seconds(server.pids), time.perf_counter()
+    for _ in range(30):
         await close_all(await server.connect_many(10, at_once=10))
     elapsed = time.perf_counter() - began
     await asyncio.sleep(0.1)  # The end of a connection counts, too.
-    return {"handshakes": count / elapsed, "handshake_cpu": cpu() / count * 1e6}
+    cpu = (cpu_seconds(server.pids) - used) / 300
+    return {"handshakes": 300 / elapsed, "handshake_cpu": cpu * 1e6}
 
 
-@measurement()
-async def slow_client(server: Server, slow_rate: int = 50) -> Found:
+async def slow_client(server: Server, healthy: Client, stuck: Any) -> Found:
     """A client's event latency beside another one that reads nothing, divided by that alone.
 
     The other one is behind by more than any kernel buffers, and its turn goes on.
     """
-    healthy, stuck = await server.connect_many(2)
-    alone = await event_delays(healthy, EVENT_RATE, EVENT_RATE)
-    sessions = [await open_session(stuck) for _ in range(2)]
+    alone = await traffic.event_delays(healthy, EVENT_RATE, EVENT_RATE)
+    behind, running = [await traffic.open_session(stuck) for _ in range(2)]
     stuck.stop_reading()
-    much = {"session_id": sessions[0], "count": 3000, "text": "x" * 4096}
-    stuck.send(request("stream", much))
+    stuck.send(request("stream", {"session_id": behind, "count": 3000, "text": "x" * 4096}))
     await asyncio.sleep(0.5)
-    more = {"session_id": sessions[1], "count": slow_rate * 2, "rate": slow_rate}
-    stuck.send(request("stream", more))
-    beside = await event_delays(healthy, EVENT_RATE, EVENT_RATE)
-    await close_all([healthy, stuck])
+    stuck.send(request("stream", {"session_id": running, "count": 100, "rate": 50}))
+    beside = await traffic.event_delays(healthy, EVENT_RATE, EVENT_RATE)
     return {"slow_client": median(beside) / median(alone)}
 
 
-@measurement()
-async def busy_thread(server: Server, seconds: float = 1.0) -> Found:
+async def busy_thread(server: Server, busy: Client, client: Client) -> Found:
     """A round trip while a thread of Hermes computes and releases the GIL when asked."""
-    busy, client = await server.connect_many(2)
     busy.expect(1)
-    busy.send(request("burn", {"seconds": seconds}))
+    busy.send(request("burn", {"seconds": 1.0}))
     await asyncio.sleep(0.02)
-    until = time.perf_counter() + seconds - 0.05
-    times = await round_trips(client, [request("echo", PARAMS) for _ in range(2000)], until)
+    texts, until = [request("echo", PARAMS)] * 2000, time.perf_counter() + 0.95
+    times = await traffic.round_trips(client, texts, until)
     await busy.finished()
-    await close_all([busy, client])
     return {"busy_thread_p50": percentile(times, 50) * 1e6}
 
 
-@measurement(parts=(UNPINNED,))
-async def gil_held(server: Server) -> Found:
+async def gil_held(server: Server, busy: Client, other: Any) -> Found:
     """/health and a WebSocket ping while a thread of Hermes does not release the GIL."""
-    busy, other = await server.connect_many(2)
     busy.expect(1)
-    busy.send(request("burn", {"seconds": GIL_HELD, "hold": True}))
+    busy.send(request("burn", {"seconds": 2.0, "hold": True}))
     await asyncio.sleep(0.05)
-    until = time.perf_counter() + GIL_HELD - 0.2
+    until = time.perf_counter() + 1.8
     pings, pages = await asyncio.gather(
-        repeat(other.ping, until), repeat(lambda: health(server.port), until)
+        traffic.repeat(other.ping, until),
+        traffic.repeat(lambda: traffic.health(server.port), until),
     )
     await busy.finished()
-    await close_all([busy, other])
     health_ms, ping_ms = (percentile(times, 99) * 1e3 for times in (pages, pings))
     return {"gil_held_health": health_ms, "gil_held_ping": ping_ms}
+
+
+class _TimeHandler(fake_model._Handler):
+    """The tests' model, but each word is the time."""
+
+    def _event(self, chunk: dict[str, Any]) -> None:
+        for choice in chunk["choices"]:
+            if choice["delta"].get("content"):
+                choice["delta"]["content"] = f"{time.monotonic()} "
+        super()._event(chunk)
+
+
+@contextlib.contextmanager
+def time_model() -> Iterator[str]:
+    """Run a model whose words are the time, in a process of its own. Yields its base URL."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool.submit(_start_model).result()
+
+
+def _start_model() -> str:
+    model = fake_model.FakeModel()  # Its thread serves until the process ends.
+    model.RequestHandlerClass = _TimeHandler
+    return model.base_url
+
+
+async def real_turns(server: Server, client: Client) -> Found:
+    """Before a real Hermes: a turn that makes the agent, one at a pace, one without pauses."""
+    session = await traffic.open_session(client)
+    await traffic.turn(client, session, "tokens=5")
+    delays = await traffic.turn(client, session, f"tokens={WORDS} rate={WORDS}")
+    began = time.monotonic()
+    words = await traffic.turn(client, session, f"tokens={MANY_WORDS}")
+    seconds = time.monotonic() - began
+    assert (len(delays), len(words)) == (WORDS, MANY_WORDS)
+    p50, p99 = (percentile(delays, percent) * 1e3 for percent in (50, 99))
+    return {"real_event_p50": p50, "real_event_p99": p99, "real_turn": seconds}
+
+
+async def real_requests(server: Server, client: Client) -> Found:
+    """Before a real Hermes: a hundred of each request."""
+    found: Found = {}
+    for key, (method, params) in REQUESTS.items():
+        times = await traffic.round_trips(client, [request(method, params) for _ in range(100)])
+        found[f"{key}_p50"] = percentile(times, 50) * 1e3
+    return found
+
+
+class Measurement(NamedTuple):
+    """One measurement, and where it can be made."""
+
+    measure: Callable[..., Coroutine[Any, Any, Found]]
+    clients: int
+    """How many it is called with. A server on a pipe is measured only with one."""
+    parts: tuple[str, ...] = (PINNED, UNPINNED)
+
+
+#: In this order: memory while the server is fresh, and last what changes the stub's thread
+#: switch interval for good.
+MEASUREMENTS: Final = {
+    "idle_clients": Measurement(idle_clients, clients=0),
+    "round_trip": Measurement(round_trip, clients=1),
+    "pool_round_trip": Measurement(pool_round_trip, clients=1),
+    "pipelined_1": Measurement(pipelined, clients=1),
+    "pipelined_50": Measurement(pipelined, clients=50),
+    "event_latency": Measurement(event_latency, clients=1),
+    "events_1": Measurement(events, clients=1),
+    "events_20": Measurement(events, clients=20),
+    "large_answer": Measurement(large_answer, clients=1),
+    "handshakes": Measurement(handshakes, clients=0),
+    "slow_client": Measurement(slow_client, clients=2),
+    "busy_thread": Measurement(busy_thread, clients=2),
+    "gil_held": Measurement(gil_held, clients=2, parts=(UNPINNED,)),
+    "real_turns": Measurement(real_turns, clients=1, parts=(REAL,)),
+    "real_requests": Measurement(real_requests, clients=1, parts=(REAL,)),
+}

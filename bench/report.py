@@ -1,117 +1,162 @@
-"""The tables of a run, and docs/benchmarks.md."""
+"""The tables and figures of a run, and docs/benchmarks.md."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from string import Template
-from typing import Final
+from typing import Any, Final
 
 from . import targets
-from .results import PINNED, REAL, UNPINNED, Part, Results
-from .stats import digits, ratio, short, span, table
-from .targets import FLOOR, INPROCESS, OURS, PEER, REAL_ROWS, ROWS, WORKER, Row, Verdict
+from .results import PINNED, REAL, UNPINNED, Part, Results, digits, ratio, span, table
+from .targets import FLOOR, INPROCESS, PEER, RATES, ROWS, WORKER, Row, verdict
 
 PAGE: Final = Path(__file__).with_name("page.md")
-#: For what was not measured.
-NONE: Final = "-"
-
-
-def tables(results: Results) -> str:
-    """All tables, for a terminal."""
-    made = [
-        ("Client and server on a core each", PINNED, main_table),
-        ("Nothing pinned", UNPINNED, main_table),
-        ("Beside the floor", PINNED, floor_table),
-        ("Before a real Hermes", REAL, real_table),
-    ]
-    return "\n\n".join(
-        f"{title}; {other_load(results.parts[name])}\n\n{make(results.parts[name])}"
-        for title, name, make in made
-        if name in results.parts
-    )
+#: Label, colour and line style of each server. Colour-blind people can tell the colours apart
+#: (they are Okabe and Ito's), and so can everybody the styles.
+STYLES: Final[dict[str, tuple[str, str, Any]]] = {
+    INPROCESS: ("ours, in-process", "#009E73", "solid"),
+    WORKER: ("ours, worker (not pinned)", "#0072B2", "solid"),
+    PEER: ("P1 FastAPI, uvicorn", "#D55E00", "dashed"),
+    targets.AIOHTTP: ("P2 aiohttp", "#E69F00", "dotted"),
+    targets.STDIO: ("P3 stdio pipe", "#CC79A7", "dashdot"),
+    FLOOR: ("P4 floor", "#000000", (0, (4, 4))),
+}
+#: The points of a line: by x their y.
+Points = dict[float, float]
 
 
 def page(results: Results) -> str:
-    """docs/benchmarks.md. Raises `KeyError` if a part was not measured."""
-    pinned, unpinned, real = (results.parts[name] for name in (PINNED, UNPINNED, REAL))
+    """Return docs/benchmarks.md. Raises `KeyError` if a part was not measured."""
+    parts, machine = results.parts, results.machine.items()
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
+        tables(results),
         rounds=results.rounds,
-        machine="\n".join(f"- {name}: {text}" for name, text in results.machine.items()),
-        score=score([(pinned, INPROCESS), (unpinned, WORKER)]),
-        pinned=main_table(pinned),
-        unpinned=main_table(unpinned),
-        floor=floor_table(pinned),
-        real=real_table(real),
-        other_load="\n".join(
-            f"- {name}: {other_load(results.parts[name])}" for name in results.parts
-        ),
+        machine="\n".join(f"- {name}: {text}" for name, text in machine),
+        score=f"{score(parts[PINNED], INPROCESS)}\n{score(parts[UNPINNED], WORKER)}",
     )
 
 
-def main_table(part: Part) -> str:
-    """Medians of all servers; ours divided by P1, with the span of single rounds and targets."""
-    return _table(part, ROWS, ["target", "met"])
+def tables(results: Results) -> dict[str, str]:
+    """Return the tables of the parts that were measured, by their places in the page."""
+    made = {name: part_table(part, name == REAL) for name, part in results.parts.items()}
+    if PINNED in results.parts:
+        made["floor"] = floor_table(results.parts[PINNED])
+    loads = [f"- {name}: {other_load(part)}" for name, part in results.parts.items()]
+    return made | {"other_load": "\n".join(loads)}
 
 
-def real_table(part: Part) -> str:
-    """The same before a real Hermes; there are no targets."""
-    return _table(part, REAL_ROWS, [])
-
-
-def _table(part: Part, rows: Sequence[Row], judgement: Sequence[str]) -> str:
-    ours = [name for name in part.servers if name in OURS]
+def part_table(part: Part, is_real: bool = False) -> str:
+    """Return medians of all servers, and ours divided by P1; targets unless Hermes is real."""
+    ours = [name for name in part.servers if name in targets.OURS]
     head = ["", *part.servers]
     for name in ours:
-        head += [f"{name} ÷ {PEER}", *judgement]
-    lines = []
-    for row in rows:
+        head += [f"{name} ÷ {PEER}", *(["target", "met"] if not is_real else [])]
+    rows = []
+    for row in targets.REAL_ROWS if is_real else ROWS:
         found = [part.of(row.key, server) for server in part.servers]
-        line = [row.label, *(digits(median(values)) if values else NONE for values in found)]
+        cells = [row.label, *(digits(median(values)) if values else "-" for values in found)]
         for name in ours:
-            verdict = _cells(targets.verdict(row, part, name))
-            line += [_ratio(part, row, name, PEER), *verdict[: len(judgement)]]
+            cells += _judged(part, row, name, PEER)[: 1 if is_real else 3]
         if any(found):
-            lines.append(line)
-    return table(head, lines)
+            rows.append(cells)
+    return table(head, rows)
 
 
 def floor_table(part: Part) -> str:
-    """The in-process backend divided by P4."""
-    rows = [
-        [row.label, _ratio(part, row, INPROCESS, FLOOR), *_cells(targets.floor_verdict(row, part))]
-        for row in ROWS
-        if part.of(row.key, INPROCESS) and part.of(row.key, FLOOR)
-    ]
-    return table(["", f"{INPROCESS} ÷ {FLOOR}", "target", "met"], rows)
+    """Return the in-process backend divided by P4, for what both have."""
+    rows = [[row.label, *_judged(part, row, INPROCESS, FLOOR)] for row in ROWS]
+    return table(["", f"{INPROCESS} ÷ {FLOOR}", "target", "met"], [r for r in rows if r[1] != "-"])
 
 
-def score(parts: Iterable[tuple[Part, str]]) -> str:
-    """How many targets each server meets, and the rows of those that it misses."""
-    lines = []
-    for part, server in parts:
-        judged = [(row, found) for row in ROWS if (found := targets.verdict(row, part, server))]
-        missed = [row.label for row, found in judged if not found.met]
-        line = f"- **{server}** meets {len(judged) - len(missed)} of {len(judged)} targets"
-        lines.append(f"{line}; missed: {'; '.join(missed)}." if missed else f"{line}.")
-    return "\n".join(lines)
+def _judged(part: Part, row: Row, server: str, divisor: str) -> list[str]:
+    """Return a ratio with the lowest and the highest of single rounds, a target, and yes or no."""
+    above, below = part.of(row.key, server), part.of(row.key, divisor)
+    found, ends = ratio(above, below), span(above, below)
+    text = "-" if found is None else digits(found, 2)
+    if ends:
+        text += f" ({digits(ends[0], 2)} to {digits(ends[1], 2)})"
+    target, met = verdict(row, part, server, divisor) or ("", None)
+    return [text, target, {True: "yes", False: "**no**", None: ""}[met]]
+
+
+def score(part: Part, server: str) -> str:
+    """Return how many targets *server* meets, and the rows of those that it misses."""
+    judged = [(row.label, *found) for row in ROWS if (found := verdict(row, part, server))]
+    missed = [label for label, _target, met in judged if not met]
+    text = f"- **{server}** meets {len(judged) - len(missed)} of {len(judged)} targets"
+    return f"{text}; missed: {'; '.join(missed)}." if missed else f"{text}."
 
 
 def other_load(part: Part) -> str:
-    """A line on the load of other programs."""
-    text = f"other programs used {max(part.other_load, default=0):.0%} of the machine at most"
+    """Return a line on the load of other programs."""
+    text = f"other programs used {max(part.other_load):.0%} of the machine at most"
     left_out = f" (rounds left out, as they used more: {part.left_out})" if part.left_out else ""
     return text + left_out
 
 
-def _ratio(part: Part, row: Row, server: str, divisor: str) -> str:
-    above, below = part.of(row.key, server), part.of(row.key, divisor)
-    found, ends = ratio(above, below), span(above, below)
-    if found is None:
-        return NONE
-    return short(found) + (f" ({short(ends[0])} to {short(ends[1])})" if ends else "")
+def distribution(part: Part, key: str, server: str) -> Points:
+    """Return microseconds by the share of samples below; where two samples at least are above."""
+    times = part.of(key, server)
+    if len(times) < 2:
+        return {}
+    found = enumerate(quantiles(times, n=1000, method="inclusive"), 1)
+    return {n / 1000: time * 1e6 for n, time in found if (1 - n / 1000) * len(times) >= 2}
 
 
-def _cells(found: Verdict | None) -> list[str]:
-    return ["", ""] if found is None else [found.text, "yes" if found.met else "**no**"]
+def against_rate(part: Part, key: str, server: str) -> Points:
+    """Return medians by the rate of events."""
+    return {rate: median(found) for rate in RATES if (found := part.of(f"{key}_{rate}", server))}
+
+
+def latency_svg(results: Results) -> str:
+    """Draw distributions of round trips, and of events at a model's pace."""
+    panels = {"round_trip": "small request, round trip", "event": "event of a turn at 200/s"}
+    ticks = {share: f"{share * 100:g}" for share in (0.1, 0.5, 0.9, 0.99, 0.999)}
+    axes = {"xlabel": "percentile", "ylabel": "latency, µs", "xscale": "logit"}
+    return _svg(results, distribution, panels, ticks, **axes)
+
+
+def cost_svg(results: Results) -> str:
+    """Draw CPU time and latency against the rate of events."""
+    panels = {"rate_cpu": "server CPU per event, µs", "rate_p50": "event latency, median, µs"}
+    ticks = {rate: f"{rate:,}" for rate in RATES}
+    axes = {"xlabel": "events per second, one session", "xscale": "log"}
+    return _svg(results, against_rate, panels, ticks, **axes)
+
+
+def _svg(
+    results: Results,
+    points: Callable[[Part, str, str], Points],
+    panels: dict[str, str],
+    ticks: dict[float, str],
+    **settings: str,
+) -> str:
+    """Draw panels side by side, with a line for each server; equal for equal results."""
+    import matplotlib as mpl  # Only drawing needs it.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    figure = Figure(figsize=(8.8, 4.2), layout="constrained")
+    for axes, (key, title) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for server, (label, colour, style) in STYLES.items():
+            part = results.parts[UNPINNED if server == WORKER else PINNED]
+            if line := points(part, key, server):
+                axes.plot(*zip(*line.items(), strict=True), color=colour, ls=style, label=label)
+        axes.set(title=title, yscale="log", **settings)
+        axes.set_xticks([*ticks], [*ticks.values()])
+        axes.set_xlim(min(ticks), max(ticks))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.grid(color="#ddd")
+    lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
+    figure.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=3)
+    file = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bench"}):  # Text as text.
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(file, format="svg", metadata=nothing)
+    return file.getvalue()

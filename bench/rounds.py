@@ -5,79 +5,74 @@ A round in which other programs used much of the machine is measured again.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from .machine import measuring_other_load
+from .machine import other_load
 from .measurements import Measurement
-from .results import Part
-from .servers import Start, running
-from .stats import rotated
+from .results import Found, Part, rotated
+from .servers import Server
+from .traffic import close_all
 
 #: Share of the machine that other programs may use in a round that counts.
 QUIET: Final = 0.1
 
+#: Starts the server of that name, which keeps its files in that directory.
+Start = Callable[[str, Path], Server]
+#: The load of other programs in one round, and what was found, by server.
+Round = tuple[float, dict[str, Found]]
+
 
 def one_round(
-    part: Part,
-    starts: Mapping[str, Start],
-    wanted: Mapping[str, Measurement],
-    *,
-    turn: int,
-    pin: bool,
-) -> None:
+    start: Start, names: list[str], wanted: dict[str, Measurement], turn: int, pin: bool
+) -> Round:
     """Start all servers and make all measurements.
 
     With *pin* the servers run on the last core and the client on the first.
     """
+    import uvloop  # With it the client costs little; tests do not need it.
+
     cores = sorted(os.sched_getaffinity(0))
-    try:
-        with (
-            measuring_other_load(part.other_load),
-            tempfile.TemporaryDirectory(prefix="bench-") as place,
-        ):
-            os.sched_setaffinity(0, cores[-1:] if pin else cores)  # Children inherit it.
-            with running(starts, Path(place)) as servers:
-                os.sched_setaffinity(0, cores[:1] if pin else cores)
-                for index, (key, each) in enumerate(wanted.items()):
-                    for name in rotated(list(servers), turn + index):
-                        if each.on_pipe or not servers[name].is_pipe:
-                            print(f"- {key} of {name}", file=sys.stderr)
-                            part.add(name, run(each.measure(servers[name])))
-    finally:
-        os.sched_setaffinity(0, cores)
+    found: dict[str, Found] = {name: {} for name in names}
+    share = other_load()
+    with contextlib.ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        stack.callback(os.sched_setaffinity, 0, cores)
+        servers = {}
+        os.sched_setaffinity(0, cores[-1:] if pin else cores)  # Children inherit it.
+        for name in names:
+            servers[name] = start(name, place / name)
+            stack.callback(servers[name].stop)
+        os.sched_setaffinity(0, cores[:1] if pin else cores)
+        for index, (key, measurement) in enumerate(wanted.items()):
+            for name in rotated(names, turn + index):
+                if servers[name].port or measurement.clients == 1:
+                    print(f"- {key} of {name}", file=sys.stderr)
+                    found[name] |= uvloop.run(_measure(servers[name], measurement))
+    return share(), found
 
 
-def quiet_rounds(servers: Sequence[str], rounds: int, measure: Callable[[Part, int], None]) -> Part:
-    """The *rounds* in which other programs used least, of at most twice as many.
+async def _measure(server: Server, measurement: Measurement) -> Found:
+    clients = [await server.connect() for _ in range(measurement.clients)]
+    found = await measurement.measure(server, *clients)
+    await close_all(clients)
+    return found
+
+
+def quiet_rounds(names: list[str], rounds: int, measure: Callable[[int], Round]) -> Part:
+    """Return the *rounds* in which other programs used least, of at most twice as many.
 
     Rounds are added until enough of them are quiet. Which count is decided by the other load
     alone, never by what was found.
     """
-    made: list[Part] = []
-    while len(made) < 2 * rounds and sum(_load(part) <= QUIET for part in made) < rounds:
-        made.append(Part(list(servers)))
-        measure(made[-1], len(made) - 1)
-    counted = sorted(range(len(made)), key=lambda turn: _load(made[turn]))[:rounds]
-    whole = Part(list(servers), left_out=len(made) - rounds)
-    for turn in sorted(counted):
-        whole.extend(made[turn])
-    return whole
-
-
-def _load(part: Part) -> float:
-    return part.other_load[-1]
-
-
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run it on a new event loop; uvloop's if installed, so that the client costs little."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(coroutine)
-    return uvloop.run(coroutine)
+    made: list[Round] = []
+    while len(made) < 2 * rounds and sum(load <= QUIET for load, _ in made) < rounds:
+        made.append(measure(len(made)))
+    quietest = sorted(range(len(made)), key=lambda turn: made[turn][0])[:rounds]
+    loads, found = zip(*(made[turn] for turn in sorted(quietest)), strict=True)
+    return Part(names, list(found), list(loads), left_out=len(made) - rounds)

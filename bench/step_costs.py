@@ -12,9 +12,9 @@ import tempfile
 import time
 import timeit
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Final
 
-from hermes_twisted import rpc
 from hermes_twisted.access.keys import Key
 from hermes_twisted.hermes.codec import decode, encode
 from hermes_twisted.hermes.host import Host
@@ -27,12 +27,12 @@ from hermes_twisted.shared.lanes import LanePool
 from hermes_twisted.shared.outbox import ANSWER, DELTA, Outbox
 from hermes_twisted.shared.packets import HEADER, Op, Unpacker, pack
 from hermes_twisted.shared.settlements import Settlements
+from hermes_twisted.testing.wire import client_frame
 from hermes_twisted.websocket.frames import split_texts, text_frames
 
-from .clients import masked_frame, request
+from .results import table
 from .servers import STUB
-from .stats import table
-from .traffic import PARAMS
+from .traffic import PARAMS, request
 
 #: The best of so many rounds of so many runs counts: disturbances only make things slower.
 ROUNDS: Final = 7
@@ -47,50 +47,31 @@ PAYLOAD: Final = {"text": "word ", "n": 12345, "t": 123456.789}
 PARAMETERS: Final = {"type": "message.delta", "session_id": "abcd1234", "payload": PAYLOAD}
 EVENT: Final = {"jsonrpc": "2.0", "method": "event", "params": PARAMETERS}
 
+#: Microseconds, by step.
+Costs = dict[str, float]
+
 
 def cost(run: Callable[[], object], per: int = 1, after: Callable[[], object] = bool) -> float:
-    """Microseconds of *run*, divided by *per*; *after* is called between rounds, not timed."""
+    """Return microseconds of *run*, divided by *per*; *after* is called between rounds."""
     runs = RUNS // per
     best = min(timeit.repeat(run, setup=after, repeat=ROUNDS, number=runs))
     return best / runs / per * 1e6
 
 
-class Link:
-    """A WebSocket that makes its frames and sends them nowhere."""
-
-    writable = True
-
-    def send(self, payloads: list[bytes]) -> None:
-        """Make the frames of *payloads*."""
-        b"".join(text_frames(payloads))
-
-
-class Channel:
-    """A backend that drops requests."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        self.outbox = outbox
-        self.settlements = Settlements(lambda: None, count=1)
-
-    def submit(self, frame: rpc.Frame) -> None:
-        """Drop *frame*."""
-
-    def delivered(self, size: int) -> None:
-        """Count nothing."""
-
-
-def front_steps() -> list[tuple[str, float]]:
-    """The front's steps for one request, and for one frame to the client."""
+def front_steps() -> Costs:
+    """Measure the front's steps for one request, and for one frame to the client."""
     metrics = Metrics()
     calls = Calls(metrics, time.monotonic)
     outbox = Outbox(lambda: None, answered=calls.end)
-    channel = Channel(outbox)
-    limits = Limits(max_waiting_requests=1 << 40, max_waiting_bytes=1 << 50)
+    channel = SimpleNamespace(outbox=outbox, settlements=Settlements(lambda: None, count=1))
+    channel.submit = channel.delivered = lambda what: None
+    limits = Limits(max_waiting_requests=ALL, max_waiting_bytes=ALL * 1000)
     seat = Seat(1, Key("bench", b""), limits, lambda wake: channel, meter=metrics)
-    seat.attach(Attachment(Link(), peer="", source="", now=0.0))
-    read = b"".join(masked_frame(REQUEST) for _ in range(BATCH))
+    link = SimpleNamespace(writable=True, send=lambda texts: b"".join(text_frames(texts)))
+    seat.attach(Attachment(link, peer="", source="", now=0.0))
+    read = client_frame(REQUEST) * BATCH
     answer = encode(ANSWERED)
-    batch = b"".join(pack(Op.ANSWER, 1, 0, answer) for _ in range(BATCH))
+    packets = pack(Op.ANSWER, 1, 0, answer) * BATCH
     unpacker = Unpacker()
 
     def account() -> None:
@@ -102,32 +83,29 @@ def front_steps() -> list[tuple[str, float]]:
             outbox.put(answer, ANSWER)
         seat.flush()
 
-    return [
-        (f"take a frame out of a read of {BATCH}: unmask, check",
-         cost(lambda: split_texts(read, 1 << 24), BATCH)),
-        ("take a request apart, judge it, count it", cost(lambda: seat.received(REQUEST))),
-        ("pack it for the worker", cost(lambda: pack(Op.REQUEST, 1, 7, REQUEST))),
-        (f"take a packet out of a read of {BATCH}",
-         cost(lambda: list(unpacker.feed(batch)), BATCH)),
-        ("time the request, from begin to end", cost(account)),
-        (f"queue a frame and flush, {BATCH} at once", cost(deliver, BATCH)),
-    ]  # fmt: skip
+    take_frames = f"take a frame out of a read of {BATCH}: unmask, check"
+    take_packets = f"take a packet out of a read of {BATCH}"
+    return {
+        take_frames: cost(lambda: split_texts(read, 1 << 24), BATCH),
+        "take a request apart, judge it, count it": cost(lambda: seat.received(REQUEST)),
+        "pack it for the worker": cost(lambda: pack(Op.REQUEST, 1, 7, REQUEST)),
+        take_packets: cost(lambda: list(unpacker.feed(packets)), BATCH),
+        "time the request, from begin to end": cost(account),
+        f"queue a frame and flush, {BATCH} at once": cost(deliver, BATCH),
+    }
 
 
-def host_steps() -> list[tuple[str, float]]:
-    """The worker's steps for one request, and for one event."""
+def host_steps() -> Costs:
+    """Measure the worker's steps for one request, and for one event."""
     host = Host.load(lanes := LanePool())
-    outbox = Outbox(lambda: None)
-    settlements = Settlements(lambda: None)
+    outbox, settlements = Outbox(lambda: None), Settlements(lambda: None)
     seat = host.open(outbox, settlements)
-    if not lanes.wait_quiet(10):
-        raise RuntimeError("the stub did not send gateway.ready")
+    assert lanes.wait_quiet(10)
+    decoded = decode(REQUEST)
 
     def empty() -> None:
         outbox.take(ALL)
         settlements.take()
-
-    decoded = decode(REQUEST)
 
     def run() -> None:
         seat.requests.run(1, decode(REQUEST), len(REQUEST), urgent=False)
@@ -140,31 +118,26 @@ def host_steps() -> list[tuple[str, float]]:
             chunks += (HEADER.pack(Op.EVENT, 1, tag, len(text)), text)
         b"".join(chunks)
 
-    return [
-        ("run a request, all of it", cost(run, after=empty)),
-        ("- of which decode", cost(lambda: decode(REQUEST))),
-        (
-            "- of which Hermes' dispatcher",
-            cost(lambda: host.server.dispatch(decoded, seat.transport)),
-        ),
-        ("- of which encode the answer", cost(lambda: encode(ANSWERED))),
-        ("write an event, all of it", cost(lambda: seat.transport.write(EVENT), after=empty)),
-        ("- of which encode", cost(lambda: encode(EVENT))),
-        (f"queue a frame and pack it for the front, {BATCH} at once", cost(collect, BATCH)),
-    ]
+    dispatch, transport = host.server.dispatch, seat.transport
+    return {
+        "run a request, all of it": cost(run, after=empty),
+        "- of which decode": cost(lambda: decode(REQUEST)),
+        "- of which Hermes' dispatcher": cost(lambda: dispatch(decoded, transport)),
+        "- of which encode the answer": cost(lambda: encode(ANSWERED)),
+        "write an event, all of it": cost(lambda: transport.write(EVENT), after=empty),
+        "- of which encode": cost(lambda: encode(EVENT)),
+        f"queue a frame and pack it for the front, {BATCH} at once": cost(collect, BATCH),
+    }
 
 
 def main() -> None:
-    """Print both tables, and which JSON library was found."""
+    """Print both tables."""
     sys.path.insert(0, STUB)
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         os.environ["HERMES_HOME"] = home
-        front, host = front_steps(), host_steps()
-    libraries = ("orjson", "pydantic_core", "json")
-    library = next(name for name in libraries if name in sys.modules)
-    for title, steps in (("On the event loop", front), (f"Beside Hermes, with {library}", host)):
-        rows = [[step, f"{microseconds:.2f}"] for step, microseconds in steps]
-        print(f"{title}\n\n{table(['Step', 'µs'], rows)}\n")
+        for title, steps in ("On the event loop", front_steps), ("Beside Hermes", host_steps):
+            rows = [[step, f"{microseconds:.2f}"] for step, microseconds in steps().items()]
+            print(f"{title}\n\n{table(['Step', 'µs'], rows)}\n")
 
 
 if __name__ == "__main__":

@@ -5,21 +5,19 @@ A target is a limit of the ratio to P1's value, or of the value itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from .results import Part
-from .stats import ratio, short
+from .results import Part, digits, ratio
 
 WORKER: Final = "worker"
 INPROCESS: Final = "inprocess"
-PLAIN: Final = "plain"
 PEER: Final = "P1"
 AIOHTTP: Final = "P2"
 STDIO: Final = "P3"
 FLOOR: Final = "P4"
-OURS: Final = (WORKER, INPROCESS, PLAIN)
+OURS: Final = (WORKER, INPROCESS)
 
 #: Events a second of the rows on latency; a fast model's pace.
 EVENT_RATE: Final = 200
@@ -36,23 +34,10 @@ class Row:
     inprocess: float | None = None
     worker: float | None = None
     floor: float | None = None
-    more_is_better: bool = False
-    absolute: bool = False
+    sign: str = "≤"
+    """Which side of a target is met; ≥ where more is better."""
+    itself: bool = False
     """Whether a target is a limit of the value itself, not of its ratio to P1's."""
-
-    def target(self, server: str) -> float | None:
-        """The target of *server*; the pure-Python fallbacks have to be better than P1."""
-        if server == PLAIN:
-            return None if self.inprocess is None else 1.0
-        return self.worker if server == WORKER else self.inprocess
-
-
-def _more(key: str, label: str, *targets: float) -> Row:
-    return replace(Row(key, label, *targets), more_is_better=True)
-
-
-def _value(key: str, label: str, inprocess: float | None, worker: float) -> Row:
-    return Row(key, label, inprocess, worker, absolute=True)
 
 
 #: In the order of the tables.
@@ -61,25 +46,25 @@ ROWS: Final = (
     Row("round_trip_p90", "small request, round trip, p90 µs"),
     Row("pool_round_trip_p50", "request for Hermes' pool, round trip, p50 µs", 0.6, 0.85),
     Row("pool_round_trip_p90", "request for Hermes' pool, round trip, p90 µs"),
-    _more("pipelined_1", "pipelined requests/s, 1 client", 5, 4),
-    _more("pipelined_50", "pipelined requests/s, 50 clients", 5, 4),
+    Row("pipelined_1", "pipelined requests/s, 1 client", 5, 4, sign="≥"),
+    Row("pipelined_50", "pipelined requests/s, 50 clients", 5, 4, sign="≥"),
     Row("event_p50", "event latency at 200/s, p50 µs", 0.01, 0.015),
     Row("event_p99", "event latency at 200/s, p99 µs", 0.05, 0.06),
-    _more("events_1", "events/s flat out, 1 session", 2.5, 2, 0.8),
-    _more("events_20", "events/s flat out, 20 sessions", 3.5, 2, 0.8),
+    Row("events_1", "events/s flat out, 1 session", 2.5, 2, 0.8, sign="≥"),
+    Row("events_20", "events/s flat out, 20 sessions", 3.5, 2, 0.8, sign="≥"),
     Row("event_cpu_1", "server CPU s per 100,000 events, 1 session", 0.4, 0.7),
     Row("event_cpu_20", "server CPU s per 100,000 events, 20 sessions", 0.4, 0.7),
     Row("large_answer_ms", "8 MB answer, ms", 0.25, 0.4),
-    _value("large_answer_peak", "8 MB answer, peak memory above it, in answers", 1.5, 3),
-    _more("handshakes", "handshakes/s"),
+    Row("large_answer_peak", "8 MB answer, peak memory above it, in answers", 1.5, 3, itself=True),
+    Row("handshakes", "handshakes/s", sign="≥"),
     Row("handshake_cpu", "server CPU per handshake, µs", 1, 1),
     Row("accept_s", "time to accept 1,000 clients, s"),
     Row("idle_memory", "memory per idle client, KiB", 0.7, 0.7),
     Row("idle_cpu", "CPU with 1,000 clients, each pinged once a second, % of a core"),
-    _value("slow_client", "event latency beside a stuck client ÷ alone, p50", 1.1, 1.1),
+    Row("slow_client", "event latency beside a stuck client ÷ alone, p50", 1.1, 1.1, itself=True),
     Row("busy_thread_p50", "round trip while a Hermes thread computes, p50 µs", 0.3, 0.3),
-    _value("gil_held_health", "/health while Hermes holds the GIL, p99 ms", None, 5),
-    _value("gil_held_ping", "WebSocket ping while Hermes holds the GIL, p99 ms", None, 5),
+    Row("gil_held_health", "/health while Hermes holds the GIL, p99 ms", None, 5, itself=True),
+    Row("gil_held_ping", "WebSocket ping while Hermes holds the GIL, p99 ms", None, 5, itself=True),
 )
 
 #: Before a real Hermes. Most of such times is Hermes' own: no targets.
@@ -93,31 +78,18 @@ REAL_ROWS: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a target is met."""
+def verdict(row: Row, part: Part, server: str, divisor: str = PEER) -> tuple[str, bool] | None:
+    """Return a target as a table has it, and whether *server*, beside P1 or P4, meets it.
 
-    text: str
-    """The target, as it is written in a table."""
-    met: bool
-
-
-def verdict(row: Row, part: Part, server: str) -> Verdict | None:
-    """The verdict on *server*; None without a target, or if it or P1 was not measured."""
-    ours, peer = part.of(row.key, server), part.of(row.key, PEER)
-    if row.absolute and server != PLAIN:
-        return _judge(row, median(ours) if ours else None, row.target(server), " itself")
-    return _judge(row, ratio(ours, peer), row.target(server))
-
-
-def floor_verdict(row: Row, part: Part) -> Verdict | None:
-    """The verdict on the in-process backend beside P4; None as above."""
-    found = ratio(part.of(row.key, INPROCESS), part.of(row.key, FLOOR))
-    return _judge(row, found, row.floor)
-
-
-def _judge(row: Row, found: float | None, target: float | None, unit: str = "") -> Verdict | None:
+    None without a target, or if one of them was not measured.
+    """
+    values, itself = part.of(row.key, server), row.itself and divisor == PEER
+    target = row.worker if server == WORKER else row.inprocess if divisor == PEER else row.floor
+    if itself:
+        found = median(values) if values else None
+    else:
+        found = ratio(values, part.of(row.key, divisor))
     if found is None or target is None:
         return None
-    met = found >= target if row.more_is_better else found <= target
-    return Verdict(f"{'≥' if row.more_is_better else '≤'} {short(target)}{unit}", met)
+    met = found >= target if row.sign == "≥" else found <= target
+    return f"{row.sign} {digits(target, 2)}{' itself' if itself else ''}", met

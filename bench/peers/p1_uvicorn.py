@@ -4,7 +4,6 @@ As `hermes_cli.web_server` starts it: uvicorn with these options, on asyncio's l
 Its admission of clients is left out, which is to its advantage.
 """
 
-import asyncio
 import pkgutil
 import sys
 
@@ -31,18 +30,7 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-async def serve(port: int) -> None:
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=port,
-        log_level="warning",
-        proxy_headers=False,
-        ws_ping_interval=None,
-        ws_ping_timeout=None,
-    )
-    await uvicorn.Server(config).serve()
-
-
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    options = {"loop": "asyncio", "proxy_headers": False, "log_level": "warning"}
+    pings = {"ws_ping_interval": None, "ws_ping_timeout": None}
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), **options, **pings)

@@ -11,24 +11,15 @@ from collections import deque
 from typing import Any
 
 import orjson
+import picows
 import uvloop
-from picows import (
-    WSFrame,
-    WSListener,
-    WSMsgType,
-    WSTransport,
-    WSUpgradeRequest,
-    WSUpgradeResponse,
-    WSUpgradeResponseWithListener,
-    ws_create_server,
-)
 from tui_gateway import server
 
 
-class Terminal(WSListener):
+class Terminal(picows.WSListener):
     """One client, and the transport that Hermes writes to."""
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
+    def on_ws_connected(self, transport: picows.WSTransport) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -36,8 +27,8 @@ class Terminal(WSListener):
         params = {"type": "gateway.ready", "payload": {"skin": server.resolve_skin()}}
         self.write({"jsonrpc": "2.0", "method": "event", "params": params})
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type != WSMsgType.TEXT:
+    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        if frame.msg_type != picows.WSMsgType.TEXT:
             return
         call = orjson.loads(frame.get_payload_as_memoryview())
         if call["method"] == "burn":
@@ -46,15 +37,14 @@ class Terminal(WSListener):
             self._run(call)
 
     def _run(self, call: dict[str, Any]) -> None:
-        answer = server.dispatch(call, self)
-        if answer is not None:
+        if (answer := server.dispatch(call, self)) is not None:
             self.write(answer)
 
     def write(self, obj: dict[str, Any]) -> bool:
         """From the loop at once, from other threads with one wake-up for many."""
         text = orjson.dumps(obj)
         if threading.get_ident() == self._thread:
-            self._transport.send(WSMsgType.TEXT, text)
+            self._transport.send(picows.WSMsgType.TEXT, text)
             return True
         first = not self._waiting
         self._waiting.append(text)
@@ -65,25 +55,25 @@ class Terminal(WSListener):
     def _flush(self) -> None:
         waiting, send = self._waiting, self._transport.send
         while waiting:
-            send(WSMsgType.TEXT, waiting[0])
+            send(picows.WSMsgType.TEXT, waiting[0])
             waiting.popleft()  # Only now: whoever finds it empty wakes us.
 
     def close(self) -> None:
         """Nothing is kept."""
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
+    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
         server._close_sessions_for_transport(self)
 
 
-def route(request: WSUpgradeRequest) -> Terminal | WSUpgradeResponseWithListener:
+def route(request: picows.WSUpgradeRequest) -> Terminal | picows.WSUpgradeResponseWithListener:
     if request.path == b"/health":
-        answer = WSUpgradeResponse.create_ok_response(b"ok")
-        return WSUpgradeResponseWithListener(answer, None)
+        answer = picows.WSUpgradeResponse.create_ok_response(b"ok")
+        return picows.WSUpgradeResponseWithListener(answer, None)
     return Terminal()
 
 
 async def serve(port: int) -> None:
-    listening = await ws_create_server(route, "127.0.0.1", port, backlog=2048)
+    listening = await picows.ws_create_server(route, "127.0.0.1", port, backlog=2048)
     await listening.serve_forever()
 
 

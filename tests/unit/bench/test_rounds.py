@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import psutil
 import pytest
 
-from bench.machine import busy_seconds, measuring_other_load, other_share
-from bench.results import Part
-from bench.rounds import quiet_rounds
+from bench import machine
+from bench.rounds import Round, quiet_rounds
 
 
-def test_busy() -> None:
-    """Idle time and waiting for disks are not, and guests are not counted twice."""
-    fields = dict.fromkeys(psutil.cpu_times()._fields, 0.0)
-    fields |= {"user": 100, "nice": 20, "system": 3, "idle": 5000, "iowait": 600}
-    fields |= {"irq": 7, "softirq": 8, "steal": 9, "guest": 50, "guest_nice": 60}
-
-    assert busy_seconds(type(psutil.cpu_times())(**fields)) == 147
-
-
-@pytest.mark.parametrize(("busy", "expected"), [(5.0, 0.0), (9.0, 0.2), (99.0, 1.0), (4.0, 0.0)])
-def test_share(busy: float, expected: float) -> None:
+@pytest.mark.parametrize(
+    ("busy", "expected"), [(25.0, 0.0), (45.0, 0.2), (100.0, 0.75), (20.0, 0.0)]
+)
+def test_share(monkeypatch: pytest.MonkeyPatch, busy: float, expected: float) -> None:
     """Two cores for ten seconds, of which five seconds were ours."""
-    assert other_share(20, busy, 5) == pytest.approx(expected)
+    ours, clock = iter([100.0, 105.0]), iter([1000.0, 1010.0])
+    monkeypatch.setattr(machine, "own_cpu_seconds", lambda: next(ours))
+    monkeypatch.setattr(machine, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(psutil, "cpu_percent", lambda: busy)
+
+    share = machine.other_load()
+
+    assert share() == pytest.approx(expected)
 
 
-def test_measuring_other_load() -> None:
-    shares: list[float] = []
-    with measuring_other_load(shares):
-        sum(range(1000))
+def test_children_are_ours() -> None:
+    """While they run, and once they have been waited for."""
+    before = machine.own_cpu_seconds()
+    child = subprocess.Popen(
+        [sys.executable, "-c", "print(sum(range(10**7))); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        running = machine.own_cpu_seconds()
+        used = machine.cpu_seconds([child.pid])
+        child.communicate(b"\n")
 
-    assert len(shares) == 1
-    assert 0 <= shares[0] <= 1
+    assert running - before >= used - 0.05
+    assert machine.own_cpu_seconds() - before >= used - 0.05
+
+
+def test_other_load_is_a_share() -> None:
+    assert 0 <= machine.other_load()() <= 1
 
 
 @pytest.mark.parametrize(
@@ -46,10 +65,9 @@ def test_disturbed_rounds_are_done_again(shares: list[float], kept: list[float],
     """Up to as many again; of too few quiet ones, the quietest count."""
     turns: list[int] = []
 
-    def measure(part: Part, turn: int) -> None:
+    def measure(turn: int) -> Round:
         turns.append(turn)
-        part.add("P1", {"key": turn, "sample": [turn, turn]})
-        part.other_load.append(shares[turn])
+        return shares[turn], {"P1": {"key": turn, "sample": [turn, turn]}}
 
     whole = quiet_rounds(["P1"], 3, measure)
 

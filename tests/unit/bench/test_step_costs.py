@@ -15,4 +15,4 @@ def test_front_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = step_costs.front_steps()
 
     assert len(steps) == 6
-    assert all(microseconds > 0 for _step, microseconds in steps)
+    assert all(microseconds > 0 for microseconds in steps.values())

@@ -12,8 +12,16 @@ from typing import Any, TypeVar
 
 import pytest
 
-from bench.clients import Client, PipeClient, masked_frame, request
-from bench.traffic import event_delays, flood, ping_in_turn, pipelines, round_trips
+from bench.traffic import (
+    Client,
+    PipeClient,
+    event_delays,
+    flood,
+    in_turn,
+    pipelines,
+    request,
+    round_trips,
+)
 
 T = TypeVar("T")
 
@@ -32,12 +40,6 @@ class Echo(Client):
         self.asked: list[str] = []
         self.pings = 0
         self.under_way = self.most_under_way = 0
-
-    def send(self, text: bytes) -> None:
-        self.write(self.framed(text))
-
-    def framed(self, text: bytes) -> bytes:
-        return text + b"\n"
 
     def write(self, frames: bytes) -> None:
         for text in frames.splitlines():
@@ -106,7 +108,7 @@ def test_event_delays() -> None:
 def test_pings_are_spread() -> None:
     async def measure() -> None:
         clients = [Echo() for _ in range(4)]
-        await ping_in_turn(clients, seconds=0.02, interval=0.01)
+        await in_turn(lambda number: clients[number % 4].ping(), 8, 0.0025)
         assert [client.pings for client in clients] == [2, 2, 2, 2]
 
     run(measure())
@@ -162,18 +164,3 @@ def _write(output: int, *parts: bytes) -> None:
         rest = memoryview(part)
         while rest:
             rest = rest[os.write(output, rest) :]
-
-
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 4096])
-def test_masked(size: int) -> None:
-    """RFC 6455, section 5.3: what is unmasked is what was masked."""
-    text = os.urandom(size)
-
-    frame = masked_frame(text)
-
-    head = 2 if size < 126 else 4
-    assert frame[0] == 0x81
-    assert frame[1] & 0x80
-    mask, body = frame[head : head + 4], frame[head + 4 :]
-    assert bytes(byte ^ mask[n % 4] for n, byte in enumerate(body)) == text
-    assert (frame[1] & 0x7F if size < 126 else int.from_bytes(frame[2:4])) == size

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from bench.stats import digits, percentile, ratio, rotated, short, span
+from bench.results import Part, Results, digits, percentile, ratio, rotated, span
 
 
 def test_percentile() -> None:
@@ -42,11 +43,27 @@ def test_digits(value: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [(0.00096, "0.00096"), (0.555, "0.56"), (12.4, "12"), (1, "1"), (2.5, "2.5")]
 )
-def test_short(value: float, text: str) -> None:
-    assert short(value) == text
+def test_two_digits(value: float, text: str) -> None:
+    assert digits(value, 2) == text
 
 
 def test_rotated() -> None:
     """Each begins once in as many turns."""
     assert [rotated(["a", "b", "c"], turn)[0] for turn in range(4)] == ["a", "b", "c", "a"]
     assert rotated(["a", "b", "c"], 2) == ["c", "a", "b"]
+
+
+def test_values_and_times() -> None:
+    """The value of each round, and the times of all rounds; nothing of what was not measured."""
+    part = Part(["P1"], [{"P1": {"cpu": 1, "times": [0.1, 0.2]}}, {"P1": {"times": [0.3]}}], [0, 0])
+
+    assert part.of("cpu", "P1") == [1]
+    assert part.of("times", "P1") == [0.1, 0.2, 0.3]
+    assert part.of("times", "P4") == []
+
+
+def test_results_are_kept() -> None:
+    found = {"P1": {"cpu": 1.5, "times": [0.1, 0.2]}}
+    results = Results(1, {"Memory": "a lot"}, {"pinned": Part(["P1"], [found], [0.25], left_out=1)})
+
+    assert msgspec.json.decode(msgspec.json.encode(results), type=Results) == results
