@@ -58,7 +58,6 @@ def test_what_was_not_measured_has_no_points(
 @pytest.mark.parametrize("draw", [report.latency_svg, report.cost_svg])
 def test_every_server_is_in_the_legend_once(draw: Callable[[Results], str]) -> None:
     """And nothing of the day or the machine is in the figure."""
-    pytest.importorskip("matplotlib")
     svg = draw(made_up())
 
     for label, _colour, _style in report.STYLES.values():
@@ -69,14 +68,12 @@ def test_every_server_is_in_the_legend_once(draw: Callable[[Results], str]) -> N
 
 def test_percentiles_are_spread_by_nines() -> None:
     """Text is text; the ticks are percentiles, of which the last ones have room."""
-    pytest.importorskip("matplotlib")
     svg = report.latency_svg(made_up())
 
     assert {"10", "50", "90", "99", "99.9", "small request, round trip"} <= set(texts(svg))
 
 
 def test_what_was_not_measured_is_left_out() -> None:
-    pytest.importorskip("matplotlib")
     results = made_up()
     del results.parts[PINNED].rounds[0]["P3"]
 
