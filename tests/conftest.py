@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import sys
@@ -41,10 +42,33 @@ def stub_python(tmp_path: Path) -> Path:
     return script
 
 
+#: Lowest port, and how many from there on.
+_LOWEST, _COUNT = 10_000, 20_000
+_FIRST = os.getpid() * 211
+_PORTS = itertools.cycle(_LOWEST + (_FIRST + number) % _COUNT for number in range(_COUNT))
+
+
+def find_port() -> int:
+    """A port that nobody listens on, and that no outgoing connection is given.
+
+    A port that the kernel chose can become the local end of any connection before the
+    server under test binds it. These lie below the ranges of Linux and macOS, and two
+    processes that run tests begin far apart.
+    """
+    return next(port for port in _PORTS if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+        return True
+
+
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return find_port()

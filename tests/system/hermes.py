@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import hermes_python
+from tests.conftest import find_port, hermes_python
 from tests.fake_model import FakeModel
-from tests.system.conftest import Client, Server, World, find_port, wait_until
+from tests.system.conftest import Client, Server, World, wait_until
 
 #: Those to test against: unless told otherwise the oldest that is served, and the newest.
 RELEASES = os.environ.get("HERMES_RELEASES", "0.14.0 0.19.0").split()

@@ -15,8 +15,8 @@ from typing import Any
 
 from websockets.sync.client import connect
 
-from tests.conftest import ROOT, skip
-from tests.system.conftest import BIN, PATIENCE, Client, World, find_port, is_open, wait_until
+from tests.conftest import ROOT, find_port, skip
+from tests.system.conftest import BIN, PATIENCE, Client, World, is_open, wait_until
 from tests.system.peers import Authority
 from tests.system.turns import take_turns
 

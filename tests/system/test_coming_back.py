@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import hermes_python
+from tests.conftest import find_port, hermes_python
 from tests.fake_model import FakeModel, words
 from tests.system.conftest import (
     Client,
@@ -17,7 +17,6 @@ from tests.system.conftest import (
     Server,
     children,
     command_line,
-    find_port,
     is_alive,
     text_of,
     wait_until,

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.conftest import find_port
 from tests.fake_model import FakeModel
-from tests.system.conftest import find_port, wait_until
+from tests.system.conftest import wait_until
 from tests.system.hermes import RELEASES, new_world
 from tests.system.relay import Relay
 from tests.system.screen import UI_RELEASES, Screen, node_version

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import STUB, skip
+from tests.conftest import STUB, find_port, skip
 from tests.system.conftest import BIN, PATIENCE, Server, World, kill_worker, wait_until
 
 ATTACH = str(BIN / "hermes-attach")
@@ -234,11 +234,7 @@ def test_only_its_owner(world: World, free_port: int) -> None:
 def test_a_dead_servers_socket(server: Server, world: World, free_port: int) -> None:
     """What kill -9 has left is replaced; a living server keeps its own."""
     path = Path(world.environment["HERMES_ATTACH_CONTROL"])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        other_port = probe.getsockname()[1]
-
-    second = world.twistd(other_port)
+    second = world.twistd(find_port())
     second.wait_for_log("no control socket")
     assert status(world)["pid"] == server.pid
 

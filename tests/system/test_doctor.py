@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from websockets.sync.server import serve
 
-from tests.conftest import hermes_python, skip
-from tests.system.conftest import Server, World, find_port, is_open, wait_until
+from tests.conftest import find_port, hermes_python, skip
+from tests.system.conftest import Server, World, is_open, wait_until
 from tests.system.peers import Authority, answering, read_head, relaying, serving
 
 DOCTOR = ("hermes-attach", "doctor", "--seconds=0.4")

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.certs import issue
-from tests.system.conftest import PATIENCE, Server, World, find_port, wait_until
+from tests.conftest import find_port
+from tests.system.conftest import PATIENCE, Server, World, wait_until
 
 TWISTD = ["twistd", "--nodaemon", "--pidfile=", "hermes-attach"]
 

@@ -16,9 +16,10 @@ import pytest
 import websockets.exceptions
 
 from hermes_twisted.gateway import hosted
+from tests.conftest import find_port
 from tests.fake_model import FakeModel, words
 from tests.system import gateways
-from tests.system.conftest import Client, World, find_port, is_open, text_of, wait_until
+from tests.system.conftest import Client, World, is_open, text_of, wait_until
 from tests.system.gateways import NEWEST, VERSIONS, Gateway
 from tests.system.test_ui import Screen, attach
 

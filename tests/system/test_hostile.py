@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import hermes_python
+from tests.conftest import find_port, hermes_python
 from tests.fake_model import FakeModel
 from tests.hostile import CORPUS, TEXTS
-from tests.system.conftest import Client, Server, World, children, command_line, find_port, is_alive
+from tests.system.conftest import Client, Server, World, children, command_line, is_alive
 
 MIB = 1024 * 1024
 #: What the front, and the worker, may ever have more than before: twice what was seen.

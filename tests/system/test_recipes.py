@@ -19,7 +19,8 @@ import pytest
 import websockets.exceptions
 
 from hermes_twisted.limits import Limits
-from tests.system.conftest import PATIENCE, Server, World, find_port, is_open, wait_until
+from tests.conftest import find_port
+from tests.system.conftest import PATIENCE, Server, World, is_open, wait_until
 from tests.system.proxies import (
     ELSEWHERE,
     EXAMPLES,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import hermes_python
+from tests.conftest import find_port, hermes_python
 from tests.fake_model import FakeModel
-from tests.system.conftest import Client, Failed, Server, World, find_port, text_of, wait_until
+from tests.system.conftest import Client, Failed, Server, World, text_of, wait_until
 from tests.system.test_hermes import stored_key, submit
 
 pytestmark = pytest.mark.hermes

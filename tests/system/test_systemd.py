@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import PATIENCE, Server, World, children, find_port, is_alive, is_open, wait_until
+from tests.conftest import find_port
+
+from .conftest import PATIENCE, Server, World, children, is_alive, is_open, wait_until
 
 TWISTD = ["twistd", "--nodaemon", "--pidfile=", "hermes-attach"]
 SERVE = ["hermes-attach", "serve"]

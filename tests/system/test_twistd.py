@@ -15,7 +15,7 @@ import websockets.exceptions
 
 import hermes_twisted
 from hermes_twisted import __version__
-from tests.conftest import STUB
+from tests.conftest import STUB, find_port
 from tests.system.conftest import (
     PATIENCE,
     Client,
@@ -23,7 +23,6 @@ from tests.system.conftest import (
     Terminal,
     World,
     children,
-    find_port,
     is_alive,
     is_open,
     text_of,

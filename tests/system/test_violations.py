@@ -22,7 +22,8 @@ from hermes_twisted.testing.wire import (
     read_frames,
     request,
 )
-from tests.system.conftest import PATIENCE, Client, Server, World, find_port
+from tests.conftest import find_port
+from tests.system.conftest import PATIENCE, Client, Server, World
 
 KIB = 1024
 #: Small, so that what exceeds them is sent in no time.
