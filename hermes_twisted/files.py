@@ -55,7 +55,10 @@ def read_regular(
             content = file.read(limit) if stat.S_ISREG(status.st_mode) else b""
     except OSError as error:
         if not follow and os.path.islink(path):
-            raise Problem(f"{subject} {path} is a link, not a regular file.") from None
+            raise Problem(
+                f"{subject} {path} is a link, not a regular file.",
+                "Replace it by the file that it leads to.",
+            ) from None
         raise Problem(f"{subject} {path} cannot be read: {error.strerror}.") from None
     if not stat.S_ISREG(status.st_mode):
         raise Problem(f"{subject} {path} is not a regular file.")

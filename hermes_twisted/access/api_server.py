@@ -90,7 +90,10 @@ def _checked(value: Any, origin: str) -> Secret:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise Problem(f"The API server's key, {origin}, is not valid text.") from None
+        raise Problem(
+            f"The API server's key, {origin}, is not valid text.",
+            "Make one with: openssl rand -hex 32",
+        ) from None
     return Secret(value, origin)
 
 
@@ -111,7 +114,10 @@ def _from_config(path: Path) -> Any:
         config = yaml.safe_load(content.decode())
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
         # The parser's message is left out: it quotes the file.
-        raise Problem(f"{path} is not valid YAML: the API server's key cannot be read.") from None
+        raise Problem(
+            f"{path} is not valid YAML: the API server's key cannot be read.",
+            "Correct the file, or leave --accept-api-server-key out.",
+        ) from None
     value = None
     # Hermes reads both places; the second takes precedence.
     for section in (_inside(config, "gateway"), config):

@@ -69,5 +69,8 @@ def read_key_file(path: Path, environ: Mapping[str, str]) -> Secret:
     except UnicodeDecodeError:
         text = ""
     if not text or len(content) > MAX_FILE or len(text.split()) != 1:
-        raise Problem(f"The key file {path} does not have one key on one line.")
+        raise Problem(
+            f"The key file {path} does not have one key on one line.",
+            "Write one there; `openssl rand -hex 32` makes it.",
+        )
     return Secret(text, str(path))

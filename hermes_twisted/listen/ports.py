@@ -54,7 +54,10 @@ def open_port(
     if failed:
         raise _cannot_listen(listener, failed[0])
     if not opened:
-        raise Problem(f"{listener.description} does not open immediately, which is not supported.")
+        raise Problem(
+            f"{listener.description} does not open immediately, which is not supported.",
+            "Choose another endpoint, such as tcp:8643.",
+        )
     port = opened[0]
     try:
         _check_domain(listener, port)

@@ -236,7 +236,10 @@ def _make_context(credentials: Credentials | None, client_ca: Path | None) -> SS
             context.check_privatekey()
         except SSL.Error as error:
             reasons = ", ".join(str(part[-1]) for part in error.args[0])
-            raise Problem(f"OpenSSL refuses the certificate or its key: {reasons}.") from None
+            raise Problem(
+                f"OpenSSL refuses the certificate or its key: {reasons}.",
+                "Get a certificate with a stronger key, or use --tls self.",
+            ) from None
     return context
 
 
