@@ -27,7 +27,6 @@ OK: Final = "ok"
 ERROR: Final = "error"
 LOST: Final = "lost"
 """The outcome of a request that Hermes had not answered when it ended."""
-OUTCOMES: Final = (OK, ERROR, LOST)
 
 #: Bytes at the start of an answer, besides its id, that contain `error` or `result`.
 _HEAD: Final = 64

@@ -19,13 +19,6 @@ class RoundTrips:
     def __init__(self) -> None:
         self._sent: BoundedMap[bytes, float] = BoundedMap(MAX_OUTSTANDING)
         self._number = 0
-        self.last: float | None = None
-        """The latest round-trip time, in seconds; None before the first pong."""
-
-    @property
-    def outstanding(self) -> int:
-        """The number of remembered pings."""
-        return len(self._sent)
 
     def ping(self, now: float) -> bytes:
         """Return the payload of a ping that is sent at the time *now*, in seconds."""
@@ -42,5 +35,4 @@ class RoundTrips:
         while next(iter(self._sent)) != payload:
             del self._sent[next(iter(self._sent))]
         del self._sent[payload]
-        self.last = now - sent
-        return self.last
+        return now - sent

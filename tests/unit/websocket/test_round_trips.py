@@ -8,9 +8,7 @@ def test_round_trip() -> None:
     trips = RoundTrips()
     first = trips.ping(10.0)
 
-    assert trips.last is None
     assert trips.pong(first, 10.5) == 0.5
-    assert trips.last == 0.5
     assert trips.pong(first, 11.0) is None
 
 
@@ -30,7 +28,6 @@ def test_only_the_latest_is_answered() -> None:
     first, second = trips.ping(0.0), trips.ping(20.0)
 
     assert trips.pong(second, 21.0) == 1.0
-    assert trips.outstanding == 0
     assert trips.pong(first, 22.0) is None
 
 
@@ -41,7 +38,6 @@ def test_unasked() -> None:
 
     assert trips.pong(b"", 1.0) is None
     assert trips.pong(b"2", 1.0) is None
-    assert trips.last is None
 
 
 def test_bounded() -> None:
@@ -49,6 +45,5 @@ def test_bounded() -> None:
     trips = RoundTrips()
     payloads = [trips.ping(float(n)) for n in range(MAX_OUTSTANDING + 10)]
 
-    assert trips.outstanding == MAX_OUTSTANDING
     assert trips.pong(payloads[9], 100.0) is None
     assert trips.pong(payloads[10], 100.0) == 90.0
