@@ -1,4 +1,4 @@
-"""Fakes for tests: a client's connection in memory, a backend, and an audit log.
+"""Fakes for tests: a client's connection in memory, a backend, a meter, and an audit log.
 
 Public API. No other package imports this one.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .audit import MemoryAudit
 from .backend import FakeBackend, FakeChannel
+from .meter import Tally
 from .wire import MemoryWire
 
-__all__ = ["FakeBackend", "FakeChannel", "MemoryAudit", "MemoryWire"]
+__all__ = ["FakeBackend", "FakeChannel", "MemoryAudit", "MemoryWire", "Tally"]

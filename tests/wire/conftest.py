@@ -24,10 +24,10 @@ from zope.interface import implementer
 from hermes_twisted.access.keys import Key, Keyring, Scope
 from hermes_twisted.limits import Limits
 from hermes_twisted.listen.tls import TLS
-from hermes_twisted.meter import Tally
 from hermes_twisted.operate.metrics import Metrics
 from hermes_twisted.server.service import AttachService
 from hermes_twisted.server.settings import Settings
+from hermes_twisted.testing import Tally
 from hermes_twisted.testing.audit import MemoryAudit
 from hermes_twisted.testing.backend import FakeBackend, FakeChannel
 from hermes_twisted.testing.wire import MemoryWire

@@ -9,7 +9,7 @@ from hermes_twisted.access.keys import Key
 from hermes_twisted.access.refusals import Refusal
 from hermes_twisted.access.rules import AdmissionRules, Admitted, HostRule
 from hermes_twisted.limits import Limits
-from hermes_twisted.meter import Tally
+from hermes_twisted.testing import Tally
 
 SECRET = "hat_AAAAbbbbCCCCddddEEEE-ffff_gggg"
 HERE, THERE = "192.0.2.1", "2001:db8::/64"

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from hermes_twisted.meter import Tally
 from hermes_twisted.operate.looplag import INTERVAL, LoopLag
+from hermes_twisted.testing import Tally
 
 
 def test_lag() -> None:

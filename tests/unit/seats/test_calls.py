@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from hermes_twisted.meter import Tally
 from hermes_twisted.seats.calls import GROUPS, OTHER, Calls, group_of, outcome_of
+from hermes_twisted.testing import Tally
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -10,11 +10,11 @@ import pytest
 from hermes_twisted import rpc
 from hermes_twisted.access.keys import Key, Scope
 from hermes_twisted.limits import Limits
-from hermes_twisted.meter import Tally
 from hermes_twisted.seats.attachment import Attachment
 from hermes_twisted.seats.queues import make_outbox, make_settlements
 from hermes_twisted.seats.seat import BATCH, CLOSE_POLICY, Seat
 from hermes_twisted.shared.outbox import ANSWER, Outbox
+from hermes_twisted.testing import Tally
 
 LAPTOP = Key.of("laptop", "hat_0123456789abcdef")
 

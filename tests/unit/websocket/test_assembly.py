@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from hermes_twisted.meter import NullMeter, Tally
+from hermes_twisted.meter import NullMeter
+from hermes_twisted.testing import Tally
 from hermes_twisted.websocket.assembly import Assembly, Budget
 
 

@@ -27,7 +27,6 @@ from hermes_twisted.backends.worker import WorkerBackend
 from hermes_twisted.backends.worker_channel import LOST
 from hermes_twisted.hermes.host import Host
 from hermes_twisted.limits import Limits
-from hermes_twisted.meter import Tally
 from hermes_twisted.seats.attachment import Attachment
 from hermes_twisted.seats.ports import Backend, BackendState
 from hermes_twisted.seats.seat import Seat
@@ -35,6 +34,7 @@ from hermes_twisted.shared import tuning
 from hermes_twisted.shared.lanes import LanePool
 from hermes_twisted.shared.packets import HEADER, Op, pack
 from hermes_twisted.shared.problem import Problem
+from hermes_twisted.testing import Tally
 
 reactor = cast("AsyncioSelectorReactor", global_reactor)
 
