@@ -69,10 +69,13 @@ def command_line(pid: int) -> str:
     return ""
 
 
-def is_open(port: int) -> bool:
-    """Whether somebody listens."""
+def is_open(where: int | Path) -> bool:
+    """Whether somebody listens on a port or a Unix socket, whose file is there before that."""
+    if isinstance(where, Path):
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(where)) == 0
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex(("127.0.0.1", where)) == 0
 
 
 class Failed(Exception):
@@ -225,7 +228,10 @@ class Server:
     def client(
         self, *, ready: bool = True, unix: Path | None = None, url: str = "", **more: Any
     ) -> Client:
-        """Attach; unless told otherwise, wait for `gateway.ready`. *more* goes to `connect`."""
+        """Attach; unless told otherwise, wait for `gateway.ready`. *more* goes to `connect`.
+
+        *unix*: the socket, which need not be open yet.
+        """
         options: dict[str, Any] = {
             "additional_headers": {"Authorization": f"Bearer {self.key}"},
             "compression": None,
@@ -238,6 +244,7 @@ class Server:
         if "ssl" in options:
             take_turns(options["ssl"])
         if unix is not None:
+            wait_until(lambda: is_open(unix), "the socket")
             socket = unix_connect(str(unix), "ws://localhost/api/ws", **options)
         else:
             url = url or f"ws://127.0.0.1:{self.port}"

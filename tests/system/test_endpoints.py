@@ -17,7 +17,7 @@ import pytest
 
 from tests.certs import issue
 from tests.conftest import find_port
-from tests.system.conftest import PATIENCE, Server, World, wait_until
+from tests.system.conftest import PATIENCE, Server, World
 
 TWISTD = ["twistd", "--nodaemon", "--pidfile=", "hermes-attach"]
 
@@ -364,7 +364,6 @@ def test_several_with_tls(world: World, free_port: int) -> None:
         f"--listen=unix:{path}",
     ]
     server = world.start(command, free_port).wait_for_log(f"listening on 127.0.0.1:{free_port}")
-    wait_until(path.is_socket, "the socket")
     context = ssl.create_default_context(cafile=world.home / "attach" / "tls" / "ca.pem")
 
     assert server.client(url=f"wss://localhost:{free_port}", ssl=context).call("echo") == {}

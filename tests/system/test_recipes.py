@@ -355,7 +355,7 @@ def test_over_ssh(world: World, tmp_path: Path) -> None:
     folder.mkdir(mode=0o700)
     ssh, port, path = need("ssh"), find_port(), tmp_path / "attach.sock"
     server = world.start(["hermes-attach", "serve", f"--listen=unix:{path}:mode=600"], port)
-    wait_until(path.exists, "the socket")
+    wait_until(lambda: is_open(path), "the socket")
     with ssh_server(folder) as (ssh_port, key):
         options = ["-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-F", "none"]
         tunnel = subprocess.Popen(
