@@ -13,6 +13,15 @@ class RequestWindow:
     read when the window is full, and read again when half of it is free.
     """
 
+    __slots__ = (
+        "_deferred",
+        "_deferred_bytes",
+        "_max_bytes",
+        "_max_count",
+        "_submitted",
+        "_submitted_bytes",
+    )
+
     def __init__(self, limits: Limits) -> None:
         self._max_count = limits.max_waiting_requests
         self._max_bytes = limits.max_waiting_bytes

@@ -16,6 +16,8 @@ class BoundedMap(MutableMapping[K, V]):
     Not thread-safe.
     """
 
+    __slots__ = ("_entries", "_limit")
+
     def __init__(self, limit: int) -> None:
         if limit < 1:
             raise ValueError("a bounded map needs room for one entry")

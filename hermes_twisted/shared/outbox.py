@@ -40,6 +40,22 @@ class Outbox:
     *answered* is called with the tag and text of each answer, in the putting thread.
     """
 
+    __slots__ = (
+        "_answered",
+        "_awake",
+        "_closed",
+        "_hard",
+        "_lock",
+        "_queue",
+        "_reported",
+        "_shed_elsewhere",
+        "_shedding",
+        "_total",
+        "_wake",
+        "events",
+        "overflowed",
+    )
+
     def __init__(
         self,
         wake: Callable[[], None],

@@ -18,6 +18,8 @@ class Settlements:
     *wake* is called, in the settling thread, once for each batch.
     """
 
+    __slots__ = ("_batch_count", "_batch_size", "_closed", "_count", "_lock", "_size", "_wake")
+
     def __init__(
         self, wake: Callable[[], None], *, count: int = BATCH_COUNT, size: int = BATCH_BYTES
     ) -> None:

@@ -34,6 +34,8 @@ class Assembly:
     dropped. The number of fragments is limited, too, because empty ones take no bytes.
     """
 
+    __slots__ = ("_budget", "_fragments", "_max_fragments", "_text")
+
     def __init__(self, max_fragments: int, budget: Budget) -> None:
         self._max_fragments = max_fragments
         self._budget = budget

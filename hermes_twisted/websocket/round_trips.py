@@ -16,6 +16,8 @@ class RoundTrips:
     A pong answers its ping and all earlier ones (RFC 6455 §5.5.3).
     """
 
+    __slots__ = ("_number", "_sent")
+
     def __init__(self) -> None:
         self._sent: BoundedMap[bytes, float] = BoundedMap(MAX_OUTSTANDING)
         self._number = 0
