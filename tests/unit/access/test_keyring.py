@@ -15,22 +15,10 @@ from hermes_twisted.access.keyring import FIRST_NAME, ServerKeys, former_key, no
 from hermes_twisted.access.keys import Scope
 from hermes_twisted.files import Signature
 from hermes_twisted.shared.problem import Problem
+from tests.unit.access.conftest import Now
 
 TEXT = "hat_AAAAbbbbCCCCddddEEEE"
 OTHER = "hat_ffffGGGGhhhhIIIIjjjj"
-
-
-class Now:
-    def __init__(self) -> None:
-        self.seconds = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def now() -> Now:
-    return Now()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from hermes_twisted.access.keys import (
     new_secret,
 )
 from hermes_twisted.shared.problem import Problem
+from tests.unit.access.conftest import Now
 
 SECRET = "correct-horse-battery-staple"
 
@@ -96,21 +97,6 @@ def test_weak_secrets(secret: str, complaint: str) -> None:
 def test_good_enough(secret: str) -> None:
     """16 characters, six of them different, of what RFC 3986 leaves unreserved, will do."""
     assert Key.of("k", secret).find(secret.encode()) is not None
-
-
-class Now:
-    """A wall clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def now() -> Now:
-    return Now()
 
 
 @pytest.fixture

@@ -10,24 +10,10 @@ from hypothesis import strategies as st
 from hermes_twisted.shared import outbox as module
 from hermes_twisted.shared.backlog import NO_BACKLOG, Backlog
 from hermes_twisted.shared.outbox import ANSWER, DELTA, EVENT, NOTE, Item, Outbox
+from tests.unit.shared.conftest import Waker
 
 EVERYTHING = 2**40
 NOTICE = b"<notice>"
-
-
-@dataclass
-class Waker:
-    """Counts the wake-ups of a consumer."""
-
-    count: int = 0
-
-    def __call__(self) -> None:
-        self.count += 1
-
-
-@pytest.fixture
-def wake() -> Waker:
-    return Waker()
 
 
 def texts(items: list[Item]) -> list[bytes]:

@@ -1,26 +1,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-
-import pytest
 
 from hermes_twisted.shared.settlements import BATCH_BYTES, BATCH_COUNT, Settlements
-
-
-@dataclass
-class Waker:
-    """Counts the wake-ups of a consumer."""
-
-    count: int = 0
-
-    def __call__(self) -> None:
-        self.count += 1
-
-
-@pytest.fixture
-def wake() -> Waker:
-    return Waker()
+from tests.unit.shared.conftest import Waker
 
 
 def test_settlements_come_in_lots_by_count(wake: Waker) -> None:
