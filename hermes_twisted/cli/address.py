@@ -11,12 +11,11 @@ from typing import Any, Final
 import click
 
 from ..access.plaintext import Secret
-from ..config import parsing
 from ..config.environment import default_home, read_environment
+from ..config.gathering import convert
 from ..config.kinds import PORT
 from ..server import attach_lines, settings
 from ..server.settings import DEFAULT_PORT
-from ..shared.problem import Problem
 from .commands import F, KindType, of_server
 
 #: Characters that are safe between the quotes of every shell; the UI's parser checks the rest.
@@ -76,7 +75,5 @@ def home_of(named: str | None) -> Path:
     """Return the Hermes home, *named* or found. Raises `Problem`."""
     if not named:
         return default_home(read_environment())
-    try:
-        return parsing.path(named)
-    except ValueError as error:
-        raise Problem(f"--hermes-home {named!r}: {error}.", "Give its absolute path.") from None
+    path: Path = convert(settings.options()["hermes-home"], named, "--hermes-home")
+    return path

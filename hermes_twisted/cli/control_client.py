@@ -7,8 +7,8 @@ import socket
 from pathlib import Path
 from typing import Any, Final
 
-from ..config import parsing
 from ..config.environment import read_environment
+from ..config.gathering import convert
 from ..listen.endpoints import socket_path_problem
 from ..operate.control import CONTROL
 from ..server import settings
@@ -95,13 +95,12 @@ def control_path(named: str | None, home: str | None) -> Path:
     Raises `click.UsageError`.
     """
     option = settings.options()["control"]
-    named = named or read_environment().get(option.variable)
     with wrong_usage():
-        if not named:
-            return home_of(home) / CONTROL
-        try:
-            return parsing.path(named)
-        except ValueError as error:
-            raise Problem(
-                f"--control {named!r}: {error}.", "Name the socket of a running server."
-            ) from None
+        path: Path
+        if named:
+            path = convert(option, named, f"--{option.name}")
+        elif variable := read_environment().get(option.variable):
+            path = convert(option, variable, option.variable)
+        else:
+            path = home_of(home) / CONTROL
+        return path

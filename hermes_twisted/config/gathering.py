@@ -62,21 +62,22 @@ def collect(
     found: dict[str, Given] = {}
     config = given.get(CONFIG) or environ.get(table[CONFIG].variable)
     if config:
-        found |= _from_file(table, _convert(table[CONFIG], config, f"--{CONFIG}"))
+        found |= _from_file(table, convert(table[CONFIG], config, f"--{CONFIG}"))
     found |= _from_mapping(table, more or {}, where)
     for option in table:
         if text := environ.get(option.variable):
             value: Any = text.split() if option.repeated else text
-            value = _convert(option, value, option.variable)
+            value = convert(option, value, option.variable)
             found[option.name] = Given(value, option.variable, Precedence.ENVIRONMENT)
     for name, value in given.items():
         if value is not None and value is not False and value not in ([], ()):
             said = f"--{name}"
-            found[name] = Given(_convert(table[name], value, said), said, Precedence.COMMAND_LINE)
+            found[name] = Given(convert(table[name], value, said), said, Precedence.COMMAND_LINE)
     return found
 
 
-def _convert(option: Option, value: Any, where: str) -> Any:
+def convert(option: Option, value: Any, where: str) -> Any:
+    """Return the option's value, of a text or of texts. Raises `Problem`; *where* it was given."""
     try:
         if option.repeated:
             return tuple(option.kind.parse(item) for item in value)
@@ -116,7 +117,7 @@ def _from_mapping(table: Table, content: Mapping[str, Any], where: str) -> dict[
                 f"{where}: {name} has a value of the wrong type.",
                 "Write a list of texts." if option.repeated else "Write a text or a number.",
             )
-        converted = _convert(option, value, f"{where}: {name} =")
+        converted = convert(option, value, f"{where}: {name} =")
         found[name] = Given(converted, f"{name} in {where}", Precedence.FILE)
     return found
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..access import plaintext
-from ..config import parsing
-from ..server.settings import Settings
+from ..config.gathering import convert
+from ..server.settings import Settings, options
 from . import client, hermes, server, service
 from .findings import Report, warning
 from .network import RealNetwork
@@ -74,7 +74,8 @@ def _key(request: Request, environ: Mapping[str, str]) -> str | None:
     named = request.given.get("key-file")
     if not named and plaintext.VARIABLE not in environ:
         return None
-    secret = plaintext.find(parsing.path(named) if named else None, environ)
+    path = convert(options()["key-file"], named, "--key-file") if named else None
+    secret = plaintext.find(path, environ)
     return None if secret is None else secret.text
 
 

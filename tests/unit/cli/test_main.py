@@ -213,6 +213,38 @@ def test_url_without_a_home(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "variables", "where"),
+    [
+        (
+            ["doctor", "--key-file", "~nobody-of-this-name", "ws://127.0.0.1:1/api/ws"],
+            {},
+            "--key-file",
+        ),
+        (["status", "--control", "~nobody-of-this-name"], {}, "--control"),
+        (["status"], {"HERMES_ATTACH_CONTROL": "~nobody-of-this-name"}, "HERMES_ATTACH_CONTROL"),
+        (["status", "--hermes-home", "~nobody-of-this-name"], {}, "--hermes-home"),
+    ],
+)
+def test_path_that_is_nowhere(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    variables: dict[str, str],
+    where: str,
+) -> None:
+    """It is one line that names where the path was given."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert exit_status(lambda: main.main(arguments)) == 2
+    command, _, problem = capsys.readouterr().err.partition(": ")
+    assert command == f"hermes-attach {arguments[0]}"
+    assert problem.startswith(f"{where} '~nobody-of-this-name': must not begin with ~")
+    assert problem.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     "arguments", [["--nonsense"], ["--port", "http"], ["--shell", "tcsh"], ["extra"]]
 )
 def test_url_with_wrong_usage(
